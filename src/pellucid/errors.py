@@ -1,0 +1,125 @@
+"""Every error Pellucid raises on purpose. Statuses live in `http.problems` alone.
+
+PellucidError
+├── SpecError              the URL asks for something impossible
+│   ├── BadValueError      a known parameter with a value outside its grammar
+│   └── BadOriginError     the path names no origin
+├── OriginError            the origin could not be had
+│   ├── OriginNotFoundError
+│   ├── OriginForbiddenError
+│   ├── OriginRefusedError     this server does not fetch from there
+│   ├── OriginTimeoutError
+│   ├── OriginTooLargeError
+│   └── OriginUnreachableError
+├── ImageError             the origin's bytes are no usable picture
+│   ├── UnsupportedFormatError
+│   └── ImageLimitError
+├── CutoutError            no matte could be made
+│   ├── ModelUnavailableError  weights missing or damaged
+│   └── DeviceUnavailableError
+├── RenderError            pixels could not be made although the origin is sound
+├── BusyError              try again later
+├── StoreError             the disk or bucket failed
+├── QueueError             the queue failed
+└── SettingsError          the configuration is wrong
+"""
+
+from __future__ import annotations
+
+
+class PellucidError(Exception):
+    """Base of all. `str(error)` is public: it never holds addresses or secrets of the server."""
+
+
+class SpecError(PellucidError):
+    """The URL asks for something impossible."""
+
+
+class BadValueError(SpecError):
+    """A known parameter has a value outside its grammar."""
+
+    def __init__(self, *, parameter: str, value: str, grammar: str) -> None:
+        super().__init__(f"{parameter}={value!r} is not valid: {grammar}")
+        self.parameter = parameter
+        self.value = value
+        self.grammar = grammar
+
+
+class BadOriginError(SpecError):
+    """The path names no origin."""
+
+
+class OriginError(PellucidError):
+    """The origin could not be had."""
+
+
+class OriginNotFoundError(OriginError):
+    """The origin answered that there is nothing."""
+
+
+class OriginForbiddenError(OriginError):
+    """The origin refused to give the picture to us."""
+
+
+class OriginRefusedError(OriginError):
+    """This server does not fetch from there: private network, port, host or redirect outside the rules."""
+
+
+class OriginTimeoutError(OriginError):
+    """The origin did not answer in time."""
+
+
+class OriginTooLargeError(OriginError):
+    """The origin sends more bytes than allowed."""
+
+
+class OriginUnreachableError(OriginError):
+    """No connection, a broken answer, or a server error of the origin."""
+
+
+class ImageError(PellucidError):
+    """The origin's bytes are no usable picture."""
+
+
+class UnsupportedFormatError(ImageError):
+    """Not an image, or of a format Pellucid does not read."""
+
+
+class ImageLimitError(ImageError):
+    """More pixels than allowed."""
+
+
+class CutoutError(PellucidError):
+    """No matte could be made."""
+
+
+class ModelUnavailableError(CutoutError):
+    """The model's weights are missing or damaged."""
+
+
+class DeviceUnavailableError(CutoutError):
+    """The device asked for is not there, and falling back was not allowed."""
+
+
+class RenderError(PellucidError):
+    """Pixels could not be made although the origin is sound."""
+
+
+class BusyError(PellucidError):
+    """Too much to do at the moment; `retry_after_s` says when to come back."""
+
+    def __init__(self, message: str, *, retry_after_s: int = 2) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class StoreError(PellucidError):
+    """The disk or bucket failed."""
+
+
+class QueueError(PellucidError):
+    """The queue failed."""
+
+
+class SettingsError(PellucidError):
+    """The configuration is wrong; the message says what and how to mend it."""

@@ -1,0 +1,20 @@
+"""What a picture's header says: enough for planning, known before anything is decoded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pellucid.formats import ImageFormat
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageFacts:
+    """`width` and `height` are pixels of the upright picture (EXIF orientation applied). `has_alpha` = the file has an
+    alpha channel or a transparent palette entry. `pages` counts frames or pages, at least 1.
+    """
+
+    format: ImageFormat
+    width: int
+    height: int
+    has_alpha: bool
+    pages: int = 1

@@ -1,0 +1,45 @@
+"""Pure: the identity of things. Digests are BLAKE2b with 16 bytes, in hex."""
+
+from __future__ import annotations
+
+import hashlib
+
+from pellucid.spec import OriginRef, Token
+
+RENDER_VERSION = 1
+"""Part of every rendition key: raise it when the same plan gives other pixels or other bytes."""
+
+
+def digest(data: bytes) -> str:
+    """The content digest of `data`: 32 hex digits."""
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+def origin_record_key(token: Token, ref: OriginRef) -> str:
+    """Store key of what is known about one origin of one token (validators, digest, picture facts)."""
+    return f"origins/{token}/{digest(str(ref).encode())}"
+
+
+def origin_bytes_key(origin_digest: str) -> str:
+    """Store key of an origin's bytes: addressed by content, so two URLs with one picture share them."""
+    return f"bytes/{origin_digest}"
+
+
+def matte_name(origin_digest: str, page: int, recipe_id: str) -> str:
+    """The identity of a matte, and of the job that owes it. Without a token: the same bytes have the same matte, and
+    whoever asks has shown the bytes.
+    """
+    return f"{origin_digest}.{page}.{recipe_id}"
+
+
+def matte_key(name: str) -> str:
+    """Store key of a matte; a folder of its own, outside what eviction touches."""
+    return f"mattes/{name}"
+
+
+def rendition_key(token: Token, *parts: str) -> str:
+    """Store key of a rendition. `parts` are everything its bytes depend on: origin digest, matte name or '-', the
+    plan, the output. Never the URL itself: two spellings of one wish share one rendition.
+    """
+    text = "\n".join((str(RENDER_VERSION), *parts))
+    return f"renditions/{token}/{digest(text.encode())}"

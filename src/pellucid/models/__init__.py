@@ -1,0 +1,1 @@
+"""Model cards and the weights they describe: listed, pulled, verified."""

@@ -1,0 +1,1 @@
+"""Work owed: the port and its adapters."""

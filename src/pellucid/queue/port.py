@@ -1,0 +1,129 @@
+"""The queue port: what every queue adapter offers, and the values that pass through it.
+
+A row exists only while work is owed (or has failed for good and is remembered). The store, not the queue, is the truth
+about finished work: losing the queue loses no result, running a job twice changes nothing. Delivery is at least once;
+one key is owed once however often it is submitted, while it waits and while it runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class Priority(enum.IntEnum):
+    """Higher runs first."""
+
+    PATIENT = 0
+    """Warm-ups and batches."""
+    IMPATIENT = 10
+    """Somebody looks at a page."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One matte owed. `key` is its identity (`keys.matte_name`)."""
+
+    key: str
+    origin_digest: str
+    page: int
+    recipe_id: str
+    attempt: int = 0
+    """1 at the first run; counted when the job is claimed, so a picture that kills its worker uses its attempts up."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owed:
+    """The job is waiting or running. `position` is 1 for the one that runs or runs next; `eta_s` an estimate."""
+
+    position: int
+    eta_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed:
+    """The job failed for good. A submit after `retry_in_s` tries again."""
+
+    reason: str
+    retry_in_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Full:
+    """The queue holds as many jobs as it may; nothing was submitted."""
+
+    depth: int
+
+
+Receipt = Owed | Failed | Full
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerInfo:
+    """What a worker says of itself while it is alive."""
+
+    worker_id: str
+    pid: int
+    model: str
+    device: str
+    precision: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueStats:
+    """A moment's numbers. `workers` are those alive; `job_s` is the mean time of the last jobs, 0 before the first."""
+
+    waiting: int
+    running: int
+    failed: int
+    depth_limit: int
+    job_s: float
+    workers: tuple[WorkerInfo, ...]
+
+
+class JobRefusedError(Exception):
+    """Raised by a handler: trying again would not help. `reason` is a short token such as `undecodable`."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class JobMootError(Exception):
+    """Raised by a handler: the job cannot be done and must be forgotten, not remembered as failed (the origin's bytes
+    are gone: the next request fetches them and submits again).
+    """
+
+
+Handler = Callable[[Job], Awaitable[None]]
+"""Does one job. Returning means done; `JobRefusedError` fails it for good, `JobMootError` forgets it, any other
+exception counts as an attempt."""
+
+
+class Queue(Protocol):
+    """Four verbs and two looks. Every adapter passes `tests/contract/queue_contract.py`."""
+
+    async def submit(self, job: Job, *, priority: Priority) -> Receipt:
+        """Owe `job` once. An owed key can only gain priority; a failed one is revived when its time has come."""
+        ...
+
+    async def wait(self, key: str, *, timeout_s: float) -> bool:
+        """True as soon as `key` is no longer owed (done, failed or unknown), False after `timeout_s`."""
+        ...
+
+    async def work(self, handler: Handler, *, info: WorkerInfo, stop: asyncio.Event) -> None:
+        """Claim and do jobs one at a time until `stop` is set; the job in hand is finished first. A claimed job is
+        leased, the lease is extended while the handler runs. A new job starts within 100 ms when idle.
+        """
+        ...
+
+    async def stats(self) -> QueueStats: ...
+
+    async def owed_origins(self) -> frozenset[str]:
+        """Digests of the origins of all jobs waiting or running: what eviction must not touch."""
+        ...
+
+    async def aclose(self) -> None: ...

@@ -1,0 +1,1 @@
+"""Origins: fetched through a guarded client, cached with validators."""

@@ -1,0 +1,1 @@
+"""Blobs: the port, its adapters, bounded caches over them."""

@@ -1,0 +1,37 @@
+"""The store port: blobs by key. Keys are slash-separated, made by `pellucid.keys`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlobInfo:
+    """One listed blob. `modified_at` is seconds since the epoch."""
+
+    key: str
+    size_bytes: int
+    modified_at: float
+
+
+class BlobStore(Protocol):
+    """Whole blobs, written atomically: a reader sees the old one, the new one or none, never a part.
+
+    Every method raises `StoreError` when the disk or bucket fails.
+    """
+
+    async def get(self, key: str) -> bytes | None: ...
+
+    async def put(self, key: str, data: bytes) -> None: ...
+
+    async def exists(self, key: str) -> bool: ...
+
+    async def delete(self, key: str) -> None:
+        """Deleting what is not there is fine."""
+        ...
+
+    def list(self, prefix: str) -> AsyncIterator[BlobInfo]:
+        """Every blob whose key starts with `prefix` and a slash."""
+        ...

@@ -1,0 +1,1 @@
+"""URL in, `Spec` out, and back. Pure."""
