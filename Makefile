@@ -1,0 +1,49 @@
+# `make run` and `make test` do everything on a machine that has git, make and Python 3.11 or later.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+VENV := .venv
+BIN := $(VENV)/bin
+HOST ?=
+PORT ?=
+
+.PHONY: help run install test check format lock clean
+
+help: ## What there is to make
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
+
+run: $(VENV)/.installed ## Install what is missing, fetch the model, start the server (PORT=8401 for another port)
+	@$(BIN)/pellucid models pull
+	@exec $(BIN)/pellucid serve $(if $(HOST),--host $(HOST)) $(if $(PORT),--port $(PORT))
+
+install: $(VENV)/.installed ## The virtual environment with everything the server needs
+
+test: $(VENV)/.installed-dev ## Everything the tests need, then all tests
+	@$(BIN)/pellucid models pull
+	@$(BIN)/python -m pytest
+
+check: $(VENV)/.installed-dev ## Format, lint, types, import contracts
+	$(BIN)/ruff format --check src tests
+	$(BIN)/ruff check src tests
+	$(BIN)/basedpyright
+	$(BIN)/lint-imports
+
+format: $(VENV)/.installed-dev ## Rewrite the code in the project's format
+	$(BIN)/ruff format src tests
+	$(BIN)/ruff check --fix src tests
+
+lock: $(VENV)/.installed-dev ## Pin the newest versions that pyproject.toml allows (needs uv)
+	scripts/lock
+
+clean: ## Remove the virtual environment and what tools left behind
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+
+$(VENV)/.installed: requirements.lock pyproject.toml scripts/install
+	@scripts/install $(VENV) requirements.lock
+	@touch $@
+
+$(VENV)/.installed-dev: requirements-dev.lock $(VENV)/.installed
+	@scripts/install $(VENV) requirements-dev.lock
+	@touch $@

@@ -1,0 +1,165 @@
+"""Settings from a TOML file, the environment and flags, in rising order of weight. Unknown names stop the start."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+from pydantic_settings.exceptions import SettingsError as SourceError
+
+from pellucid.errors import SettingsError
+from pellucid.settings.model import SettingsTree
+
+PREFIX = "PELLUCID_"
+CONFIG_VARIABLE = "PELLUCID_CONFIG"
+
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+# Kubernetes injects these into every pod of a name-space that has a service called `pellucid`.
+_KUBERNETES = re.compile(r"PELLUCID_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)")
+
+
+def load_settings(
+    *, flags: Mapping[str, object], environ: Mapping[str, str] | None = None, config: Path | None = None
+) -> SettingsTree:
+    """The one settings tree. `flags` are dotted paths to values, None meaning 'not given'.
+
+    Raises SettingsError with one line for every problem, each naming the setting and how to mend it.
+    """
+    variables = _own_variables(os.environ if environ is None else environ)
+    config = config or (Path(variables.pop(CONFIG_VARIABLE)) if CONFIG_VARIABLE in variables else None)
+    variables.pop(CONFIG_VARIABLE, None)
+    _refuse_unknown(variables)
+    try:
+        tree = _Sources.read(flags=_nest(flags), variables=variables, toml=_read_toml(config))
+    except ValidationError as error:
+        raise SettingsError("\n".join(_explain(problem) for problem in error.errors())) from error
+    except SourceError as error:
+        raise SettingsError(str(error)) from error
+    _refuse_open_proxy(tree)
+    return tree
+
+
+def setting_names(tree: type[BaseModel] = SettingsTree, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The path of every setting, in the order of the tree."""
+    for name, field in tree.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield from setting_names(kind, (*path, name))
+        else:
+            yield (*path, name)
+
+
+def variable_name(path: tuple[str, ...]) -> str:
+    """`("origin", "max_bytes")` as `PELLUCID_ORIGIN_MAX_BYTES`."""
+    return PREFIX + "_".join(path).upper()
+
+
+class _Sources(SettingsTree, BaseSettings):
+    """The tree with its sources attached. pydantic-settings merges them; we hand it what each may see."""
+
+    model_config = SettingsConfigDict(  # pyright: ignore[reportIncompatibleVariableOverride] - the same dict at run time
+        env_prefix=PREFIX,
+        env_nested_delimiter="_",
+        env_nested_max_split=1,
+        enable_decoding=False,
+        case_sensitive=False,
+        frozen=True,
+        extra="forbid",
+    )
+
+    @classmethod
+    def read(cls, *, flags: dict[str, Any], variables: dict[str, str], toml: dict[str, Any]) -> SettingsTree:
+        class Bound(cls):
+            @classmethod
+            def settings_customise_sources(
+                cls,
+                settings_cls: type[BaseSettings],
+                init_settings: PydanticBaseSettingsSource,
+                env_settings: PydanticBaseSettingsSource,
+                dotenv_settings: PydanticBaseSettingsSource,
+                file_secret_settings: PydanticBaseSettingsSource,
+            ) -> tuple[PydanticBaseSettingsSource, ...]:
+                env = EnvSettingsSource(settings_cls)
+                env.env_vars = {name.lower(): value for name, value in variables.items()}
+                return init_settings, env, InitSettingsSource(settings_cls, init_kwargs=toml)
+
+        bound = Bound(**flags)
+        return SettingsTree.model_validate(
+            {name: getattr(bound, name) for name in SettingsTree.model_fields}, from_attributes=True
+        )
+
+
+def _own_variables(environ: Mapping[str, str]) -> dict[str, str]:
+    own = {name.upper(): value for name, value in environ.items() if name.upper().startswith(PREFIX)}
+    injected_port = own.get("PELLUCID_PORT", "").startswith(("tcp://", "udp://", "sctp://"))
+    return {
+        name: value
+        for name, value in own.items()
+        if not _KUBERNETES.fullmatch(name) and not (name == "PELLUCID_PORT" and injected_port)
+    }
+
+
+def _refuse_unknown(variables: Mapping[str, str]) -> None:
+    known = [variable_name(path) for path in setting_names()]
+    problems: list[str] = []
+    for name in sorted(variables.keys() - set(known)):
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]}?" if near else "`pellucid doctor --settings` lists all"
+        problems.append(f"{name} is no setting of Pellucid; {hint}")
+    if problems:
+        raise SettingsError("\n".join(problems))
+
+
+def _read_toml(path: Path | None) -> dict[str, Any]:
+    if path is None:
+        return {}
+    try:
+        return tomllib.loads(path.read_text())
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"the settings file {path} cannot be read: {error}") from error
+
+
+def _nest(flags: Mapping[str, object]) -> dict[str, Any]:
+    nested: dict[str, Any] = {}
+    for path, value in flags.items():
+        if value is not None:
+            *tables, name = path.split(".")
+            table = nested
+            for step in tables:
+                table = table.setdefault(step, {})
+            table[name] = value
+    return nested
+
+
+def _explain(problem: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
+    path = tuple(str(step) for step in problem["loc"] if step in _FIELD_NAMES)
+    variable = variable_name(path)
+    if problem["type"] == "extra_forbidden":
+        return f"{'.'.join(str(step) for step in problem['loc'])} is no setting of Pellucid"
+    return f"{'.'.join(path)} ({variable}) = {problem['input']!r}: {problem['msg'].lower()}"
+
+
+_FIELD_NAMES = frozenset(step for path in setting_names() for step in path)
+
+
+def _refuse_open_proxy(tree: SettingsTree) -> None:
+    if tree.host not in _LOOPBACK and not (tree.open or tree.origin.allow_hosts):
+        raise SettingsError(
+            f"listening on {tree.host} would make this server an open image proxy for everybody who reaches it.\n"
+            "Name the hosts it may fetch from (PELLUCID_ORIGIN_ALLOW_HOSTS=example.com,cdn.example.org), "
+            "or say PELLUCID_OPEN=true if that is what you want."
+        )

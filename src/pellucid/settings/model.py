@@ -1,0 +1,174 @@
+"""The settings tree. Defaults, limits and the sentence for the reference stand beside each setting.
+
+An environment variable is `PELLUCID_` + the path in capitals joined by `_` (`origin.max_bytes` is
+`PELLUCID_ORIGIN_MAX_BYTES`); in TOML it is the same path as tables.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from pellucid.cutout.runtime import Precision
+from pellucid.models.cards import DEFAULT_MODEL
+from pellucid.models.weights import default_models_dir
+
+MIB = 1 << 20
+GIB = 1 << 30
+DAY_S = 86_400
+
+
+def _split(value: object) -> object:
+    """A comma-separated text as a list; anything else is left to the validator."""
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _split_ports(value: object) -> object:
+    return None if value == "*" else _split(value)
+
+
+def _split_map(value: object) -> object:
+    """`name=value,name=value` as a mapping."""
+    if not isinstance(value, str):
+        return value
+    pairs = [part.partition("=") for part in value.split(",") if part.strip()]
+    return {name.strip(): target.strip() for name, _, target in pairs}
+
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+Networks = Annotated[tuple[Network, ...], BeforeValidator(_split)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
+Ports = Annotated[frozenset[Annotated[int, Field(ge=1, le=65535)]] | None, BeforeValidator(_split_ports)]
+Mapping = Annotated[dict[str, str], BeforeValidator(_split_map)]
+
+
+def available_cores() -> int:
+    """The cores this process may run on: in a container fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+
+
+def _half_the_cores() -> int:
+    return max(1, available_cores() // 2)
+
+
+def _default_data_dir() -> Path:
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "pellucid"
+
+
+class Section(BaseModel):
+    """One table of the tree: frozen, and a name it does not know is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class OriginSettings(Section):
+    """Where pictures may come from, and how long what was fetched is believed."""
+
+    allow_networks: Networks = Field(default=(), description="Networks that may be reached although they are private.")
+    allow_ports: Ports = Field(default=frozenset({80, 443}), description="Ports that may be reached; `*` for any.")
+    allow_hosts: Names = Field(
+        default=(), description="Hosts (with their subdomains) that may be fetched from; empty: any."
+    )
+    max_bytes: int = Field(default=50 * MIB, gt=0, description="Largest origin, in bytes after decompression.")
+    connect_timeout_s: float = Field(default=5, gt=0, description="Seconds for name look-up, connection and TLS.")
+    timeout_s: float = Field(default=30, gt=0, description="Seconds for the whole answer.")
+    max_redirects: int = Field(default=5, ge=0, description="Redirects followed, each checked like a first address.")
+    concurrency: int = Field(default=64, gt=0, description="Fetches at a time per web process.")
+    per_host: int = Field(default=16, gt=0, description="Fetches at a time from one host.")
+    fresh_min_s: float = Field(default=60, ge=0, description="An origin is believed at least this long.")
+    fresh_max_s: float = Field(
+        default=DAY_S, ge=0, description="An origin is asked again after this long at the latest."
+    )
+    fresh_default_s: float = Field(
+        default=3600, ge=0, description="Belief in an origin that says nothing of freshness."
+    )
+    failure_s: float = Field(default=10, ge=0, description="A failing origin is left alone this long.")
+    not_found_s: float = Field(default=30, ge=0, description="A missing origin is left alone this long.")
+
+
+class ImageSettings(Section):
+    """Limits on pictures, checked on headers before anything is decoded."""
+
+    max_pixels: int = Field(default=100_000_000, gt=0, description="Largest origin, in pixels.")
+    max_output_pixels: int = Field(default=50_000_000, gt=0, description="Largest rendition, in pixels.")
+
+
+class RenderSettings(Section):
+    """The pool of processes that decode and render."""
+
+    processes: int = Field(default_factory=_half_the_cores, gt=0, description="Render processes per web process.")
+    max_waiting: int = Field(default=256, gt=0, description="Renditions that may wait; beyond that the answer is 503.")
+    timeout_s: float = Field(
+        default=60, gt=0, description="A rendition that takes longer is given up, its process replaced."
+    )
+
+
+class ModelSettings(Section):
+    """The model and where it runs."""
+
+    name: str = Field(default=DEFAULT_MODEL, description="The model card to use; see `pellucid models list`.")
+    cards: Path | None = Field(default=None, description="A TOML file with model cards of your own.")
+    device: str = Field(default="CPU", description="The device of the runtime.")
+    precision: Literal["auto"] | Precision = Field(
+        default="auto",
+        description="`f32`, `bf16`, or `auto`: bf16 where the CPU computes it. Name one if a fleet's machines differ.",
+    )
+    threads: int = Field(default=0, ge=0, description="Threads per matte worker; 0: its share of the cores.")
+    allow_noncommercial: bool = Field(default=False, description="Use weights whose licence forbids commercial use.")
+
+
+class QueueSettings(Section):
+    """Work owed."""
+
+    depth: int = Field(default=1000, gt=0, description="Jobs that may be owed; beyond that the answer is `busy`.")
+    max_attempts: int = Field(default=3, gt=0, description="Attempts before a matte counts as failed.")
+    lease_s: float = Field(default=30, gt=0, description="A silent worker loses its job after this long.")
+
+
+class CacheSettings(Section):
+    """Disk space of what can be had again, and the lifetimes told to browsers and CDNs."""
+
+    max_bytes: int = Field(default=10 * GIB, gt=0, description="Origins and renditions on disk. Mattes are kept apart.")
+    memory_bytes: int = Field(default=64 * MIB, ge=0, description="Renditions in memory, per web process.")
+    browser_s: int = Field(default=30 * DAY_S, ge=0, description="Life of a finished picture in browsers (max-age).")
+    cdn_s: int = Field(default=365 * DAY_S, ge=0, description="Life of a finished picture in CDNs (s-maxage).")
+    pending_s: int = Field(default=5, ge=0, description="Life of the interim while a matte is owed, in both.")
+    failed_s: int = Field(default=300, ge=0, description="Life of the interim after a failure, in both.")
+
+
+class LogSettings(Section):
+    """What is logged, and how."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="The least level that is logged."
+    )
+    format: Literal["auto", "console", "json"] = Field(
+        default="auto", description="`auto`: console on a terminal, else JSON."
+    )
+
+
+class SettingsTree(Section):
+    """Everything that can be set."""
+
+    host: str = Field(default="127.0.0.1", description="Address to listen on.")
+    port: int = Field(default=8400, ge=0, le=65535, description="Port to listen on; 0: any free one.")
+    open: bool = Field(
+        default=False, description="Serve any origin to anybody on a public address: an open proxy, on purpose."
+    )
+    data_dir: Path = Field(default_factory=_default_data_dir, description="Everything the server writes.")
+    models_dir: Path = Field(default_factory=default_models_dir, description="Where model weights lie.")
+    workers: int = Field(default_factory=_half_the_cores, ge=0, description="Matte workers started by `serve`.")
+    aliases: Mapping = Field(
+        default={}, description="`_name_=https://host/base/`, comma-separated: short names for origins."
+    )
+    origin: OriginSettings = Field(default_factory=OriginSettings)
+    image: ImageSettings = Field(default_factory=ImageSettings)
+    render: RenderSettings = Field(default_factory=RenderSettings)
+    model: ModelSettings = Field(default_factory=ModelSettings)
+    queue: QueueSettings = Field(default_factory=QueueSettings)
+    cache: CacheSettings = Field(default_factory=CacheSettings)
+    log: LogSettings = Field(default_factory=LogSettings)

@@ -1,0 +1,214 @@
+"""A size-bounded cache over a blob store: least recently used goes first, pinned things stay.
+
+What was used when is kept in a small SQLite file, the index, shared by every web process of one machine. The index is
+an aid: when it is lost, `open` lists the blobs and starts with their times of change.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from pellucid.errors import StoreError
+from pellucid.store.port import BlobInfo, BlobStore
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS blobs (
+    key        TEXT PRIMARY KEY,
+    size_bytes INTEGER NOT NULL,
+    used_at    REAL NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS blobs_by_use ON blobs (used_at);
+-- The sum is kept by triggers: adding up 300,000 sizes at every write would take longer than the write.
+CREATE TABLE IF NOT EXISTS total (size_bytes INTEGER NOT NULL);
+INSERT INTO total SELECT coalesce(sum(size_bytes), 0) FROM blobs WHERE NOT EXISTS (SELECT 1 FROM total);
+CREATE TRIGGER IF NOT EXISTS blob_added AFTER INSERT ON blobs BEGIN
+    UPDATE total SET size_bytes = size_bytes + new.size_bytes;
+END;
+CREATE TRIGGER IF NOT EXISTS blob_resized AFTER UPDATE OF size_bytes ON blobs BEGIN
+    UPDATE total SET size_bytes = size_bytes + new.size_bytes - old.size_bytes;
+END;
+CREATE TRIGGER IF NOT EXISTS blob_removed AFTER DELETE ON blobs BEGIN
+    UPDATE total SET size_bytes = size_bytes - old.size_bytes;
+END;
+"""
+
+# An upsert, not INSERT OR REPLACE: SQLite fires no delete trigger for a replaced row.
+_UPSERT = """
+INSERT INTO blobs VALUES (?, ?, ?)
+ON CONFLICT (key) DO UPDATE SET size_bytes = excluded.size_bytes, used_at = excluded.used_at
+"""
+
+_LOW_WATER = 0.9
+"""Eviction goes down to this share of the limit, so that it does not run again at the next write."""
+
+_BATCH = 200
+
+ResultT = TypeVar("ResultT")
+Pinned = Callable[[], Awaitable[frozenset[str]]]
+
+
+class BoundedBlobs:
+    """A `BlobStore` whose blobs together stay within `max_bytes`, but for what is pinned.
+
+    `pinned` is asked once per eviction and returns the keys that must stay. Uses are noted in memory and written in
+    one transaction by `evict`, which the owner calls now and then (and `put` when the limit is passed).
+    """
+
+    def __init__(
+        self, blobs: BlobStore, *, index: Path, prefixes: Iterable[str], max_bytes: int, pinned: Pinned
+    ) -> None:
+        self._blobs = blobs
+        self._index_path = index
+        self._prefixes = tuple(prefixes)
+        self._max_bytes = max_bytes
+        self._pinned = pinned
+        self._uses: dict[str, float] = {}
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="cache-index")
+        self._evicting = asyncio.Lock()
+        self._db: sqlite3.Connection | None = None
+
+    async def open(self) -> None:
+        """Open the index; blobs that it does not know are added, entries without a blob dropped."""
+        found = {
+            info.key: (info.size_bytes, info.modified_at)
+            for prefix in self._prefixes
+            async for info in self._blobs.list(prefix)
+        }
+        await self._run(self._open_index, found)
+
+    async def aclose(self) -> None:
+        await self._run(self._close_index)
+        self._thread.shutdown()
+
+    async def get(self, key: str) -> bytes | None:
+        data = await self._blobs.get(key)
+        if data is not None:
+            self._uses[key] = time.time()
+        return data
+
+    async def put(self, key: str, data: bytes) -> None:
+        await self._blobs.put(key, data)
+        total = await self._run(self._note, key, len(data))
+        if total > self._max_bytes:
+            await self.evict()
+
+    async def exists(self, key: str) -> bool:
+        found = await self._blobs.exists(key)
+        if found:
+            self._uses[key] = time.time()
+        return found
+
+    async def delete(self, key: str) -> None:
+        await self._blobs.delete(key)
+        await self._run(self._forget, [key])
+
+    def list(self, prefix: str) -> AsyncIterator[BlobInfo]:
+        return self._blobs.list(prefix)
+
+    async def evict(self) -> int:
+        """Bring the total down to the low-water mark if it is above the limit; returns how many blobs went."""
+        async with self._evicting:
+            uses, self._uses = self._uses, {}
+            total = await self._run(self._flush, uses)
+            if total <= self._max_bytes:
+                return 0
+            pinned = await self._pinned()
+            gone = 0
+            after = (-1.0, "")
+            while total > self._max_bytes * _LOW_WATER:
+                batch = await self._run(self._oldest, after)
+                if not batch:
+                    break
+                after = (batch[-1][2], batch[-1][0])
+                victims: list[str] = []
+                for key, size_bytes, _ in batch:
+                    if total <= self._max_bytes * _LOW_WATER:
+                        break
+                    if key not in pinned:
+                        await self._blobs.delete(key)
+                        victims.append(key)
+                        total -= size_bytes
+                await self._run(self._forget, victims)
+                gone += len(victims)
+            return gone
+
+    async def total_bytes(self) -> int:
+        """The sum of all sizes, as the index knows them."""
+        return await self._run(self._total)
+
+    # What follows runs on the index thread.
+
+    async def _run(self, function: Callable[..., ResultT], *arguments: object) -> ResultT:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)
+        except sqlite3.Error as error:
+            raise StoreError(f"the cache index {self._index_path} failed: {error}") from error
+
+    def _open_index(self, found: dict[str, tuple[int, float]]) -> None:
+        try:
+            self._db = self._connect()
+        except sqlite3.DatabaseError:
+            # A damaged index is worth nothing: begin a new one from what lies in the folder.
+            for suffix in ("", "-wal", "-shm"):
+                self._index_path.with_name(self._index_path.name + suffix).unlink(missing_ok=True)
+            self._db = self._connect()
+        with self._db:
+            known = {row[0] for row in self._db.execute("SELECT key FROM blobs")}
+            self._db.executemany("DELETE FROM blobs WHERE key = ?", [(key,) for key in known - found.keys()])
+            self._db.executemany(
+                "INSERT OR IGNORE INTO blobs VALUES (?, ?, ?)",
+                [(key, size, at) for key, (size, at) in found.items() if key not in known],
+            )
+
+    def _connect(self) -> sqlite3.Connection:
+        self._index_path.parent.mkdir(parents=True, exist_ok=True)
+        db = sqlite3.connect(self._index_path, timeout=10)
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute("PRAGMA synchronous = NORMAL")
+            db.executescript(_SCHEMA)
+        except sqlite3.DatabaseError:
+            db.close()
+            raise
+        return db
+
+    @property
+    def _index(self) -> sqlite3.Connection:
+        if self._db is None:
+            raise StoreError("the cache is not open")
+        return self._db
+
+    def _close_index(self) -> None:
+        if self._db is not None:
+            self._flush(self._uses)
+            self._db.close()
+            self._db = None
+
+    def _note(self, key: str, size_bytes: int) -> int:
+        with self._index as db:
+            db.execute(_UPSERT, (key, size_bytes, time.time()))
+        return self._total()
+
+    def _flush(self, uses: dict[str, float]) -> int:
+        with self._index as db:
+            db.executemany("UPDATE blobs SET used_at = ? WHERE key = ?", [(at, key) for key, at in uses.items()])
+        return self._total()
+
+    def _forget(self, keys: list[str]) -> None:
+        with self._index as db:
+            db.executemany("DELETE FROM blobs WHERE key = ?", [(key,) for key in keys])
+
+    def _oldest(self, after: tuple[float, str]) -> list[tuple[str, int, float]]:
+        return self._index.execute(
+            "SELECT key, size_bytes, used_at FROM blobs WHERE (used_at, key) > (?, ?) ORDER BY used_at, key LIMIT ?",
+            (*after, _BATCH),
+        ).fetchall()
+
+    def _total(self) -> int:
+        return self._index.execute("SELECT size_bytes FROM total").fetchone()[0]

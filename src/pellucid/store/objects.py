@@ -1,0 +1,108 @@
+"""Blobs through obstore: a local folder today, any of its buckets behind the same few calls."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import obstore
+from obstore.exceptions import BaseError
+from obstore.store import LocalStore
+
+from pellucid.errors import StoreError
+from pellucid.store.port import BlobInfo
+
+
+class ObjectBlobs:
+    """A `BlobStore` over one obstore store.
+
+    Writes are atomic: the local adapter of obstore writes a staging file beside the target (`name#1`) and renames it,
+    buckets replace whole objects. A staging file that a killed process left behind is invisible to `get` and is
+    removed by `sweep_staging`.
+    """
+
+    def __init__(self, store: LocalStore) -> None:
+        self._store = store
+
+    @classmethod
+    def local(cls, folder: Path) -> ObjectBlobs:
+        """Blobs as files below `folder`, which is made when missing. Raises StoreError when it cannot be."""
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            return cls(LocalStore(folder))
+        except (OSError, BaseError) as error:
+            raise StoreError(f"cannot use {folder} as a store: {error}") from error
+
+    async def get(self, key: str) -> bytes | None:
+        try:
+            result = await obstore.get_async(self._store, key)
+            return (await result.bytes_async()).to_bytes()
+        except FileNotFoundError:
+            return None
+        except (BaseError, OSError) as error:
+            raise StoreError(f"cannot read {key}: {_reason(error)}") from error
+
+    async def put(self, key: str, data: bytes) -> None:
+        try:
+            await obstore.put_async(self._store, key, data, use_multipart=False)
+        except (BaseError, OSError) as error:
+            raise StoreError(f"cannot write {key}: {_reason(error)}") from error
+
+    async def exists(self, key: str) -> bool:
+        try:
+            await obstore.head_async(self._store, key)
+        except FileNotFoundError:
+            return False
+        except (BaseError, OSError) as error:
+            raise StoreError(f"cannot look at {key}: {_reason(error)}") from error
+        return True
+
+    async def delete(self, key: str) -> None:
+        try:
+            await obstore.delete_async(self._store, key)
+        except FileNotFoundError:
+            return
+        except (BaseError, OSError) as error:
+            raise StoreError(f"cannot delete {key}: {_reason(error)}") from error
+
+    async def list(self, prefix: str) -> AsyncIterator[BlobInfo]:
+        try:
+            # One overload names an Arrow type that is not installed, hence the ignore.
+            listing = obstore.list(self._store, prefix, chunk_size=1000, return_arrow=False)  # pyright: ignore[reportUnknownMemberType]
+            async for batch in listing:
+                for meta in batch:
+                    yield BlobInfo(
+                        key=meta["path"],
+                        size_bytes=meta["size"],
+                        modified_at=meta["last_modified"].timestamp(),
+                    )
+        except FileNotFoundError:
+            return
+        except (BaseError, OSError) as error:
+            raise StoreError(f"cannot list {prefix}: {_reason(error)}") from error
+
+
+def sweep_staging(folder: Path) -> int:
+    """Remove the staging files (`*#<n>`) that killed processes left below `folder`; returns how many.
+
+    To be called before any writer is started: a staging file of a living writer looks the same.
+    """
+    swept = 0
+    for path in folder.rglob("*#*"):
+        if path.is_file() and path.name.rpartition("#")[2].isdigit():
+            path.unlink(missing_ok=True)
+            swept += 1
+    return swept
+
+
+def free_bytes(folder: Path) -> int:
+    """Free space on the volume that holds `folder` (or will hold it)."""
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free
+
+
+def _reason(error: Exception) -> str:
+    """The first line: obstore appends a debug dump of its configuration."""
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

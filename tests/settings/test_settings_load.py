@@ -1,0 +1,129 @@
+"""Settings: sources in order, unknown names refused, Kubernetes' variables ignored, no open proxy by accident."""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+
+import pytest
+
+from pellucid.errors import SettingsError
+from pellucid.settings.load import load_settings, setting_names, variable_name
+
+
+def test_flags_beat_environment_beats_file(tmp_path: Path) -> None:
+    config = tmp_path / "pellucid.toml"
+    config.write_text("port = 1\nworkers = 1\n[origin]\nmax_bytes = 1\nallow_hosts = ['a.example', 'b.example']\n")
+    tree = load_settings(
+        flags={"port": 3, "workers": None, "origin.max_redirects": 2},
+        environ={"PELLUCID_PORT": "2", "PELLUCID_WORKERS": "2"},
+        config=config,
+    )
+    assert (tree.port, tree.workers, tree.origin.max_bytes, tree.origin.max_redirects) == (3, 2, 1, 2)
+    assert tree.origin.allow_hosts == ("a.example", "b.example")
+
+
+def test_config_named_by_the_environment(tmp_path: Path) -> None:
+    config = tmp_path / "x.toml"
+    config.write_text("port = 77\n")
+    assert load_settings(flags={}, environ={"PELLUCID_CONFIG": str(config)}).port == 77
+
+
+def test_names_that_stay() -> None:
+    tree = load_settings(
+        flags={},
+        environ={
+            "PELLUCID_HOST": "127.0.0.1",
+            "PELLUCID_PORT": "8123",
+            "PELLUCID_DATA_DIR": "/data",
+            "PELLUCID_WORKERS": "4",
+            "PELLUCID_MODELS_DIR": "/models",
+            "PELLUCID_ORIGIN_ALLOW_NETWORKS": "127.0.0.0/8, ::1/128",
+            "PELLUCID_ORIGIN_ALLOW_PORTS": "80,8080",
+        },
+    )
+    assert tree.data_dir == Path("/data")
+    assert tree.models_dir == Path("/models")
+    assert tree.workers == 4
+    assert tree.origin.allow_networks == (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
+    assert tree.origin.allow_ports == {80, 8080}
+    assert load_settings(flags={}, environ={"PELLUCID_ORIGIN_ALLOW_PORTS": "*"}).origin.allow_ports is None
+
+
+def test_defaults_listen_on_loopback_only() -> None:
+    tree = load_settings(flags={}, environ={})
+    assert tree.host == "127.0.0.1"
+    assert tree.origin.allow_networks == ()
+    assert tree.origin.allow_ports == {80, 443}
+
+
+def test_unknown_variable_names_its_neighbour() -> None:
+    with pytest.raises(SettingsError, match=r"PELLUCID_WROKERS is no setting.*PELLUCID_WORKERS"):
+        load_settings(flags={}, environ={"PELLUCID_WROKERS": "3"})
+
+
+def test_unknown_key_in_the_file(tmp_path: Path) -> None:
+    config = tmp_path / "x.toml"
+    config.write_text("[origin]\nmax_byts = 1\n")
+    with pytest.raises(SettingsError, match=r"origin\.max_byts is no setting"):
+        load_settings(flags={}, environ={}, config=config)
+
+
+def test_unreadable_file(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="cannot be read"):
+        load_settings(flags={}, environ={}, config=tmp_path / "missing.toml")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PELLUCID_PORT", "abc"),
+        ("PELLUCID_PORT", "70000"),
+        ("PELLUCID_WORKERS", "-1"),
+        ("PELLUCID_ORIGIN_ALLOW_NETWORKS", "everything"),
+        ("PELLUCID_ORIGIN_ALLOW_PORTS", "99999"),
+        ("PELLUCID_MODEL_PRECISION", "int3"),
+        ("PELLUCID_ORIGIN_MAX_BYTES", "0"),
+    ],
+)
+def test_bad_value_names_the_variable(name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=name):
+        load_settings(flags={}, environ={name: value})
+
+
+def test_variables_that_kubernetes_injects_are_ignored() -> None:
+    tree = load_settings(
+        flags={},
+        environ={
+            "PELLUCID_PORT": "tcp://10.3.0.7:80",
+            "PELLUCID_SERVICE_HOST": "10.3.0.7",
+            "PELLUCID_SERVICE_PORT": "80",
+            "PELLUCID_SERVICE_PORT_HTTP": "80",
+            "PELLUCID_PORT_80_TCP": "tcp://10.3.0.7:80",
+            "PELLUCID_PORT_80_TCP_PROTO": "tcp",
+            "PELLUCID_PORT_80_TCP_PORT": "80",
+            "PELLUCID_PORT_80_TCP_ADDR": "10.3.0.7",
+        },
+    )
+    assert tree.port == 8400
+
+
+def test_public_address_needs_a_decision() -> None:
+    with pytest.raises(SettingsError, match="open image proxy"):
+        load_settings(flags={"host": "0.0.0.0"}, environ={})
+    assert load_settings(flags={"host": "0.0.0.0"}, environ={"PELLUCID_OPEN": "true"}).open
+    allowed = load_settings(flags={"host": "0.0.0.0"}, environ={"PELLUCID_ORIGIN_ALLOW_HOSTS": "shop.example"})
+    assert allowed.origin.allow_hosts == ("shop.example",)
+
+
+def test_aliases_from_one_variable() -> None:
+    tree = load_settings(flags={}, environ={"PELLUCID_ALIASES": "_shop_=https://shop.example/img/, _b_=b.example"})
+    assert tree.aliases == {"_shop_": "https://shop.example/img/", "_b_": "b.example"}
+
+
+def test_every_setting_can_come_from_the_environment_by_its_own_name() -> None:
+    names = [variable_name(path) for path in setting_names()]
+    assert len(names) == len(set(names))
+    # With one level of tables and `_` as delimiter, no plain setting may look like one of a table: `origin_x`.
+    tables = {path[0] for path in setting_names() if len(path) == 2}
+    assert not [path for path in setting_names() if len(path) == 1 and path[0].split("_")[0] in tables]

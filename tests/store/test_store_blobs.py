@@ -1,0 +1,160 @@
+"""Blobs in a folder, and the bounded cache over them."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from pellucid.errors import StoreError
+from pellucid.store.bounded import BoundedBlobs
+from pellucid.store.envelope import seal, unseal
+from pellucid.store.objects import ObjectBlobs, sweep_staging
+
+
+@pytest.fixture
+def blobs(tmp_path: Path) -> ObjectBlobs:
+    return ObjectBlobs.local(tmp_path / "store")
+
+
+async def test_put_get_delete(blobs: ObjectBlobs) -> None:
+    assert await blobs.get("a/b") is None
+    assert not await blobs.exists("a/b")
+    await blobs.put("a/b", b"one")
+    await blobs.put("a/b", b"two")
+    assert await blobs.get("a/b") == b"two"
+    assert await blobs.exists("a/b")
+    assert [(i.key, i.size_bytes) async for i in blobs.list("a")] == [("a/b", 3)]
+    await blobs.delete("a/b")
+    await blobs.delete("a/b")
+    assert await blobs.get("a/b") is None
+    assert [i async for i in blobs.list("nothing")] == []
+
+
+async def test_a_reader_never_sees_a_part(blobs: ObjectBlobs) -> None:
+    bodies = [bytes([n]) * 2_000_000 for n in range(4)]
+    await blobs.put("k", bodies[0])
+
+    async def write() -> None:
+        for _ in range(5):
+            for body in bodies:
+                await blobs.put("k", body)
+
+    writer = asyncio.create_task(write())
+    while not writer.done():
+        seen = await blobs.get("k")
+        assert seen in bodies
+    await writer
+
+
+async def test_unwritable_folder_is_a_store_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(StoreError):
+        ObjectBlobs.local(tmp_path / "file" / "below")
+
+
+async def test_staging_files_of_the_dead_are_swept(tmp_path: Path, blobs: ObjectBlobs) -> None:
+    await blobs.put("bytes/x", b"kept")
+    (tmp_path / "store" / "bytes" / "x#7").write_bytes(b"half")
+    assert sweep_staging(tmp_path / "store") == 1
+    assert await blobs.get("bytes/x") == b"kept"
+
+
+class _Header(msgspec.Struct):
+    media_type: str
+
+
+def test_envelope_round_trip_and_damage() -> None:
+    blob = seal(_Header(media_type="image/png"), b"body" * 100)
+    opened = unseal(blob, _Header)
+    assert opened is not None
+    assert opened[0].media_type == "image/png"
+    assert opened[1] == b"body" * 100
+    for at in (0, 5, 9, 20, len(blob) - 1):
+        damaged = bytearray(blob)
+        damaged[at] ^= 0x41
+        assert unseal(bytes(damaged), _Header) is None
+    for length in (0, 3, 11, 20, len(blob) - 1):
+        assert unseal(blob[:length], _Header) is None
+
+
+class _Pins:
+    def __init__(self) -> None:
+        self.keys: frozenset[str] = frozenset()
+
+    async def __call__(self) -> frozenset[str]:
+        return self.keys
+
+
+@pytest.fixture
+def pins() -> _Pins:
+    return _Pins()
+
+
+@pytest.fixture
+async def cache(tmp_path: Path, blobs: ObjectBlobs, pins: _Pins) -> AsyncIterator[BoundedBlobs]:
+    cache = BoundedBlobs(blobs, index=tmp_path / "i.sqlite", prefixes=["c"], max_bytes=1000, pinned=pins)
+    await cache.open()
+    yield cache
+    await cache.aclose()
+
+
+async def test_least_recently_used_goes_first(cache: BoundedBlobs) -> None:
+    for n in range(10):
+        await cache.put(f"c/{n}", b"x" * 100)
+    assert await cache.get("c/0") is not None  # used: now the youngest
+    await cache.put("c/new", b"x" * 100)
+    assert await cache.get("c/0") is not None
+    assert await cache.get("c/1") is None
+    assert await cache.get("c/new") is not None
+    assert await cache.total_bytes() <= 900
+
+
+async def test_overwriting_does_not_count_twice(cache: BoundedBlobs) -> None:
+    for _ in range(30):
+        await cache.put("c/one", b"x" * 100)
+    assert await cache.total_bytes() == 100
+
+
+async def test_pinned_blobs_stay_even_above_the_limit(cache: BoundedBlobs, pins: _Pins) -> None:
+    pins.keys = frozenset({"c/0", "c/1"})
+    for n in range(15):
+        await cache.put(f"c/{n}", b"x" * 300)
+    assert await cache.get("c/0") is not None
+    assert await cache.get("c/1") is not None
+    assert await cache.get("c/2") is None
+
+
+async def test_more_blobs_than_one_batch(cache: BoundedBlobs, pins: _Pins) -> None:
+    pins.keys = frozenset(f"c/{n:04}" for n in range(400))
+    for n in range(500):
+        await cache.put(f"c/{n:04}", b"xx")
+    await cache.put("c/big", b"x" * 900)
+    assert await cache.total_bytes() <= 900 + 800
+    assert await cache.get("c/0000") is not None
+    assert await cache.get("c/0450") is None
+
+
+async def test_a_lost_index_is_made_anew(tmp_path: Path, blobs: ObjectBlobs, pins: _Pins) -> None:
+    index = tmp_path / "i.sqlite"
+    for damage in (None, b"this is no database" * 100):
+        await blobs.put("c/old", b"x" * 800)
+        if damage is None:
+            index.unlink(missing_ok=True)
+        else:
+            index.write_bytes(damage)
+        cache = BoundedBlobs(blobs, index=index, prefixes=["c"], max_bytes=1000, pinned=pins)
+        await cache.open()
+        assert await cache.total_bytes() == 800
+        await cache.put("c/new", b"x" * 300)
+        assert await cache.get("c/old") is None
+        await cache.delete("c/new")
+        assert await cache.total_bytes() == 0
+        await cache.aclose()
+    with sqlite3.connect(index) as db:
+        assert db.execute("SELECT size_bytes FROM total").fetchone() == (0,)
+    db.close()
