@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from conftest import TINY_SIDE, TinyModel
 from pellucid.cutout.recipe import Recipe
 from pellucid.cutout.runtime import Precision, Session, describe_device
 from pellucid.cutout.segment import confidence, prepare, segment
 from pellucid.errors import CutoutError, DeviceUnavailableError, ModelUnavailableError
 from pellucid.models.cards import find_card
+from tiny import TINY_SIDE, TinyModel
 
 
 def _session(tiny: TinyModel, cache: Path | None = None) -> Session:

@@ -1,0 +1,130 @@
+"""The table of verbs."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pellucid.cli.models import models_app
+from pellucid.cli.options import Config, DataDir, Device, Model, ModelsDir, Precision, read_settings
+
+app = typer.Typer(
+    name="pellucid",
+    help="Pictures without their background: an image server, a library, a command.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(models_app, name="models")
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"pellucid {version('pellucid')}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    _version: Annotated[
+        bool, typer.Option("--version", help="Say the version.", callback=_say_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Pictures without their background: an image server, a library, a command."""
+
+
+@app.command()
+def serve(
+    *,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.", show_default=False)] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on.", show_default=False)] = None,
+    workers: Annotated[int | None, typer.Option(help="Matte workers to start.", show_default=False)] = None,
+    open_: Annotated[
+        bool | None, typer.Option("--open", help="Serve any origin to anybody.", show_default=False)
+    ] = None,
+    data_dir: DataDir = None,
+    models_dir: ModelsDir = None,
+    model: Model = None,
+    device: Device = None,
+    precision: Precision = None,
+    config: Config = None,
+) -> None:
+    """Start the image server with its render processes and matte workers."""
+    settings = read_settings(
+        config,
+        host=host,
+        port=port,
+        workers=workers,
+        open=open_,
+        data_dir=data_dir,
+        models_dir=models_dir,
+        model__name=model,
+        model__device=device,
+        model__precision=precision,
+    )
+    from pellucid.serve.run import serve as run  # noqa: PLC0415 - the server's imports
+
+    raise typer.Exit(run(settings))
+
+
+@app.command()
+def work(
+    *,
+    data_dir: DataDir = None,
+    models_dir: ModelsDir = None,
+    model: Model = None,
+    device: Device = None,
+    precision: Precision = None,
+    config: Config = None,
+) -> None:
+    """Start one more matte worker on the queue of a server's data directory."""
+    settings = read_settings(
+        config,
+        data_dir=data_dir,
+        models_dir=models_dir,
+        model__name=model,
+        model__device=device,
+        model__precision=precision,
+    )
+    from pellucid.serve.children import run_worker  # noqa: PLC0415 - the runtime's imports
+    from pellucid.wiring import resolve_recipe  # noqa: PLC0415
+
+    run_worker(settings, resolve_recipe(settings), None)
+
+
+@app.command()
+def cut(
+    inputs: Annotated[list[Path], typer.Argument(metavar="IN...", help="Pictures, or folders of pictures.")],
+    *,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT_DIR", help="Folder for <name>.png.")],
+    models_dir: ModelsDir = None,
+    model: Model = None,
+    device: Device = None,
+    precision: Precision = None,
+    config: Config = None,
+) -> None:
+    """Cut out the subjects of pictures, without a server: OUT_DIR/<name>.png, RGBA, at the picture's own size."""
+    settings = read_settings(
+        config, models_dir=models_dir, model__name=model, model__device=device, model__precision=precision
+    )
+    from pellucid.cli.cut import cut_files  # noqa: PLC0415 - the runtime's imports
+
+    raise typer.Exit(cut_files(inputs, output, settings))
+
+
+@app.command()
+def doctor(
+    *,
+    show_settings: Annotated[bool, typer.Option("--settings", help="List every setting with its value.")] = False,
+    data_dir: DataDir = None,
+    models_dir: ModelsDir = None,
+    config: Config = None,
+) -> None:
+    """Check model, device, store, queue, port and versions: what is wrong and how to mend it."""
+    from pellucid.cli.doctor import examine, list_settings  # noqa: PLC0415
+
+    settings = read_settings(config, data_dir=data_dir, models_dir=models_dir)
+    raise typer.Exit(list_settings(settings) if show_settings else examine(settings))

@@ -1,0 +1,124 @@
+"""`pellucid doctor`: what is wrong with this installation, and how to mend it."""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+import time
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+
+from pellucid import wiring
+from pellucid.errors import PellucidError
+from pellucid.models.cards import find_card
+from pellucid.models.weights import verify
+from pellucid.serve.listen import listen
+from pellucid.serve.run import disk_report
+from pellucid.settings.load import setting_names, variable_name
+from pellucid.settings.model import SettingsTree
+
+_PACKAGES = ("pellucid", "openvino", "pyvips", "pyvips-binary", "pi-heif", "numpy", "obstore", "starlette", "uvicorn")
+
+Check = Callable[[SettingsTree], str]
+
+
+def examine(settings: SettingsTree) -> int:
+    """Run every check and print its outcome; returns 0 when all are fine, else 1."""
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    broken = 0
+    for name, check in CHECKS.items():
+        try:
+            console.print(f"ok    {name:9} {check(settings)}")
+        except PellucidError as error:
+            broken += 1
+            console.print(f"WRONG {name:9} {error}", style="red")
+    return 1 if broken else 0
+
+
+def list_settings(settings: SettingsTree) -> int:
+    """Print every setting as its environment variable with the value in force; returns 0."""
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    for path in setting_names():
+        value: object = settings
+        for step in path:
+            value = getattr(value, step)
+        console.print(f"{variable_name(path)} = {value}")
+    return 0
+
+
+def _versions(_: SettingsTree) -> str:
+    found: list[str] = []
+    for package in _PACKAGES:
+        try:
+            found.append(f"{package} {version(package)}")
+        except PackageNotFoundError as error:
+            raise PellucidError(f"{package} is not installed; run `make install` or reinstall pellucid") from error
+    return f"Python {platform.python_version()}, " + ", ".join(found)
+
+
+def _model(settings: SettingsTree) -> str:
+    card = find_card(settings.model.name, extra=settings.model.cards)
+    return f"{card.name}: {verify(card, settings.models_dir)} is sound; weights: {card.licence}"
+
+
+def _device(settings: SettingsTree) -> str:
+    started = time.perf_counter()
+    engine = wiring.open_library_engine(settings)
+    loaded_s = time.perf_counter() - started
+    grey = np.full((engine.card.input_height, engine.card.input_width, 3), 128, np.uint8)
+    engine.segment(grey)
+    started = time.perf_counter()
+    engine.segment(grey)
+    run_ms = (time.perf_counter() - started) * 1000
+    return (
+        f"{engine.device.name} ({engine.device.full_name.strip()}), {engine.recipe.precision}: "
+        f"loaded in {loaded_s:.1f} s, {run_ms:.0f} ms a picture"
+    )
+
+
+def _store(settings: SettingsTree) -> str:
+    async def write() -> None:
+        blobs = wiring.open_blobs(settings)
+        await blobs.put("check/doctor", b"ok")
+        await blobs.delete("check/doctor")
+
+    asyncio.run(write())
+    return f"{settings.data_dir} can be written to, {disk_report(settings.data_dir)}"
+
+
+def _queue(settings: SettingsTree) -> str:
+    async def look() -> str:
+        async with wiring.open_queue(settings) as queue:
+            await queue.check_writable()
+            stats = await queue.stats()
+            return (
+                f"{stats.waiting} waiting, {stats.running} running, {stats.failed} failed; "
+                f"{len(stats.workers)} workers alive"
+            )
+
+    return asyncio.run(look())
+
+
+def _port(settings: SettingsTree) -> str:
+    listen(settings.host, settings.port).close()
+    return f"{settings.port} on {settings.host} is free"
+
+
+def _disk_of_models(settings: SettingsTree) -> str:
+    folder: Path = settings.models_dir
+    return f"{folder}, {disk_report(folder)}"
+
+
+CHECKS: dict[str, Check] = {
+    "versions": _versions,
+    "models": _disk_of_models,
+    "model": _model,
+    "device": _device,
+    "store": _store,
+    "queue": _queue,
+    "port": _port,
+}

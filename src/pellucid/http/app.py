@@ -1,0 +1,53 @@
+"""The ASGI application of one web process."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from pellucid.http.headers import Lifetimes
+from pellucid.http.images import ImageApp
+from pellucid.http.service import service_routes
+from pellucid.settings.model import SettingsTree
+from pellucid.wiring import Web, open_web
+
+_OWN_PAGES = frozenset({"/", "/favicon.ico", "/robots.txt"})
+
+
+def create_app(settings: SettingsTree, *, recipe_id: str) -> ASGIApp:
+    """The application. Everything it needs is opened by its lifespan and closed with it."""
+    return _App(settings, recipe_id=recipe_id)
+
+
+class _App:
+    def __init__(self, settings: SettingsTree, *, recipe_id: str) -> None:
+        self._settings = settings
+        self._recipe_id = recipe_id
+        self._images: ImageApp | None = None
+        self._service: Starlette = Starlette(lifespan=self._lifespan)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # Pictures go past the router: its path handling decodes what an origin's URL needs encoded, and costs time.
+        if scope["type"] == "http" and self._images is not None:
+            path: str = scope["path"]
+            if not path.startswith("/-/") and path not in _OWN_PAGES:
+                await self._images(scope, receive, send)
+                return
+        await self._service(scope, receive, send)
+
+    @asynccontextmanager
+    async def _lifespan(self, _: Starlette) -> AsyncGenerator[None, None]:
+        async with open_web(self._settings, recipe_id=self._recipe_id) as web:
+            self._open(web)
+            yield
+
+    def _open(self, web: Web) -> None:
+        cache = self._settings.cache
+        lifetimes = Lifetimes(
+            browser_s=cache.browser_s, cdn_s=cache.cdn_s, pending_s=cache.pending_s, failed_s=cache.failed_s
+        )
+        self._images = ImageApp(web.pipeline, lifetimes=lifetimes)
+        self._service.router.routes.extend(service_routes(web))

@@ -1,0 +1,72 @@
+"""From pixels to the bytes of a file. Only pixels are written: no EXIF, no place, no profile (sRGB is implied)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from pellucid.errors import RenderError
+from pellucid.formats import FORMATS, ImageFormat
+from pellucid.image import vips
+from pellucid.image.vips import VipsImage
+
+DEFAULT_QUALITY = 82
+"""JPEG and WebP, 1..100. PNG has no quality."""
+
+_LARGEST_SIDE: Mapping[ImageFormat, int] = {ImageFormat.JPEG: 65_535, ImageFormat.WEBP: 16_383}
+
+
+def encode(image: VipsImage, *, format: ImageFormat, quality: int | None) -> bytes:  # noqa: A002 - the word of the field
+    """`image` (uchar sRGB, 3 bands or 4 with straight alpha) as a file. `quality` is 1..100, None = the default.
+
+    An alpha channel that is opaque everywhere is dropped. Raises `RenderError` for a format that is not written, for
+    transparent pixels in a format without alpha (flattening is the caller's choice of colour) and for a picture larger
+    than the format can hold.
+    """
+    encoder = _ENCODERS.get(format)
+    if encoder is None:
+        raise RenderError(f"{format.upper()} is not written")
+    side = max(image.width, image.height)
+    if side > _LARGEST_SIDE.get(format, side):
+        raise RenderError(
+            f"{format.upper()} holds {_LARGEST_SIDE[format]} pixels a side at most, this picture has {side}"
+        )
+    with vips.failing_as(RenderError, f"the picture could not be written as {format.upper()}"):
+        image = drop_opaque_alpha(image)
+        if image.bands == 4 and not FORMATS[format].alpha:
+            raise RenderError(f"{format.upper()} cannot hold transparent pixels")
+        return encoder(image, DEFAULT_QUALITY if quality is None else quality)
+
+
+def drop_opaque_alpha(image: VipsImage) -> VipsImage:
+    """`image` without its alpha band when no pixel of it is transparent."""
+    return image.extract_band(0, n=3) if image.bands == 4 and image[3].min() == 255 else image
+
+
+# Times and sizes: one core of a shared Zen 4 server, a photograph at 400 x 267 / 1600 x 1067 px.
+
+
+def _jpeg(image: VipsImage, quality: int) -> bytes:
+    # Plain: 1.0 / 6 ms, 183 kB at 1600. Optimal Huffman tables: 1.6 / 16 ms, 179 kB. Progressive as well: 2.4 / 27 ms,
+    # 176 kB, and a page shows something early. Trellis quantisation: 6.7 / 70 ms for 163 kB, too slow while a browser
+    # waits. Chroma is halved below quality 90 and whole from there on ("auto").
+    return image.jpegsave_buffer(Q=quality, optimize_coding=True, interlace=True, subsample_mode="auto", keep="none")
+
+
+def _png(image: VipsImage, quality: int) -> bytes:
+    del quality
+    # Cutout at 400 / 1600: Paeth at level 3 takes 4 / 46 ms for 96 / 1086 kB; level 6 6 / 87 ms for 94 / 1040 kB;
+    # trying all filters 5 / 65 ms for 94 / 1067 kB; no filter 122 / 1630 kB.
+    return image.pngsave_buffer(compression=3, filter="paeth", keep="none")
+
+
+def _webp(image: VipsImage, quality: int) -> bytes:
+    # Effort 4: 11 / 127 ms, 107 kB at 1600; effort 2: 5 / 53 ms, 111 kB; sharp chroma ("smart_subsample") doubles
+    # the time and adds bytes. Alpha stays lossless.
+    return image.webpsave_buffer(Q=quality, effort=4, alpha_q=100, keep="none")
+
+
+_ENCODERS: Mapping[ImageFormat, Callable[[VipsImage, int], bytes]] = {
+    ImageFormat.JPEG: _jpeg,
+    ImageFormat.PNG: _png,
+    ImageFormat.WEBP: _webp,
+}

@@ -1,0 +1,68 @@
+"""A picture's facts from its header, and the limit on pixels, before anything is decoded."""
+
+from __future__ import annotations
+
+from pellucid.errors import ImageError
+from pellucid.formats import ImageFormat
+from pellucid.image import heif, pillow, vips
+from pellucid.image.facts import ImageFacts
+from pellucid.image.header import Header, check_size
+from pellucid.image.sniff import sniff
+from pellucid.image.vips import VipsImage
+
+LOADERS: dict[ImageFormat, str] = {
+    ImageFormat.JPEG: "jpegload_buffer",
+    ImageFormat.PNG: "pngload_buffer",
+    ImageFormat.WEBP: "webpload_buffer",
+    ImageFormat.AVIF: "heifload_buffer",
+    ImageFormat.GIF: "gifload_buffer",
+    ImageFormat.TIFF: "tiffload_buffer",
+    ImageFormat.SVG: "svgload_buffer",
+}
+"""The libvips loader of each format that libvips reads: the content chooses it, libvips never guesses."""
+
+
+def probe(data: bytes, *, max_pixels: int) -> ImageFacts:
+    """The facts of the picture in `data`, from its header alone.
+
+    Raises `UnsupportedFormatError` (415 in HTTP words) for what is no known picture, `ImageLimitError` when the picture
+    has more than `max_pixels`, `ImageError` when its header cannot be read.
+    """
+    format_ = sniff(data)
+    header = _read_header(data, format_)
+    check_size(width=header.width, height=header.height, max_pixels=max_pixels)
+    return ImageFacts(
+        format=format_, width=header.width, height=header.height, has_alpha=header.has_alpha, pages=header.pages
+    )
+
+
+def _read_header(data: bytes, format_: ImageFormat) -> Header:
+    if format_ is ImageFormat.HEIC:
+        return heif.read_header(data)
+    if format_ is ImageFormat.ICO:
+        icon = pillow.largest_icon(data)
+        if icon.startswith(b"\x89PNG"):
+            return _read_vips_header(icon, ImageFormat.PNG)
+        return pillow.read_header(icon, ImageFormat.ICO)
+    if format_ in LOADERS:
+        return _read_vips_header(data, format_)
+    return pillow.read_header(data, format_)
+
+
+def _read_vips_header(data: bytes, format_: ImageFormat) -> Header:
+    with vips.failing_as(ImageError, f"the {format_.upper()} file's header cannot be read"):
+        image = vips.load(LOADERS[format_], data)
+        pages = _integer(image, "n-pages", default=1)
+        # 5 to 8 lay the picture on its side; anything outside 1..8 is no orientation.
+        sideways = 5 <= _integer(image, "orientation", default=1) <= 8
+    width, height = (image.height, image.width) if sideways else (image.width, image.height)
+    return Header(width=width, height=height, has_alpha=bool(image.hasalpha()), pages=max(1, pages))
+
+
+def _integer(image: VipsImage, name: str, *, default: int) -> int:
+    if not image.get_typeof(name):
+        return default
+    value = image.get(name)
+    if not isinstance(value, int):
+        raise ImageError(f"the picture's {name} is no number")
+    return value

@@ -1,0 +1,106 @@
+"""Pure: which family of image files some bytes belong to, by their content alone."""
+
+from __future__ import annotations
+
+import re
+
+from pellucid.errors import UnsupportedFormatError
+from pellucid.formats import ImageFormat
+
+_MAGIC: tuple[tuple[bytes, ImageFormat], ...] = (
+    (b"\xff\xd8\xff", ImageFormat.JPEG),
+    (b"\x89PNG\r\n\x1a\n", ImageFormat.PNG),
+    (b"GIF87a", ImageFormat.GIF),
+    (b"GIF89a", ImageFormat.GIF),
+    (b"II*\x00", ImageFormat.TIFF),
+    (b"MM\x00*", ImageFormat.TIFF),
+    (b"II+\x00", ImageFormat.TIFF),
+    (b"MM\x00+", ImageFormat.TIFF),
+    (b"\x00\x00\x01\x00", ImageFormat.ICO),
+    (b"\x00\x00\x00\x0cjP  \r\n\x87\n", ImageFormat.JP2),
+    (b"\xff\x4f\xff\x51", ImageFormat.JP2),
+    (b"BM", ImageFormat.BMP),
+)
+
+# What origins send in place of a picture; the words complete "the origin sent ...".
+_REFUSED: tuple[tuple[bytes, str], ...] = (
+    (b"\xff\x0a", "a JPEG XL picture, which is not supported"),
+    (b"\x00\x00\x00\x0cJXL \r\n\x87\n", "a JPEG XL picture, which is not supported"),
+    (b"%PDF-", "a PDF document, which is not supported"),
+    (b"8BPS", "a Photoshop file, which is not supported"),
+    (b"%!PS", "a PostScript document, which is not supported"),
+    (b"\x00\x00\x02\x00", "a cursor file, which is not supported"),
+    (b"\x1aE\xdf\xa3", "a video, not an image"),
+    (b"PK\x03\x04", "an archive, not an image"),
+    (b"\x1f\x8b", "compressed data, not an image"),
+)
+
+_AVIF_BRANDS = frozenset({b"avif", b"avis"})
+_HEVC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"})
+# "mif1" and "msf1" only say "some picture in an ISO container".
+_ANY_HEIF_BRANDS = frozenset({b"mif1", b"msf1", b"mif2"})
+
+_SVG_HEAD_BYTES = 4096
+# Declarations, comments and a doctype (with or without an internal subset) may stand before the root element. Atomic
+# groups: a comment once matched is never tried longer, so hostile bytes cost linear time.
+_SVG_ROOT = re.compile(
+    rb"(?>\s+|<\?[^>]*\?>|<!--.*?-->|<!DOCTYPE[^>\[]*(?:\[[^\]]*\])?\s*>)*+<(?:[A-Za-z_][\w.-]*:)?svg[\s>/]", re.DOTALL
+)
+_HTML = re.compile(
+    rb"(?>\s+|<!--.*?-->)*+<(?:!doctype\s+html|html|head|body|script|title)\b", re.DOTALL | re.IGNORECASE
+)
+
+
+def sniff(data: bytes) -> ImageFormat:
+    """The format of `data` by its magic bytes; names and content types are never trusted.
+
+    Raises `UnsupportedFormatError`, naming what the bytes are where that can be told.
+    """
+    for magic, format_ in _MAGIC:
+        if data.startswith(magic):
+            return format_
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return ImageFormat.WEBP
+    if data[4:8] == b"ftyp":
+        return _sniff_iso(data)
+    text = _as_utf8(data[:_SVG_HEAD_BYTES])
+    if _SVG_ROOT.match(text):
+        return ImageFormat.SVG
+    raise UnsupportedFormatError(f"the origin sent {_describe(data, text)}")
+
+
+def _sniff_iso(data: bytes) -> ImageFormat:
+    """AVIF and HEIC share a container; the brands in its first box tell them apart."""
+    box_end = min(int.from_bytes(data[:4], "big"), len(data), 256)
+    brands = [data[8:12], *(data[at : at + 4] for at in range(16, box_end - 3, 4))]
+    for brand in brands:
+        if brand in _AVIF_BRANDS:
+            return ImageFormat.AVIF
+        if brand in _HEVC_BRANDS:
+            return ImageFormat.HEIC
+    if not _ANY_HEIF_BRANDS.isdisjoint(brands):
+        return ImageFormat.HEIC
+    raise UnsupportedFormatError("the origin sent a video or another ISO media file, not an image")
+
+
+def _as_utf8(head: bytes) -> bytes:
+    """`head` without a byte-order mark; UTF-16 becomes UTF-8."""
+    for mark, encoding in ((b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be")):
+        if head.startswith(mark):
+            return head[2:].decode(encoding, "ignore").encode()
+    return head.removeprefix(b"\xef\xbb\xbf")
+
+
+def _describe(data: bytes, text: bytes) -> str:
+    if not data:
+        return "no bytes at all"
+    for magic, words in _REFUSED:
+        if data.startswith(magic):
+            return words
+    if _HTML.match(text):
+        return "an HTML page, not an image"
+    if text.lstrip().startswith(b"<?xml"):
+        return "an XML document, not an image"
+    if text.lstrip()[:1] in (b"{", b"["):
+        return "JSON, not an image"
+    return "bytes of no known image format"

@@ -1,0 +1,146 @@
+"""From a spec to a delivery: the way of a request, without HTTP. Orchestration only."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+import structlog
+
+from pellucid import keys
+from pellucid.errors import OriginUnreachableError, QueueError
+from pellucid.flight import SingleFlight
+from pellucid.formats import FORMATS, ImageFormat
+from pellucid.mattes import Mattes
+from pellucid.queue.port import Failed, Full, Job, Owed, Priority, Queue, Receipt
+from pellucid.render.output import OutputChoice, choose_output
+from pellucid.render.plan import Plan, plan
+from pellucid.render.pool import RenderPool
+from pellucid.render.run import RenderJob
+from pellucid.renditions import Rendition, Renditions, make_rendition
+from pellucid.source.origins import Origin, Origins
+from pellucid.spec import Spec, Token
+
+_log = structlog.get_logger(__name__)
+
+
+class CutoutState(enum.StrEnum):
+    """Where a cutout stands; the words of the `Pellucid-Cutout` header."""
+
+    PENDING = "pending"
+    BUSY = "busy"
+    READY = "ready"
+    FAILED = "failed"
+    NO_SUBJECT = "no-subject"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cutting:
+    """The state of the cutout of one request, with what the queue said when the matte is not there."""
+
+    state: CutoutState
+    receipt: Receipt | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """What to answer. `cutting` is None for a spec that removes nothing; `negotiable` asks for `Vary: Accept`."""
+
+    rendition: Rendition
+    negotiable: bool
+    cutting: Cutting | None
+
+
+class Pipeline:
+    """Delivers specs. `recipe_id` is the recipe that new mattes are made with."""
+
+    def __init__(
+        self,
+        *,
+        origins: Origins,
+        mattes: Mattes,
+        renditions: Renditions,
+        queue: Queue,
+        pool: RenderPool,
+        recipe_id: str,
+        max_output_pixels: int,
+    ) -> None:
+        self._origins = origins
+        self._mattes = mattes
+        self._renditions = renditions
+        self._queue = queue
+        self._pool = pool
+        self._recipe_id = recipe_id
+        self._max_output_pixels = max_output_pixels
+        self._renders: SingleFlight[str, Rendition | None] = SingleFlight()
+
+    async def deliver(self, token: Token, spec: Spec, *, accepted: frozenset[ImageFormat]) -> Delivery:
+        """The rendition for `spec` as it can be answered now: the cutout, or the interim while its matte is owed.
+
+        `accepted` are the formats that the client names. Raises OriginError, ImageError, SpecError, RenderError,
+        BusyError, StoreError when not even the interim can be made.
+        """
+        origin = await self._origins.get(token, spec.origin)
+        target = plan(
+            spec.render, width=origin.facts.width, height=origin.facts.height, max_pixels=self._max_output_pixels
+        )
+        name = keys.matte_name(origin.digest, 0, self._recipe_id)
+        cutting = await self._cutting(origin, name) if spec.cutout else None
+        cut = cutting is not None and cutting.state is CutoutState.READY
+        output = choose_output(spec, origin.facts, cut=cut, accepted=accepted)
+        rendition = await self._render(token, spec, origin, target=target, output=output, matte=name if cut else None)
+        if rendition is None:
+            # The matte vanished between look-up and rendering (a damaged file): owe it again, answer the interim.
+            return await self.deliver(token, spec, accepted=accepted)
+        return Delivery(rendition=rendition, negotiable=output.negotiable, cutting=cutting)
+
+    async def _cutting(self, origin: Origin, name: str) -> Cutting:
+        header = await self._mattes.header(name)
+        if header is not None:
+            return Cutting(state=CutoutState.NO_SUBJECT if header.empty else CutoutState.READY)
+        job = Job(key=name, origin_digest=origin.digest, page=0, recipe_id=self._recipe_id)
+        try:
+            receipt = await self._queue.submit(job, priority=Priority.IMPATIENT)
+        except QueueError as error:
+            _log.error("queue failed", error=str(error))
+            return Cutting(state=CutoutState.BUSY)
+        match receipt:
+            case Owed():
+                return Cutting(state=CutoutState.PENDING, receipt=receipt)
+            case Full():
+                return Cutting(state=CutoutState.BUSY, receipt=receipt)
+            case Failed():
+                return Cutting(state=CutoutState.FAILED, receipt=receipt)
+
+    async def _render(
+        self, token: Token, spec: Spec, origin: Origin, *, target: Plan, output: OutputChoice, matte: str | None
+    ) -> Rendition | None:
+        background = spec.render.background
+        quality = spec.output.quality
+        key = keys.rendition_key(
+            token, origin.digest, matte or "-", repr(target), repr(background), output.format, repr(quality)
+        )
+        found = await self._renditions.get(key)
+        if found is not None:
+            return found
+        job = RenderJob(facts=origin.facts, plan=target, background=background, format=output.format, quality=quality)
+
+        async def make() -> Rendition | None:
+            matte_blob = await self._mattes.read(matte) if matte is not None else None
+            if matte is not None and matte_blob is None:
+                return None
+            body = await self._pool.render(await self._bytes(token, spec, origin), matte_blob, job)
+            rendition = make_rendition(body, FORMATS[output.format].media_type)
+            await self._renditions.put(key, rendition)
+            return rendition
+
+        return await self._renders.run(key, make)
+
+    async def _bytes(self, token: Token, spec: Spec, origin: Origin) -> bytes:
+        data = await self._origins.read(origin)
+        if data is None:
+            again = await self._origins.refetch(token, spec.origin)
+            data = await self._origins.read(again)
+            if data is None or again.digest != origin.digest:
+                raise OriginUnreachableError("the origin changed while it was rendered; ask again")
+        return data

@@ -1,0 +1,233 @@
+"""The embedded queue: one SQLite file, shared by every process of one host (WAL needs a local disk).
+
+Waiters and idle workers poll; a look at an unchanged file costs microseconds. All SQLite work of one `SqliteQueue`
+happens on a thread of its own, so the event loop never waits for the disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from pellucid.errors import QueueError
+from pellucid.queue.crew import Crew, Seat
+from pellucid.queue.database import Database
+from pellucid.queue.owners import Owners
+from pellucid.queue.port import (
+    Handler,
+    Job,
+    JobMootError,
+    JobRefusedError,
+    Priority,
+    QueueStats,
+    Receipt,
+    WorkerInfo,
+)
+from pellucid.queue.table import JobTable, Rules
+
+_log = logging.getLogger(__name__)
+
+ResultT = TypeVar("ResultT")
+
+
+class SqliteQueue:
+    """A `Queue` in a SQLite file. Made by `open`; every method raises QueueError when the file fails.
+
+    A worker's life is told by a lock file in `owners/` beside the queue file, so a killed worker's job runs again at
+    once; the lease is for those that hang.
+    """
+
+    def __init__(
+        self, *, path: Path, rules: Rules, poll_s: float, busy_timeout_s: float, clock: Callable[[], float]
+    ) -> None:
+        owners = Owners(path.parent / "owners")
+        self._database = Database(path, owners=owners, busy_timeout_s=busy_timeout_s)
+        self._table = JobTable(self._database, rules=rules, clock=clock)
+        self._crew = Crew(self._database, owners=owners, table=self._table, clock=clock)
+        self._depth_limit = rules.depth_limit
+        self._lease_s = rules.lease_s
+        self._poll_s = poll_s
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="queue")
+        self._glance: asyncio.Task[frozenset[str]] | None = None
+        self._closed = False
+
+    @classmethod
+    async def open(
+        cls,
+        *,
+        path: Path,
+        depth_limit: int = 1000,
+        max_attempts: int = 3,
+        lease_s: float = 30.0,
+        backoff_s: float = 1.0,
+        backoff_factor: float = 4.0,
+        failure_s: float = 300.0,
+        failure_max_s: float = 86_400.0,
+        poll_s: float = 0.05,
+        busy_timeout_s: float = 10.0,
+        clock: Callable[[], float] = time.time,
+    ) -> SqliteQueue:
+        """Open the queue file; make it and its folder if they are missing.
+
+        * `path`: the file. Its folder also gets `owners/`, so the queue wants a folder of its own.
+        * `depth_limit`: jobs that may wait and run together.
+        * `max_attempts`: claims before a job fails for good.
+        * `lease_s`: a worker that shows no sign of life for so long loses its job.
+        * `backoff_s`: the pause after the first failed attempt; each further one is `backoff_factor` times longer.
+        * `failure_s`: how long a failed job is left alone, doubled with each failure in a row up to `failure_max_s`.
+        * `poll_s`: how often waiters and idle workers look.
+        * `busy_timeout_s`: how long another process's write is waited for.
+        * `clock`: seconds since the epoch, the same for all processes.
+
+        Raises QueueError when the file is damaged, of a newer schema, or cannot be written.
+        """
+        rules = Rules(
+            depth_limit=depth_limit,
+            max_attempts=max_attempts,
+            lease_s=lease_s,
+            backoff_s=backoff_s,
+            backoff_factor=backoff_factor,
+            failure_s=failure_s,
+            failure_max_s=failure_max_s,
+        )
+        queue = cls(path=path, rules=rules, poll_s=poll_s, busy_timeout_s=busy_timeout_s, clock=clock)
+        try:
+            await queue.check_writable()
+        except BaseException:
+            await queue.aclose()
+            raise
+        return queue
+
+    async def aclose(self) -> None:
+        """Close the file, once `work` has returned. From then on all else raises QueueError, a `wait` under way too."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._glance is not None:
+            await asyncio.wait({self._glance})
+        await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._thread, self._database.close))
+        self._thread.shutdown()
+
+    async def check_writable(self) -> None:
+        """For readiness: write to the file, really. Raises QueueError."""
+        await self._call(self._table.check_writable)
+
+    async def submit(self, job: Job, *, priority: Priority) -> Receipt:
+        def submit() -> Receipt:
+            return self._table.submit(job, priority, workers=self._crew.sweep())
+
+        return await self._call(submit)
+
+    async def wait(self, key: str, *, timeout_s: float) -> bool:
+        is_owed = partial(self._table.is_owed, key)
+        if not await self._call(is_owed):
+            return True
+        try:
+            async with asyncio.timeout(timeout_s):
+                # Asked again at the end: a glance may have begun before the job was submitted.
+                while key in await self._next_glance() or await self._call(is_owed):
+                    pass
+        except TimeoutError:
+            return False
+        return True
+
+    async def stats(self) -> QueueStats:
+        def stats() -> QueueStats:
+            return QueueStats(
+                waiting=self._table.count("waiting"),
+                running=self._table.count("running"),
+                failed=self._table.count("failed"),
+                depth_limit=self._depth_limit,
+                job_s=self._table.job_s(),
+                workers=self._crew.alive(),
+            )
+
+        return await self._call(stats)
+
+    async def owed_origins(self) -> frozenset[str]:
+        return await self._call(self._table.owed_origins)
+
+    async def work(self, handler: Handler, *, info: WorkerInfo, stop: asyncio.Event) -> None:
+        """See the port. Cancelling it gives the job in hand back, attempt included.
+
+        Raises QueueError when the file fails or a living worker has `info.worker_id`; the job in hand is owed again.
+        """
+        seat = Seat(info=info)
+        heart: asyncio.Task[None] | None = None
+        try:
+            await self._call(partial(self._crew.join, seat))
+            heart = asyncio.create_task(self._keep_beating(seat))
+            while not stop.is_set():
+                job = await self._call(partial(self._crew.take, seat))
+                if job is not None:
+                    await self._do(job, handler, info.worker_id)
+                    continue
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._poll_s):
+                        await stop.wait()
+        finally:
+            if heart is not None:
+                heart.cancel()
+            # Shielded: a second cancellation must not leave the job to its lease.
+            await asyncio.shield(self._leave(seat))
+
+    async def _do(self, job: Job, handler: Handler, worker_id: str) -> None:
+        started = time.monotonic()
+        try:
+            await handler(job)
+        except JobRefusedError as error:
+            cause = type(error.__cause__ or error).__name__
+            settle = partial(self._table.refuse, job, worker_id, error.reason, cause)
+        except JobMootError:
+            settle = partial(self._table.drop, job, worker_id)
+        except (
+            Exception
+        ) as error:  # the edge: whatever a handler raises uses up an attempt, and is told here or nowhere
+            _log.warning("job %s failed at attempt %d", job.key, job.attempt, exc_info=True)
+            settle = partial(self._table.retry, job, worker_id, type(error).__name__)
+        else:
+            settle = partial(self._table.done, job, worker_id, time.monotonic() - started)
+        await self._call(settle)
+
+    async def _leave(self, seat: Seat) -> None:
+        # If the file fails here, freeing the lock is enough: it makes the job look abandoned.
+        with suppress(QueueError):
+            await self._call(partial(self._crew.leave, seat))
+        if seat.lock is not None:
+            seat.lock.release()
+
+    async def _keep_beating(self, seat: Seat) -> None:
+        while True:
+            await asyncio.sleep(self._lease_s / 3)
+            # Two of three beats may fail before the lease is lost; if the file stays broken, settling the job says so.
+            with suppress(QueueError):
+                await self._call(partial(self._crew.beat, seat))
+
+    def _next_glance(self) -> asyncio.Future[frozenset[str]]:
+        """The keys owed at the next look. All waiters share it: a thousand of them cost no more than one."""
+        if self._glance is None or self._glance.done():
+            self._glance = asyncio.create_task(self._look())
+            # All waiters may be gone when it fails: asyncio would complain that nobody took the exception.
+            self._glance.add_done_callback(lambda task: task.cancelled() or task.exception())
+        return asyncio.shield(self._glance)
+
+    async def _look(self) -> frozenset[str]:
+        await asyncio.sleep(self._poll_s)
+
+        def look() -> frozenset[str]:
+            self._crew.sweep()
+            return self._table.owed_keys()
+
+        return await self._call(look)
+
+    async def _call(self, work: Callable[[], ResultT]) -> ResultT:
+        if self._closed:
+            raise QueueError("the queue is closed")
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._database.run, work)

@@ -1,0 +1,49 @@
+-- Schema 1 of the queue file (PRAGMA user_version). A row of jobs exists only while work is owed or a failure is remembered.
+--
+--   (none)  -> waiting   submit
+--   waiting -> running   claim: attempts + 1
+--   running -> (none)    done, moot
+--   running -> waiting   failed attempt (with back-off), lost owner or lease, released by a leaving worker (attempts - 1)
+--   running -> failed    refused, attempts used up
+--   failed  -> waiting   submit after due_at
+
+CREATE TABLE jobs (
+    turn          INTEGER PRIMARY KEY,         -- order of submission: SQLite gives a new row the highest turn so far + 1
+    key           TEXT    NOT NULL UNIQUE,     -- one row per key: a job is owed once
+    origin_digest TEXT    NOT NULL,
+    page          INTEGER NOT NULL,
+    recipe_id     TEXT    NOT NULL,
+    state         TEXT    NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'running', 'failed')),
+    priority      INTEGER NOT NULL,            -- higher runs first
+    attempts      INTEGER NOT NULL DEFAULT 0,  -- counted at the claim, so that killing the worker uses one up
+    due_at        REAL    NOT NULL DEFAULT 0,  -- waiting: may run from here on; running: end of the lease; failed: may be
+                                               -- submitted again (seconds since the epoch)
+    owner         TEXT,                        -- the worker that runs it
+    failures      INTEGER NOT NULL DEFAULT 0,  -- times in a row it failed for good; doubles the time it is left alone
+    reason        TEXT,                        -- why it failed for good, a short token
+    error         TEXT,                        -- class name of the last exception
+    CHECK ((state = 'running') = (owner IS NOT NULL)),
+    CHECK (state <> 'failed' OR reason IS NOT NULL)
+);
+
+-- The next job is the first waiting row of this index; depth and rank are counted along it.
+CREATE INDEX jobs_in_order ON jobs (state, priority DESC, turn);
+
+-- What workers say of themselves. Whether they are alive, their lock files say.
+CREATE TABLE workers (
+    worker_id TEXT    PRIMARY KEY,
+    pid       INTEGER NOT NULL,
+    model     TEXT    NOT NULL,
+    device    TEXT    NOT NULL,
+    precision TEXT    NOT NULL,
+    seen_at   REAL    NOT NULL
+) WITHOUT ROWID;
+
+-- One row.
+CREATE TABLE pace (
+    job_s      REAL NOT NULL,                  -- exponentially weighted mean time of a job, 0 before the first
+    checked_at REAL NOT NULL                   -- written by the readiness check
+);
+INSERT INTO pace VALUES (0, 0);
+
+PRAGMA user_version = 1;

@@ -1,0 +1,1 @@
+"""`pellucid serve`: one supervisor, its web process and its matte workers."""

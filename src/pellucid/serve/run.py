@@ -1,0 +1,157 @@
+"""`pellucid serve` from settings to exit status."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import http.client
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import IO, Any
+
+import msgspec
+import setproctitle
+
+from pellucid import wiring
+from pellucid.demo.samples import SAMPLES_ALIAS, make_samples
+from pellucid.errors import ModelUnavailableError, SettingsError
+from pellucid.models.cards import find_card
+from pellucid.models.weights import is_pulled
+from pellucid.observe import set_up_logging
+from pellucid.serve.children import run_web, run_worker
+from pellucid.serve.listen import address_of, listen
+from pellucid.serve.supervisor import Supervisor
+from pellucid.settings.model import MIB, SettingsTree
+from pellucid.store.objects import free_bytes, sweep_staging
+
+_MIN_FREE_BYTES = 200 * MIB
+"""Below this the server would soon fail to store anything; it does not start."""
+
+
+def serve(settings: SettingsTree, *, say: Callable[[str], None] = print) -> int:
+    """Run the server until SIGINT or SIGTERM; returns the exit status.
+
+    Raises SettingsError, ModelUnavailableError, DeviceUnavailableError or StoreError when it cannot start.
+    """
+    setproctitle.setproctitle("pellucid: serve")
+    set_up_logging(level=settings.log.level, style=settings.log.format)
+    card = find_card(settings.model.name, extra=settings.model.cards)
+    if not is_pulled(card, settings.models_dir):
+        raise ModelUnavailableError(
+            f"the weights of {card.name} are not in {settings.models_dir}; run `pellucid models pull {card.name}`"
+        )
+    sock = listen(settings.host, settings.port)
+    lock = _prepare_data_dir(settings.data_dir)
+    samples = make_samples(settings.data_dir)
+    recipe = wiring.resolve_recipe(settings)
+    supervisor = Supervisor()
+    supervisor.add("web", run_web, settings, recipe.id, sock)
+    for number in range(settings.workers):
+        supervisor.add(f"worker-{number + 1}", run_worker, settings, recipe)
+    address = address_of(sock)
+    banner = _Banner(settings, address=address, samples=samples is not None, say=say)
+    try:
+        return supervisor.run(tick=banner.tick)
+    finally:
+        sock.close()
+        lock.close()
+
+
+class _Banner:
+    """Says once where the server is, when it answers and a worker has its model."""
+
+    def __init__(self, settings: SettingsTree, *, address: str, samples: bool, say: Callable[[str], None]) -> None:
+        self._settings = settings
+        self._address = address
+        self._samples = samples
+        self._say = say
+        self._started = time.monotonic()
+        self._thread = threading.Thread(target=self._wait_and_say, name="banner", daemon=True)
+        self._begun = False
+
+    def tick(self) -> None:
+        if not self._begun:
+            self._begun = True
+            self._thread.start()
+
+    def _wait_and_say(self) -> None:
+        while True:
+            workers = _ask_ready(self._address, need_worker=self._settings.workers > 0)
+            if workers is not None:
+                break
+            time.sleep(0.05)
+        self._say(self._text(workers))
+        sys.stdout.flush()
+
+    def _text(self, workers: list[dict[str, str]]) -> str:
+        base = f"http://{self._address}"
+        first = workers[0] if workers else {}
+        if first:
+            count = len(workers)
+            model = f"{first['model']}, {first['precision']} on {first['device']}, {count} worker{'s'[: count != 1]}"
+        else:
+            model = "no matte worker here; start some with `pellucid work`"
+        picture = f"{base}/{SAMPLES_ALIAS}/coffee.jpg" if self._samples else f"{base}/<host>/<path>.jpg"
+        return "\n".join(
+            (
+                f"\nPellucid {version('pellucid')} on {base}  (up in {time.monotonic() - self._started:.1f} s)",
+                f"  model   {model}",
+                f"  data    {self._settings.data_dir}",
+                "\nTry, and reload after a second:",
+                f"  {picture}?w=400",
+                f"  {picture}?w=400&bg_remove=1",
+                f"  {picture}?w=400&bg_remove=1&bg_color=456",
+                "\nCtrl-C stops the server.",
+            )
+        )
+
+
+def _ask_ready(address: str, *, need_worker: bool) -> list[dict[str, str]] | None:
+    """The workers once the server is ready, None before. Without `need_worker` an answer is enough."""
+    host, _, port = address.rpartition(":")
+    client = http.client.HTTPConnection(host.strip("[]").replace("0.0.0.0", "127.0.0.1"), int(port), timeout=5)  # noqa: S104
+    try:
+        client.request("GET", "/-/ready")
+        answer = client.getresponse()
+        body: dict[str, Any] = msgspec.json.decode(answer.read())
+        workers: list[dict[str, str]] = body.get("workers", [])
+        return workers if answer.status == 200 or not need_worker else None
+    except (OSError, http.client.HTTPException, msgspec.DecodeError):
+        return None
+    finally:
+        client.close()
+
+
+def _prepare_data_dir(data_dir: Path) -> IO[str]:
+    """Make the folder, check it, tidy it. The returned file holds a lock that says a server uses the folder."""
+    mend = "set PELLUCID_DATA_DIR to a folder this user may write to"
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        lock = (data_dir / "serve.lock").open("w")
+    except OSError as error:
+        raise SettingsError(f"cannot write to {data_dir}: {error.strerror}; {mend}") from error
+    free = free_bytes(data_dir)
+    if free < _MIN_FREE_BYTES:
+        lock.close()
+        raise SettingsError(
+            f"{data_dir} has {free // MIB} MiB free, at least {_MIN_FREE_BYTES // MIB} are needed; make room or {mend}"
+        )
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        sweep_staging(wiring.Paths.below(data_dir).store)
+    except OSError as error:
+        if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+            raise
+        # Another server shares the folder (a rolling restart): its staging files are not ours to sweep.
+    return lock
+
+
+def disk_report(data_dir: Path) -> str:
+    """Free and total space of the volume of `data_dir`, for people."""
+    usage = shutil.disk_usage(data_dir if data_dir.exists() else data_dir.anchor)
+    return f"{usage.free / 2**30:.1f} GiB free of {usage.total / 2**30:.1f}"

@@ -1,0 +1,324 @@
+"""The origin cache: who asks here reaches the network only when nothing usable is known."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+
+import msgspec
+import structlog
+from cachetools import LRUCache, TTLCache
+
+from pellucid import keys
+from pellucid.errors import (
+    BusyError,
+    ImageError,
+    OriginError,
+    OriginRefusedError,
+    OriginTimeoutError,
+    OriginUnreachableError,
+    PellucidError,
+    RenderError,
+    StoreError,
+)
+from pellucid.flight import SingleFlight
+from pellucid.image.facts import ImageFacts
+from pellucid.source.answers import Fetched, NotModified, Validators
+from pellucid.source.fetch import ConnectTimeoutError, Fetcher, NoConnectionError
+from pellucid.source.files import read_file
+from pellucid.source.limits import Freshness
+from pellucid.source.location import FileLocation, Location, WebLocation, check_aliases, resolve
+from pellucid.source.records import (
+    KnownFailure,
+    KnownOrigin,
+    Record,
+    decode_record,
+    encode_record,
+    recall_failure,
+    remember_failure,
+)
+from pellucid.source.weburl import normalise_hosts
+from pellucid.spec import OriginRef, Token
+from pellucid.store.port import BlobStore
+
+_log = structlog.get_logger(__name__)
+
+Probe = Callable[[bytes], Awaitable[ImageFacts]]
+
+_RECORDS_IN_MEMORY = 10_000
+_SCHEMES_IN_MEMORY = 10_000
+_SCHEME_BELIEF_S = 3600.0
+# Bytes seen less than this ago are taken to be there still: eviction takes what was not used for longest.
+_BYTES_BELIEF_S = 10.0
+# A host without TLS that drops packets costs its first visitor this long.
+_PROBE_TIMEOUT_S = 3.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """A source image that can be had. `digest` names its bytes; `url` is where redirects ended."""
+
+    digest: str
+    facts: ImageFacts
+    size_bytes: int
+    url: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Held:
+    """A record in memory. `bytes_seen_at` is when its bytes were last known to be in the store."""
+
+    record: Record
+    bytes_seen_at: float
+
+
+class Origins:
+    """The cache in front of the fetcher. `records` holds what is known about origins, `blobs` their bytes; both may
+    be one store. `probe` reads the header of a picture and raises ImageError for what is none.
+    """
+
+    def __init__(
+        self,
+        *,
+        fetcher: Fetcher,
+        records: BlobStore,
+        blobs: BlobStore,
+        probe: Probe,
+        aliases: Mapping[str, str],
+        allow_hosts: tuple[str, ...],
+        freshness: Freshness,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        check_aliases(aliases)
+        self._fetcher = fetcher
+        self._records = records
+        self._blobs = blobs
+        self._probe = probe
+        self._aliases = dict(aliases)
+        self._allow_hosts = normalise_hosts(allow_hosts)
+        self._freshness = freshness
+        self._clock = clock
+        self._memory: LRUCache[str, _Held] = LRUCache(_RECORDS_IN_MEMORY)
+        self._worked: TTLCache[tuple[Token, str], str] = TTLCache(_SCHEMES_IN_MEMORY, _SCHEME_BELIEF_S, clock)
+        self._flights: SingleFlight[str, Origin] = SingleFlight()
+        self._refetches: SingleFlight[str, Origin] = SingleFlight()
+
+    async def get(self, token: Token, ref: OriginRef) -> Origin:
+        """The origin, from memory, the store or its server. Simultaneous calls share one fetch.
+
+        A stale origin is revalidated; when its server cannot be reached, it is answered as it is. Failures are
+        remembered and raised again without asking.
+
+        Raises OriginError, ImageError or RenderError for an origin that cannot be had or used, SpecError for what is no
+        address, BusyError, StoreError.
+        """
+        location = resolve(ref, aliases=self._aliases, allow_hosts=self._allow_hosts)
+        key = keys.origin_record_key(token, ref)
+        held = self._memory.get(key)
+        now = self._clock()
+        if held is not None and held.record.source == location.name:
+            match held.record:
+                case KnownFailure(until=until) if now < until:
+                    raise recall_failure(held.record)
+                case KnownOrigin(fresh_until=until) if now < until and now < held.bytes_seen_at + _BYTES_BELIEF_S:
+                    return _origin(held.record)
+                case _:
+                    pass
+        return await self._flights.run(key, partial(self._settle, token, key, location))
+
+    async def read(self, origin: Origin) -> bytes | None:
+        """The bytes of `origin`; None when they were evicted: then `refetch`. Raises StoreError."""
+        return await self._blobs.get(keys.origin_bytes_key(origin.digest))
+
+    async def refetch(self, token: Token, ref: OriginRef) -> Origin:
+        """The origin with bytes in the store for certain, fetched again if need be, whatever its freshness.
+
+        Raises what `get` raises.
+        """
+        location = resolve(ref, aliases=self._aliases, allow_hosts=self._allow_hosts)
+        key = keys.origin_record_key(token, ref)
+        return await self._refetches.run(key, partial(self._restore, token, key, location))
+
+    async def _settle(self, token: Token, key: str, location: Location) -> Origin:
+        record = await self._recall(key, location)
+        now = self._clock()
+        if isinstance(record, KnownFailure):
+            if now < record.until:
+                self._hold(key, record)
+                raise recall_failure(record)
+            record = None
+        present = record is not None and await self._has_bytes(record)
+        if record is not None and present and now < record.fresh_until:
+            self._hold(key, record)
+            return _origin(record)
+        return await self._renew(token, key, location, known=record, revalidate=present)
+
+    async def _restore(self, token: Token, key: str, location: Location) -> Origin:
+        record = await self._recall(key, location)
+        if isinstance(record, KnownFailure):
+            if self._clock() < record.until:
+                raise recall_failure(record)
+            record = None
+        if record is not None and await self._has_bytes(record):
+            self._hold(key, record)
+            return _origin(record)
+        return await self._renew(token, key, location, known=record, revalidate=False)
+
+    async def _recall(self, key: str, location: Location) -> Record | None:
+        held = self._memory.get(key)
+        if held is not None:
+            record = held.record
+        else:
+            data = await self._records.get(key)
+            record = decode_record(data) if data is not None else None
+        return record if record is not None and record.source == location.name else None
+
+    async def _has_bytes(self, record: KnownOrigin) -> bool:
+        return await self._blobs.exists(keys.origin_bytes_key(record.digest))
+
+    async def _renew(
+        self, token: Token, key: str, location: Location, *, known: KnownOrigin | None, revalidate: bool
+    ) -> Origin:
+        """Ask the origin's server. With `revalidate`, the bytes of `known` are there: the request is conditional, and
+        they stand in when the server cannot be reached.
+        """
+        validators = known.validators if known is not None and revalidate else Validators()
+        try:
+            scheme, answer = await self._ask(token, location, validators, hint=known.scheme if known else None)
+        except (OriginUnreachableError, OriginTimeoutError, BusyError) as error:
+            if known is not None and revalidate:
+                _log.warning("stale origin served", origin=location.name, error=str(error))
+                record = msgspec.structs.replace(known, fresh_until=self._clock() + self._freshness.failure_s)
+                await self._save(key, record)
+                return _origin(record)
+            if not isinstance(error, BusyError):
+                await self._save_failure(key, location, error, for_s=self._freshness.failure_s)
+            raise
+        except OriginError as error:
+            await self._save_failure(key, location, error, for_s=self._freshness.not_found_s)
+            raise
+        if isinstance(answer, NotModified):
+            if known is None:
+                raise OriginUnreachableError("the origin's answer makes no sense")
+            record = self._confirmed(known, answer)
+        else:
+            record = await self._take(key, location, answer, known=known, scheme=scheme)
+        await self._save(key, record)
+        return _origin(record)
+
+    def _confirmed(self, known: KnownOrigin, answer: NotModified) -> KnownOrigin:
+        now = self._clock()
+        fresh_for_s = known.fresh_for_s if answer.fresh_s is None else answer.fresh_s
+        validators = replace(
+            known.validators,
+            etag=answer.validators.etag or known.validators.etag,
+            last_modified=answer.validators.last_modified or known.validators.last_modified,
+        )
+        return msgspec.structs.replace(
+            known, validators=validators, fetched_at=now, fresh_for_s=fresh_for_s, fresh_until=now + fresh_for_s
+        )
+
+    async def _take(
+        self, key: str, location: Location, answer: Fetched, *, known: KnownOrigin | None, scheme: str
+    ) -> KnownOrigin:
+        """Probe and store what was fetched. Bytes that are no usable picture are remembered, not stored."""
+        digest = await asyncio.to_thread(keys.digest, answer.body)
+        if known is not None and known.digest == digest:
+            facts = known.facts
+        else:
+            try:
+                facts = await self._probe(answer.body)
+            except ImageError as error:
+                await self._save_failure(key, location, error, for_s=answer.fresh_s)
+                raise
+            except RenderError as error:
+                # The picture killed its renderers or their patience: not again at once.
+                await self._save_failure(key, location, error, for_s=self._freshness.failure_s)
+                raise
+        bytes_key = keys.origin_bytes_key(digest)
+        if not await self._blobs.exists(bytes_key):
+            await self._blobs.put(bytes_key, answer.body)
+        now = self._clock()
+        return KnownOrigin(
+            source=location.name,
+            scheme=scheme,
+            digest=digest,
+            facts=facts,
+            size_bytes=len(answer.body),
+            url=answer.url,
+            validators=answer.validators,
+            fetched_at=now,
+            fresh_for_s=answer.fresh_s,
+            fresh_until=now + answer.fresh_s,
+        )
+
+    async def _ask(
+        self, token: Token, location: Location, validators: Validators, *, hint: str | None
+    ) -> tuple[str, Fetched | NotModified]:
+        """The answer, and the scheme that brought it."""
+        if isinstance(location, FileLocation):
+            limit, fresh_s = self._fetcher.limits.max_bytes, self._freshness.min_s
+            read = partial(read_file, location, validators=validators, max_bytes=limit, fresh_s=fresh_s)
+            return "file", await asyncio.to_thread(read)
+        first, *others = self._schemes(token, location, hint)
+        if not others:
+            return first, await self._ask_web(token, location, first, validators)
+        try:
+            return first, await self._ask_web(token, location, first, validators, connect_timeout_s=_PROBE_TIMEOUT_S)
+        except (NoConnectionError, ConnectTimeoutError) as error:
+            try:
+                return others[0], await self._ask_web(token, location, others[0], validators)
+            except (NoConnectionError, ConnectTimeoutError):
+                raise error from None
+
+    async def _ask_web(
+        self,
+        token: Token,
+        location: WebLocation,
+        scheme: str,
+        validators: Validators,
+        *,
+        connect_timeout_s: float | None = None,
+    ) -> Fetched | NotModified:
+        try:
+            answer = await self._fetcher.fetch(
+                location.url(scheme), validators=validators, connect_timeout_s=connect_timeout_s
+            )
+        except (NoConnectionError, OriginTimeoutError, OriginRefusedError):
+            raise
+        except OriginError:
+            # A status that is no success is an answer: the scheme works.
+            self._worked[token, location.host] = scheme
+            raise
+        self._worked[token, location.host] = scheme
+        return answer
+
+    def _schemes(self, token: Token, location: WebLocation, hint: str | None) -> tuple[str, ...]:
+        """Those to try, in order. A host that is known to speak https is not asked in clear when it stumbles."""
+        if len(location.schemes) == 1:
+            return location.schemes
+        worked = self._worked.get((token, location.host))
+        if worked == "https":
+            return ("https",)
+        return ("http", "https") if (worked or hint) == "http" else ("https", "http")
+
+    def _hold(self, key: str, record: Record) -> None:
+        self._memory[key] = _Held(record=record, bytes_seen_at=self._clock())
+
+    async def _save(self, key: str, record: Record) -> None:
+        """Remember `record`. A store that fails here costs a question to the origin after the next start, no more."""
+        self._hold(key, record)
+        try:
+            await self._records.put(key, encode_record(record))
+        except StoreError as error:
+            _log.error("origin record not stored", key=key, error=str(error))
+
+    async def _save_failure(self, key: str, location: Location, error: PellucidError, *, for_s: float) -> None:
+        await self._save(key, remember_failure(error, source=location.name, until=self._clock() + for_s))
+
+
+def _origin(record: KnownOrigin) -> Origin:
+    return Origin(digest=record.digest, facts=record.facts, size_bytes=record.size_bytes, url=record.url)

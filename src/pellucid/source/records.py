@@ -1,0 +1,68 @@
+"""What is remembered about an origin, in the form in which it is stored."""
+
+from __future__ import annotations
+
+import msgspec
+
+from pellucid import errors
+from pellucid.errors import ImageError, OriginError, OriginUnreachableError, PellucidError, RenderError
+from pellucid.image.facts import ImageFacts
+from pellucid.source.answers import Validators
+
+
+class KnownOrigin(msgspec.Struct, frozen=True, kw_only=True, tag="origin"):
+    """An origin whose bytes are in the store. `source` is the location it was asked from: a record of another (an
+    alias was changed) is void. Moments are seconds since the epoch.
+    """
+
+    source: str
+    scheme: str
+    digest: str
+    facts: ImageFacts
+    size_bytes: int
+    url: str
+    validators: Validators
+    fetched_at: float
+    fresh_for_s: float
+    fresh_until: float
+
+
+class KnownFailure(msgspec.Struct, frozen=True, kw_only=True, tag="failure"):
+    """An origin that could not be had or used; it is left alone until `until`."""
+
+    source: str
+    error: str
+    message: str
+    until: float
+
+
+Record = KnownOrigin | KnownFailure
+
+_decoder = msgspec.json.Decoder(Record)
+
+
+def encode_record(record: Record) -> bytes:
+    """`record` as JSON."""
+    return msgspec.json.encode(record)
+
+
+def decode_record(data: bytes) -> Record | None:
+    """The inverse of `encode_record`; None for what is damaged or of another version."""
+    try:
+        return _decoder.decode(data)
+    except msgspec.DecodeError:
+        return None
+
+
+def remember_failure(error: PellucidError, *, source: str, until: float) -> KnownFailure:
+    """`error` under the name of its nearest class in `pellucid.errors`."""
+    public = next(cls for cls in type(error).__mro__ if cls.__module__ == errors.__name__)
+    return KnownFailure(source=source, error=public.__name__, message=str(error), until=until)
+
+
+def recall_failure(record: KnownFailure) -> PellucidError:
+    """The remembered error, to be raised again."""
+    cls = getattr(errors, record.error, None)
+    if isinstance(cls, type) and issubclass(cls, OriginError | ImageError | RenderError):
+        return cls(record.message)
+    return OriginUnreachableError(record.message)

@@ -1,0 +1,58 @@
+"""PURE: path and query of a request -> `Spec`. The inverse of `url.build`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote_plus
+
+from pellucid.errors import BadValueError
+from pellucid.spec import Spec
+from pellucid.url.origin import read_origin
+from pellucid.url.params import PARAMS_BY_SPELLING, URL_ENCODED, make_spec
+from pellucid.url.percent import to_ascii
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParsedUrl:
+    """`ignored` names the unknown parameters, decoded, each once, in the URL's order."""
+
+    spec: Spec
+    ignored: tuple[str, ...]
+
+
+def parse_url(raw_path: str, query: str) -> ParsedUrl:
+    """What a URL asks for. `raw_path` is undecoded and starts with `/`; `query` is undecoded and has no `?`.
+
+    Of a parameter that comes more than once, under whatever spelling, the last one counts. Raises BadValueError for a
+    known parameter outside its grammar, BadOriginError for a path that names no origin.
+    """
+    last: dict[str, tuple[str, str]] = {}
+    ignored: dict[str, None] = {}
+    for spelling, text in _pairs(query):
+        param = PARAMS_BY_SPELLING.get(spelling)
+        if param is None:
+            ignored[spelling] = None
+        else:
+            last[param.name] = spelling, text
+    values = {PARAMS_BY_SPELLING[name].field: _read(spelling, text) for name, (spelling, text) in last.items()}
+    url_encoded = values.pop(URL_ENCODED.field, False)
+    origin = read_origin(raw_path, url_encoded=url_encoded)
+    return ParsedUrl(spec=make_spec(origin, values), ignored=tuple(ignored))
+
+
+def _pairs(query: str) -> Iterator[tuple[str, str]]:
+    """Decoded names and values. Real clients send `?&w=1`, a trailing `&`, `+` for a space and encoded commas."""
+    for piece in to_ascii(query).lstrip("?").split("&"):
+        name, _, value = piece.partition("=")
+        if name:
+            yield unquote_plus(name), unquote_plus(value)
+
+
+def _read(spelling: str, text: str) -> Any:  # noqa: ANN401 - as many types as parameters
+    param = PARAMS_BY_SPELLING[spelling]
+    try:
+        return param.reader(text)
+    except ValueError as error:
+        raise BadValueError(parameter=spelling, value=text, grammar=param.grammar) from error

@@ -1,0 +1,88 @@
+"""PURE: readers and writers of parameter values.
+
+A reader turns text into a typed value and raises ValueError for text outside the parameter's grammar. A writer turns
+the value into its canonical text, None for the default, which a canonical URL leaves out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from enum import StrEnum
+from typing import TypeVar
+
+from pellucid.spec import Colour, Enlarge
+from pellucid.url.colours import format_colour
+
+ValueT = TypeVar("ValueT")
+
+_DECIMAL = re.compile(r"[0-9]+(?:\.[0-9]+)?")
+_INTEGER = re.compile(r"-?[0-9]+")
+
+
+def read_size(text: str) -> float:
+    """A size in pixels, above 0 and below 1,000,000, in plain decimal notation."""
+    if not _DECIMAL.fullmatch(text) or not 0 < (size := float(text)) < 1e6:
+        raise ValueError("not a size")
+    return size
+
+
+def write_size(size: float | None) -> str | None:
+    """The shortest plain decimal that reads back as the same float: `400`, `562.5`, never an exponent."""
+    return None if size is None else f"{Decimal(repr(float(size))):f}".removesuffix(".0")
+
+
+def read_percent(text: str) -> int:
+    """An integer from 1 to 100."""
+    if not re.fullmatch(r"[0-9]{1,3}", text) or not 1 <= (percent := int(text)) <= 100:
+        raise ValueError("not in 1..100")
+    return percent
+
+
+def write_number(number: int | None) -> str | None:
+    """An integer whose default is None."""
+    return None if number is None else str(number)
+
+
+def read_flag(text: str) -> bool:
+    """`1` or `0`."""
+    return read_word({"1": True, "0": False})(text)
+
+
+def write_flag(flag: bool) -> str | None:
+    """`1`; off is the default."""
+    return "1" if flag else None
+
+
+def read_enlarge(text: str) -> Enlarge:
+    """Any integer: clients also send random ones, and all but 0 mean that a small origin stays as it is."""
+    if not _INTEGER.fullmatch(text):
+        raise ValueError("not an integer")
+    return Enlarge.NEVER if text.strip("-0") else Enlarge.ALLOWED
+
+
+def write_enlarge(enlarge: Enlarge) -> str | None:
+    """`1` = never larger than the origin."""
+    return "1" if enlarge is Enlarge.NEVER else None
+
+
+def write_colour(colour: Colour | None) -> str | None:
+    """A colour whose default is None."""
+    return None if colour is None else format_colour(colour)
+
+
+def read_word(words: Mapping[str, ValueT]) -> Callable[[str], ValueT]:
+    """A reader of one of several words."""
+
+    def read(text: str) -> ValueT:
+        if text not in words:
+            raise ValueError("not one of the words")
+        return words[text]
+
+    return read
+
+
+def write_word(*, default: StrEnum) -> Callable[[StrEnum], str | None]:
+    """A writer of words that are spelled like the enum's values."""
+    return lambda word: None if word is default else word.value

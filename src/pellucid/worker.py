@@ -1,0 +1,46 @@
+"""A matte worker: claims jobs, turns origins into mattes, stores them. It never speaks HTTP and never fetches."""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+from pellucid import keys
+from pellucid.engine import Engine
+from pellucid.errors import ImageError
+from pellucid.image.probe import probe
+from pellucid.queue.port import Handler, Job, JobMootError, JobRefusedError
+from pellucid.store.port import BlobStore
+
+_log = structlog.get_logger(__name__)
+
+
+def matte_handler(engine: Engine, *, origins: BlobStore, mattes: BlobStore) -> Handler:
+    """The handler for `Queue.work`.
+
+    Doing a job twice changes nothing: a matte that is stored is not computed again. An undecodable origin is refused
+    for good; an origin whose bytes are gone makes the job moot, the next request fetches it and submits again.
+    """
+
+    async def handle(job: Job) -> None:
+        key = keys.matte_key(job.key)
+        if await mattes.exists(key):
+            return
+        data = await origins.get(keys.origin_bytes_key(job.origin_digest))
+        if data is None:
+            raise JobMootError(f"the bytes of origin {job.origin_digest} are gone")
+        if job.recipe_id != engine.recipe.id:
+            raise JobRefusedError("recipe-not-here")
+        try:
+            matte = await asyncio.to_thread(_make, engine, data)
+        except ImageError as error:
+            _log.warning("origin cannot be cut", origin=job.origin_digest, error=str(error))
+            raise JobRefusedError("undecodable") from error
+        await mattes.put(key, matte)
+
+    return handle
+
+
+def _make(engine: Engine, data: bytes) -> bytes:
+    return engine.make_matte(data, probe(data, max_pixels=engine.max_pixels))

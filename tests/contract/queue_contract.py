@@ -1,0 +1,525 @@
+"""What every queue adapter must do: a test module derives a class from `QueueContract` and gives `make_queue`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import pytest
+
+from pellucid.queue.port import (
+    Failed,
+    Full,
+    Handler,
+    Job,
+    JobMootError,
+    JobRefusedError,
+    Owed,
+    Priority,
+    Queue,
+    WorkerInfo,
+)
+
+# One run takes a fraction of a second; this is for machines that do something else at the same time.
+SOON_S = 20.0
+
+# Long enough to notice what should not happen: several polls.
+NEVER_S = 0.3
+
+
+@dataclass(slots=True)
+class MovableClock:
+    """Seconds since the epoch that pass only when told."""
+
+    now: float = field(default_factory=time.time)
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class MakeQueue(Protocol):
+    """The fixture's value: opens a queue, closed after the test. All queues of one test share one storage."""
+
+    def __call__(
+        self,
+        *,
+        clock: Callable[[], float] = ...,
+        depth_limit: int = ...,
+        max_attempts: int = ...,
+        lease_s: float = ...,
+    ) -> Awaitable[Queue]: ...
+
+
+def make_job(key: str, *, origin: str | None = None) -> Job:
+    return Job(key=key, origin_digest=origin or f"origin-of-{key}", page=0, recipe_id="r1")
+
+
+def make_info(worker_id: str) -> WorkerInfo:
+    return WorkerInfo(worker_id=worker_id, pid=os.getpid(), model="u2net", device="CPU", precision="f32")
+
+
+@asynccontextmanager
+async def working(queue: Queue, handler: Handler, worker_id: str = "w1") -> AsyncGenerator[None]:
+    """A worker that runs inside the block and is stopped, gracefully, at its end."""
+    stop = asyncio.Event()
+    task = asyncio.create_task(queue.work(handler, info=make_info(worker_id), stop=stop))
+    try:
+        yield
+    finally:
+        stop.set()
+        await asyncio.wait_for(task, SOON_S)
+
+
+class Recorder:
+    """A handler that notes its jobs and does what `act` says."""
+
+    def __init__(self, act: Callable[[Job], Awaitable[None]] | None = None) -> None:
+        self.jobs: list[Job] = []
+        self._act = act
+
+    async def __call__(self, job: Job) -> None:
+        self.jobs.append(job)
+        if self._act is not None:
+            await self._act(job)
+
+    @property
+    def keys(self) -> list[str]:
+        return [job.key for job in self.jobs]
+
+    @property
+    def attempts(self) -> list[int]:
+        return [job.attempt for job in self.jobs]
+
+
+class Gate:
+    """A handler that begins, says so, and ends when opened."""
+
+    def __init__(self) -> None:
+        self.begun = asyncio.Event()
+        self.opened = asyncio.Event()
+        self.job: Job | None = None
+
+    async def __call__(self, job: Job) -> None:
+        self.job = job
+        self.begun.set()
+        await self.opened.wait()
+
+    async def reached(self) -> Job:
+        await asyncio.wait_for(self.begun.wait(), SOON_S)
+        assert self.job is not None
+        return self.job
+
+
+async def until(condition: Callable[[], bool] | Callable[[], Awaitable[bool]], *, timeout_s: float = SOON_S) -> None:
+    async with asyncio.timeout(timeout_s):
+        while True:
+            answer = condition()
+            if answer if isinstance(answer, bool) else await answer:
+                return
+            await asyncio.sleep(0.01)
+
+
+async def refuse(job: Job) -> None:
+    raise JobRefusedError("undecodable")
+
+
+async def break_down(job: Job) -> None:
+    raise OSError("no luck")
+
+
+class QueueContract:
+    """Derived classes give a fixture `make_queue` (see `MakeQueue`)."""
+
+    async def test_a_job_is_done_once_and_forgotten(self, make_queue: MakeQueue) -> None:
+        queue = await make_queue()
+        job = Job(key="k", origin_digest="o", page=3, recipe_id="r7")
+        assert await queue.submit(job, priority=Priority.IMPATIENT) == Owed(position=1, eta_s=1.0)
+        done = Recorder()
+        async with working(queue, done):
+            assert await queue.wait("k", timeout_s=SOON_S)
+            await asyncio.sleep(NEVER_S)
+        assert done.jobs == [Job(key="k", origin_digest="o", page=3, recipe_id="r7", attempt=1)]
+        stats = await queue.stats()
+        assert (stats.waiting, stats.running, stats.failed) == (0, 0, 0)
+
+    async def test_a_key_is_owed_once_while_it_waits(self, make_queue: MakeQueue) -> None:
+        queue, other = await make_queue(), await make_queue()
+        for each in (queue, other, queue):
+            assert isinstance(await each.submit(make_job("k"), priority=Priority.PATIENT), Owed)
+        assert (await other.stats()).waiting == 1
+        done = Recorder()
+        async with working(queue, done):
+            assert await other.wait("k", timeout_s=SOON_S)
+            await asyncio.sleep(NEVER_S)
+        assert done.keys == ["k"]
+
+    async def test_a_key_is_owed_once_while_it_runs(self, make_queue: MakeQueue) -> None:
+        queue = await make_queue()
+        await queue.submit(make_job("k"), priority=Priority.PATIENT)
+        gate, idle = Gate(), Recorder()
+        async with working(queue, gate), working(queue, idle, "w2"):
+            await gate.reached()
+            receipt = await queue.submit(make_job("k"), priority=Priority.IMPATIENT)
+            assert isinstance(receipt, Owed)
+            assert receipt.position == 1
+            await asyncio.sleep(NEVER_S)
+            stats = await queue.stats()
+            assert (stats.waiting, stats.running) == (0, 1)
+            gate.opened.set()
+            assert await queue.wait("k", timeout_s=SOON_S)
+        assert idle.keys == []
+
+    async def test_a_done_key_can_be_owed_again(self, make_queue: MakeQueue) -> None:
+        queue = await make_queue()
+        done = Recorder()
+        async with working(queue, done):
+            for _ in range(2):
+                await queue.submit(make_job("k"), priority=Priority.PATIENT)
+                assert await queue.wait("k", timeout_s=SOON_S)
+        assert done.attempts == [1, 1]
+
+    async def test_the_impatient_run_first_and_equals_in_order(self, make_queue: MakeQueue) -> None:
+        queue = await make_queue()
+        for key in ("p1", "p2"):
+            await queue.submit(make_job(key), priority=Priority.PATIENT)
+        for key in ("i1", "i2"):
+            await queue.submit(make_job(key), priority=Priority.IMPATIENT)
+        done = Recorder()
+        async with working(queue, done):
+            await until(lambda: len(done.jobs) == 4)
+        assert done.keys == ["i1", "i2", "p1", "p2"]
+
+    async def test_a_submit_may_raise_a_priority_and_never_lowers_one(self, make_queue: MakeQueue) -> None:
+        queue = await make_queue()
+        for key in ("a", "b", "c"):
+            await queue.submit(make_job(key), priority=Priority.PATIENT)
+        raised = await queue.submit(make_job("c"), priority=Priority.IMPATIENT)
+        assert isinstance(raised, Owed)
+        assert raised.position == 1
+        await queue.submit(make_job("c"), priority=Priority.PATIENT)
+        done = Recorder()
+        async with working(queue, done):
+            await until(lambda: len(done.jobs) == 3)
+        assert done.keys == ["c", "a", "b"]
+
+    async def test_position_counts_who_comes_before(self, make_queue: MakeQueue) -> None:
+        queue = await make_queue()
+        await queue.submit(make_job("running"), priority=Priority.IMPATIENT)
+        gate = Gate()
+        async with working(queue, gate):
+            await gate.reached()
+            receipts = [
+                await queue.submit(make_job("first"), priority=Priority.IMPATIENT),
+                await queue.submit(make_job("patient"), priority=Priority.PATIENT),
+                await queue.submit(make_job("second"), priority=Priority.IMPATIENT),
+                await queue.submit(make_job("patient"), priority=Priority.PATIENT),
+                await queue.submit(make_job("running"), priority=Priority.PATIENT),
+            ]
+            owed = [receipt for receipt in receipts if isinstance(receipt, Owed)]
+            assert [receipt.position for receipt in owed] == [1, 3, 3, 4, 1]
+            assert owed[4].eta_s < owed[2].eta_s < owed[3].eta_s
+            gate.opened.set()
+
+    async def test_a_full_queue_takes_nothing_new(self, make_queue: MakeQueue) -> None:
+        queue = await make_queue(depth_limit=3)
+        await queue.submit(make_job("running"), priority=Priority.PATIENT)
+        gate = Gate()
+        async with working(queue, gate):
+            await gate.reached()
+            for key in ("a", "b"):
+                assert isinstance(await queue.submit(make_job(key), priority=Priority.PATIENT), Owed)
+            assert await queue.submit(make_job("c"), priority=Priority.IMPATIENT) == Full(depth=3)
+            assert await queue.wait("c", timeout_s=0)
+            assert isinstance(await queue.submit(make_job("a"), priority=Priority.IMPATIENT), Owed)
+            assert (await queue.stats()).depth_limit == 3
+            gate.opened.set()
+            assert await queue.wait("running", timeout_s=SOON_S)
+        assert isinstance(await queue.submit(make_job("c"), priority=Priority.PATIENT), Owed)
+
+    async def test_a_refused_job_is_remembered_then_tried_again(self, make_queue: MakeQueue) -> None:
+        clock = MovableClock()
+        queue = await make_queue(clock=clock)
+        refused = Recorder(refuse)
+        async with working(queue, refused):
+            for left_alone_s in (300, 600, 1200):
+                assert isinstance(await queue.submit(make_job("k"), priority=Priority.PATIENT), Owed)
+                assert await queue.wait("k", timeout_s=SOON_S)
+                receipt = await queue.submit(make_job("k"), priority=Priority.IMPATIENT)
+                assert receipt == Failed(reason="undecodable", retry_in_s=pytest.approx(left_alone_s))
+                clock.now += left_alone_s - 1
+                receipt = await queue.submit(make_job("k"), priority=Priority.IMPATIENT)
+                assert receipt == Failed(reason="undecodable", retry_in_s=pytest.approx(1))
+                assert (await queue.stats()).failed == 1
+                clock.now += 2
+        assert refused.attempts == [1, 1, 1]
+
+    async def test_the_memory_of_failures_has_a_longest_time(self, make_queue: MakeQueue) -> None:
+        clock = MovableClock()
+        queue = await make_queue(clock=clock)
+        async with working(queue, refuse):
+            for _ in range(11):
+                await queue.submit(make_job("k"), priority=Priority.PATIENT)
+                assert await queue.wait("k", timeout_s=SOON_S)
+                receipt = await queue.submit(make_job("k"), priority=Priority.PATIENT)
+                assert isinstance(receipt, Failed)
+                clock.now += receipt.retry_in_s + 1
+        assert receipt.retry_in_s == pytest.approx(86_400)
+
+    async def test_a_success_wipes_the_memory(self, make_queue: MakeQueue) -> None:
+        clock = MovableClock()
+        queue = await make_queue(clock=clock)
+        answers = [refuse, None, refuse]
+
+        async def act(job: Job) -> None:
+            answer = answers.pop(0)
+            if answer is not None:
+                await answer(job)
+
+        async with working(queue, act):
+            for _ in range(3):
+                await queue.submit(make_job("k"), priority=Priority.PATIENT)
+                assert await queue.wait("k", timeout_s=SOON_S)
+                clock.now += 301
+        receipt = await queue.submit(make_job("k"), priority=Priority.PATIENT)
+        assert isinstance(receipt, Owed), "300 s after its only failure in a row"
+
+    async def test_a_full_queue_still_tells_of_a_failure(self, make_queue: MakeQueue) -> None:
+        clock = MovableClock()
+        queue = await make_queue(clock=clock, depth_limit=1)
+        await queue.submit(make_job("k"), priority=Priority.PATIENT)
+        async with working(queue, refuse):
+            assert await queue.wait("k", timeout_s=SOON_S)
+        await queue.submit(make_job("other"), priority=Priority.PATIENT)
+        assert isinstance(await queue.submit(make_job("k"), priority=Priority.PATIENT), Failed)
+        clock.now += 301
+        assert await queue.submit(make_job("k"), priority=Priority.PATIENT) == Full(depth=1)
+
+    async def test_attempts_are_spaced_then_used_up(self, make_queue: MakeQueue) -> None:
+        clock = MovableClock()
+        queue = await make_queue(clock=clock)
+        await queue.submit(make_job("k"), priority=Priority.PATIENT)
+        broken = Recorder(break_down)
+        async with working(queue, broken):
+            for attempt, pause_s in ((1, 1), (2, 4)):
+                await until(lambda attempt=attempt: len(broken.jobs) == attempt)
+                await asyncio.sleep(NEVER_S)
+                clock.now += pause_s - 0.1
+                assert not await queue.wait("k", timeout_s=NEVER_S)
+                assert len(broken.jobs) == attempt, "too early"
+                clock.now += 0.2
+            assert await queue.wait("k", timeout_s=SOON_S)
+        assert broken.attempts == [1, 2, 3]
+        receipt = await queue.submit(make_job("k"), priority=Priority.PATIENT)
+        assert receipt == Failed(reason="attempts-used-up", retry_in_s=pytest.approx(300))
+
+    async def test_a_backed_off_job_holds_up_no_other(self, make_queue: MakeQueue) -> None:
+        clock = MovableClock()
+        queue = await make_queue(clock=clock)
+        await queue.submit(make_job("broken"), priority=Priority.IMPATIENT)
+        await queue.submit(make_job("sound"), priority=Priority.PATIENT)
+
+        async def act(job: Job) -> None:
+            if job.key == "broken":
+                raise OSError
+
+        async with working(queue, act):
+            assert await queue.wait("sound", timeout_s=SOON_S)
+        assert not await queue.wait("broken", timeout_s=0)
+
+    async def test_a_moot_job_is_forgotten(self, make_queue: MakeQueue) -> None:
+        queue = await make_queue()
+
+        async def act(job: Job) -> None:
+            raise JobMootError("its bytes are gone")
+
+        await queue.submit(make_job("k"), priority=Priority.PATIENT)
+        async with working(queue, act):
+            assert await queue.wait("k", timeout_s=SOON_S)
+        assert (await queue.stats()).failed == 0
+        assert isinstance(await queue.submit(make_job("k"), priority=Priority.PATIENT), Owed)
+
+    async def test_a_worker_that_hangs_loses_its_job_and_cannot_settle_it_late(self, make_queue: MakeQueue) -> None:
+        clock = MovableClock()
+        queue = await make_queue(clock=clock, lease_s=30)
+        await queue.submit(make_job("k"), priority=Priority.PATIENT)
+        hung, owner = Gate(), Gate()
+        async with working(queue, hung, "w1"):
+            assert (await hung.reached()).attempt == 1
+            async with working(queue, owner, "w2"):
+                clock.now += 31
+                assert (await owner.reached()).attempt == 2
+                hung.opened.set()  # done, but no longer its own
+                assert not await queue.wait("k", timeout_s=NEVER_S)
+                assert (await queue.stats()).running == 1
+                owner.opened.set()
+                assert await queue.wait("k", timeout_s=SOON_S)
+
+    async def test_a_late_failure_is_harmless_too(self, make_queue: MakeQueue) -> None:
+        clock = MovableClock()
+        queue = await make_queue(clock=clock, lease_s=30)
+        await queue.submit(make_job("k"), priority=Priority.PATIENT)
+        late, owner = Gate(), Gate()
+
+        async def refuse_late(job: Job) -> None:
+            await late(job)
+            await refuse(job)
+
+        async with working(queue, refuse_late, "w1"):
+            await late.reached()
+            async with working(queue, owner, "w2"):
+                clock.now += 31
+                await owner.reached()
+                late.opened.set()
+                assert not await queue.wait("k", timeout_s=NEVER_S)
+                owner.opened.set()
+                assert await queue.wait("k", timeout_s=SOON_S)
+        assert (await queue.stats()).failed == 0
+
+    async def test_attempts_are_counted_at_the_claim(self, make_queue: MakeQueue) -> None:
+        clock = MovableClock()
+        queue = await make_queue(clock=clock, max_attempts=2, lease_s=30)
+        await queue.submit(make_job("k"), priority=Priority.PATIENT)
+        gates = [Gate(), Gate()]
+        async with working(queue, gates[0], "w1"):
+            assert (await gates[0].reached()).attempt == 1
+            clock.now += 31
+            async with working(queue, gates[1], "w2"):
+                assert (await gates[1].reached()).attempt == 2
+                clock.now += 31
+                assert await queue.wait("k", timeout_s=SOON_S)
+                receipt = await queue.submit(make_job("k"), priority=Priority.PATIENT)
+                assert receipt == Failed(reason="attempts-used-up", retry_in_s=pytest.approx(300))
+                for gate in gates:
+                    gate.opened.set()
+
+    async def test_the_lease_is_extended_while_the_handler_runs(self, make_queue: MakeQueue) -> None:
+        queue = await make_queue(lease_s=1.5)
+        await queue.submit(make_job("k"), priority=Priority.PATIENT)
+        slow, idle = Gate(), Recorder()
+        async with working(queue, slow, "w1"), working(queue, idle, "w2"):
+            await slow.reached()
+            await asyncio.sleep(2.5)
+            slow.opened.set()
+            assert await queue.wait("k", timeout_s=SOON_S)
+        assert idle.keys == []
+
+    async def test_wait(self, make_queue: MakeQueue) -> None:
+        queue = await make_queue()
+        assert await queue.wait("unknown", timeout_s=0)
+        await queue.submit(make_job("k"), priority=Priority.PATIENT)
+        assert not await queue.wait("k", timeout_s=0)
+        began = time.monotonic()
+        assert not await queue.wait("k", timeout_s=0.2)
+        assert 0.15 < time.monotonic() - began < SOON_S
+        waiters = [asyncio.create_task(queue.wait("k", timeout_s=SOON_S)) for _ in range(50)]
+        await asyncio.sleep(0)
+        waiters[0].cancel()
+        async with working(queue, Recorder()):
+            assert all(await asyncio.gather(*waiters[1:]))
+
+    async def test_an_idle_worker_wakes_up_at_once(self, make_queue: MakeQueue) -> None:
+        asking, queue = await make_queue(), await make_queue()
+        took_s: list[float] = []
+        done = Recorder()
+        async with working(queue, done):
+            for n in range(10):
+                await asyncio.sleep(0.07)
+                began = time.monotonic()
+                await asking.submit(make_job(str(n)), priority=Priority.IMPATIENT)
+                await until(lambda n=n: len(done.jobs) > n)
+                took_s.append(time.monotonic() - began)
+        median_s = sorted(took_s)[len(took_s) // 2]
+        print(f"\nwake-up: median {median_s * 1000:.0f} ms, longest {max(took_s) * 1000:.0f} ms")
+        assert median_s < 1
+
+    async def test_stats_and_owed_origins(self, make_queue: MakeQueue) -> None:
+        queue, other = await make_queue(), await make_queue()
+        assert (await queue.stats()).job_s == 0
+        assert (await queue.stats()).workers == ()
+        assert await queue.owed_origins() == frozenset()
+        await queue.submit(make_job("bad", origin="o0"), priority=Priority.IMPATIENT)
+        async with working(queue, refuse):
+            assert await queue.wait("bad", timeout_s=SOON_S)
+        for key, origin in (("a", "o1"), ("b", "o2"), ("c", "o2")):
+            await queue.submit(make_job(key, origin=origin), priority=Priority.PATIENT)
+        gate = Gate()
+        async with working(queue, gate, "w7"):
+            await gate.reached()
+            stats = await other.stats()
+            assert (stats.waiting, stats.running, stats.failed) == (2, 1, 1)
+            assert stats.workers == (make_info("w7"),)
+            assert await other.owed_origins() == {"o1", "o2"}
+            gate.opened.set()
+            assert await other.wait("a", timeout_s=SOON_S)
+        assert (await other.stats()).workers == ()
+        assert 0 < (await other.stats()).job_s < SOON_S
+
+    async def test_the_estimate_follows_the_measured_time(self, make_queue: MakeQueue) -> None:
+        queue = await make_queue()
+
+        async def act(job: Job) -> None:
+            await asyncio.sleep(0.1)
+
+        async with working(queue, act):
+            for key in ("a", "b", "c"):
+                await queue.submit(make_job(key), priority=Priority.PATIENT)
+                assert await queue.wait(key, timeout_s=SOON_S)
+        job_s = (await queue.stats()).job_s
+        assert 0.09 < job_s < SOON_S
+        for position in (1, 2, 3):
+            receipt = await queue.submit(make_job(f"d{position}"), priority=Priority.PATIENT)
+            assert receipt == Owed(position=position, eta_s=pytest.approx(position * job_s))
+
+    async def test_stopping_finishes_the_job_in_hand_and_begins_no_other(self, make_queue: MakeQueue) -> None:
+        queue = await make_queue()
+        for key in ("a", "b"):
+            await queue.submit(make_job(key), priority=Priority.PATIENT)
+        gate, stop = Gate(), asyncio.Event()
+        task = asyncio.create_task(queue.work(gate, info=make_info("w1"), stop=stop))
+        assert (await gate.reached()).key == "a"
+        stop.set()
+        await asyncio.sleep(NEVER_S)
+        assert not task.done()
+        gate.opened.set()
+        await asyncio.wait_for(task, SOON_S)
+        assert await queue.wait("a", timeout_s=0)
+        assert not await queue.wait("b", timeout_s=0)
+        assert (await queue.stats()).workers == ()
+
+    async def test_cancelling_gives_the_job_back_with_its_attempt(self, make_queue: MakeQueue) -> None:
+        queue = await make_queue()
+        await queue.submit(make_job("k"), priority=Priority.PATIENT)
+        for _ in range(4):
+            gate = Gate()
+            task = asyncio.create_task(queue.work(gate, info=make_info("w1"), stop=asyncio.Event()))
+            assert (await gate.reached()).attempt == 1
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            stats = await queue.stats()
+            assert (stats.waiting, stats.running, stats.workers) == (1, 0, ())
+        done = Recorder()
+        async with working(queue, done):
+            assert await queue.wait("k", timeout_s=SOON_S)
+        assert done.attempts == [1]
+
+    async def test_two_workers_share_the_work(self, make_queue: MakeQueue) -> None:
+        queue, other = await make_queue(), await make_queue()
+        keys = [f"k{n}" for n in range(60)]
+        for key in keys:
+            await queue.submit(make_job(key), priority=Priority.PATIENT)
+
+        async def act(job: Job) -> None:
+            await asyncio.sleep(0.005)
+
+        first, second = Recorder(act), Recorder(act)
+        async with working(queue, first, "w1"), working(other, second, "w2"):
+            await until(lambda: len(first.jobs) + len(second.jobs) == 60)
+        assert sorted(first.keys + second.keys) == sorted(keys)
+        assert first.keys
+        assert second.keys

@@ -1,0 +1,297 @@
+"""Real processes, the real model, a real HTTP origin on loopback."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import io
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from PIL import Image
+
+DEADLINE_S = 60.0
+"""For what takes a second on a quiet machine."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.e2e)
+
+
+def sample_photo(name: str) -> bytes:
+    """A file of scikit-image's data folder."""
+    spec = find_spec("skimage")
+    assert spec is not None
+    assert spec.submodule_search_locations
+    return (Path(next(iter(spec.submodule_search_locations))) / "data" / name).read_bytes()
+
+
+def as_jpeg(png: bytes, quality: int = 92) -> bytes:
+    out = io.BytesIO()
+    Image.open(io.BytesIO(png)).convert("RGB").save(out, "JPEG", quality=quality)
+    return out.getvalue()
+
+
+class PhotoOrigin:
+    """An HTTP server on loopback that counts who asks for what."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+        self.hits: Counter[str] = Counter()
+        self.delay_s = 0.0
+        origin = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                origin.hits[self.path] += 1
+                time.sleep(origin.delay_s)
+                body = origin.files.get(self.path)
+                if body is None:
+                    self.send_error(404)
+                    return
+                etag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
+                if self.headers.get("If-None-Match") == etag:
+                    self.send_response(304)
+                    self.end_headers()
+                    return
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(body)))
+                self.send_header("ETag", etag)
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, format: str, *args: object) -> None:
+                pass
+
+        class Server(ThreadingHTTPServer):
+            daemon_threads = True
+            request_queue_size = 256
+
+            def handle_error(self, request: object, client_address: object) -> None:
+                pass  # a client that hangs up, or tries TLS first
+
+        self._server = Server(("127.0.0.1", 0), Handler)
+        self.host = f"127.0.0.1:{self._server.server_address[1]}"
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
+
+    def put(self, path: str, body: bytes) -> str:
+        """Serve `body` under `path`; returns the path at Pellucid.
+
+        The path is appended: mattes belong to bytes, and every test wants a picture that nobody has cut yet.
+        """
+        self.files[path] = body + path.encode()
+        return f"/{self.host}{path}"
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def state(self) -> str:
+        return self.headers.get("pellucid-cutout", "").partition(";")[0]
+
+    @property
+    def image(self) -> Image.Image:
+        return Image.open(io.BytesIO(self.body))
+
+    @property
+    def rgba(self) -> npt.NDArray[np.uint8]:
+        return np.asarray(self.image.convert("RGBA"))
+
+
+@dataclass
+class PellucidServer:
+    """One `pellucid serve`, its address and its process tree."""
+
+    process: subprocess.Popen[str]
+    address: str
+    data_dir: Path
+    output: list[str] = field(default_factory=list[str])
+
+    def ask(self, path: str, *, method: str = "GET", timeout_s: float = 60, **headers: str) -> Answer:
+        """One request. Header names with `_` for `-`; no Accept unless given."""
+        client = http.client.HTTPConnection(self.address, timeout=timeout_s)
+        try:
+            client.putrequest(method, path, skip_accept_encoding=True)
+            for name, value in headers.items():
+                client.putheader(name.replace("_", "-"), value)
+            client.endheaders()
+            answer = client.getresponse()
+            body = answer.read()
+            return Answer(answer.status, {name.lower(): value for name, value in answer.getheaders()}, body)
+        finally:
+            client.close()
+
+    def wait_for(self, path: str, state: str, **headers: str) -> Answer:
+        """Ask until the cutout is in `state`."""
+        deadline = time.monotonic() + DEADLINE_S
+        while True:
+            answer = self.ask(path, **headers)
+            if answer.state == state:
+                return answer
+            assert time.monotonic() < deadline, f"{path} is still {answer.headers.get('pellucid-cutout')}"
+            assert answer.status == 200
+            time.sleep(0.05)
+
+    def pids(self, title: str) -> list[int]:
+        """Ids of this server's processes whose title starts with `title`."""
+        parents = {pid: _parent(pid) for pid in _all_pids()}
+        ours: list[int] = []
+        for pid in parents:
+            up: int | None = pid
+            while up is not None and up != self.process.pid:
+                up = parents.get(up)
+            if up == self.process.pid and _title(pid).startswith(title):
+                ours.append(pid)
+        return ours
+
+    def wait_for_pids(self, title: str, *, other_than: list[int]) -> list[int]:
+        """Wait until processes called `title` run that are not those named."""
+        deadline = time.monotonic() + DEADLINE_S
+        while not (found := [pid for pid in self.pids(title) if pid not in other_than]):
+            assert time.monotonic() < deadline, f"no new process {title!r}"
+            time.sleep(0.02)
+        return found
+
+
+def _all_pids() -> list[int]:
+    return [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
+
+
+def _parent(pid: int) -> int | None:
+    try:
+        return int((Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()[1])
+    except (OSError, IndexError):
+        return None
+
+
+def _title(pid: int) -> str:
+    try:
+        return (Path("/proc") / str(pid) / "cmdline").read_bytes().decode(errors="replace")
+    except OSError:
+        return ""
+
+
+StartServer = Callable[..., PellucidServer]
+
+
+@contextmanager
+def running_server(data_dir: Path, *, port: int = 0, **settings: str) -> Iterator[PellucidServer]:
+    """`pellucid serve` on a free port of loopback, allowed to fetch from loopback."""
+    environ = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("PELLUCID_")},
+        **{name: value for name, value in os.environ.items() if name == "PELLUCID_MODELS_DIR"},
+        "PELLUCID_DATA_DIR": str(data_dir),
+        "PELLUCID_PORT": str(port),
+        "PELLUCID_ORIGIN_ALLOW_NETWORKS": "127.0.0.0/8",
+        "PELLUCID_ORIGIN_ALLOW_PORTS": "*",
+        "PYTHONUNBUFFERED": "1",
+        **settings,
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pellucid", "serve"],
+        env=environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    output: list[str] = []
+    up = threading.Event()
+
+    def read() -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            output.append(line)
+            if "Ctrl-C stops" in line:
+                up.set()
+        up.set()
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    try:
+        assert up.wait(DEADLINE_S)
+        banner = re.search(r"on http://(\S+)", "".join(output))
+        assert banner, "".join(output)
+        yield PellucidServer(process=process, address=banner[1], data_dir=data_dir, output=output)
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+        reader.join(5)
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+@pytest.fixture(scope="session")
+def origin() -> Iterator[PhotoOrigin]:
+    """The origin that all tests share; each uses paths of its own."""
+    origin = PhotoOrigin()
+    yield origin
+    origin.close()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PellucidServer]:
+    """The server that most tests share."""
+    with running_server(tmp_path_factory.mktemp("data")) as server:
+        yield server
+
+
+@pytest.fixture
+def start_server(tmp_path: Path) -> Iterator[StartServer]:
+    """Start servers of one's own, with settings of one's own; they are stopped at the end."""
+    with ExitStack() as stack:
+
+        def start(data_dir: Path | None = None, **settings: str) -> PellucidServer:
+            return stack.enter_context(running_server(data_dir or tmp_path / "data", **settings))
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def face_png() -> bytes:
+    """A portrait: an astronaut."""
+    return sample_photo("astronaut.png")
+
+
+@pytest.fixture(scope="session")
+def cup_jpg() -> bytes:
+    """A product: a cup of coffee."""
+    return as_jpeg(sample_photo("coffee.png"))
+
+
+@pytest.fixture(scope="session")
+def rocket_jpg() -> bytes:
+    return sample_photo("rocket.jpg")

@@ -1,0 +1,179 @@
+"""The asynchronous contract, by HTTP: states, lifetimes, validators, formats, and pixels."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from e2e_server import PellucidServer, PhotoOrigin, StartServer
+from PIL import Image
+
+LONG = "public, max-age=2592000, s-maxage=31536000"
+SHORT = "public, max-age=5, s-maxage=5"
+CORS = {
+    "access-control-allow-origin": "*",
+    "timing-allow-origin": "*",
+    "cross-origin-resource-policy": "cross-origin",
+    "x-content-type-options": "nosniff",
+}
+
+
+def test_worked_examples(server: PellucidServer, origin: PhotoOrigin, face_png: bytes, cup_jpg: bytes) -> None:
+    face, purse = origin.put("/face.png", face_png), origin.put("/purse.jpg", cup_jpg)
+
+    plain = server.ask(f"{face}?w=400")
+    assert (plain.status, plain.image.format, plain.image.size) == (200, "PNG", (400, 400))
+    assert plain.headers["cache-control"] == LONG
+    assert "pellucid-cutout" not in plain.headers
+
+    first = server.ask(f"{face}?w=400&bg_remove=1")
+    assert (first.status, first.state, first.headers["cache-control"]) == (200, "pending", SHORT)
+    assert first.headers["pellucid-cutout"].startswith("pending;position=1;eta=")
+    assert first.body == plain.body, "the interim is the original at the wished size"
+
+    cut = server.wait_for(f"{face}?w=400&bg_remove=1", "ready")
+    assert cut.headers["cache-control"] == LONG
+    assert cut.headers["etag"] != first.headers["etag"]
+    assert (cut.image.format, cut.image.mode, cut.image.size) == ("PNG", "RGBA", (400, 400))
+    alpha = cut.rgba[:, :, 3]
+    assert alpha[100:140, 160:200].min() > 200, "her face stays"
+    assert alpha[:20, :20].max() < 30, "the corner goes"
+
+    assert server.ask(f"{purse}?w=400").image.format == "JPEG"
+    first = server.ask(f"{purse}?w=400&bg_remove=1&bg_color=456")
+    assert (first.state, first.image.format, first.image.size) == ("pending", "JPEG", (400, 267))
+    solid = server.wait_for(f"{purse}?w=400&bg_remove=1&bg_color=456", "ready")
+    assert (solid.image.format, solid.headers["cache-control"]) == ("JPEG", LONG)
+    assert "vary" not in solid.headers, "opaque in every state: nothing to negotiate"
+    corner = np.asarray(solid.image.convert("RGB"))[:8, :8].reshape(-1, 3)
+    assert np.abs(corner.astype(int) - (0x44, 0x55, 0x66)).max() <= 3, "JPEG is lossy"
+    exact = server.ask(f"{purse}?w=400&bg_remove=1&bg_color=456&force_format=png")
+    assert exact.state == "ready", "another format of a cut picture is there at once"
+    assert tuple(exact.rgba[0, 0]) == (0x44, 0x55, 0x66, 255)
+    assert exact.rgba[:, :, 3].min() == 255
+
+    for answer in (plain, first, cut, solid, exact):
+        assert answer.headers.items() >= CORS.items()
+        assert "last-modified" not in answer.headers
+
+
+def test_spellings_of_one_wish_share_one_rendition(
+    server: PellucidServer, origin: PhotoOrigin, face_png: bytes
+) -> None:
+    path = origin.put("/spellings.png", face_png)
+    encoded = f"/http%3A%2F%2F{origin.host.replace(':', '%3A')}%2Fspellings.png"
+    answers = [
+        server.ask(url)
+        for url in (
+            f"{path}?w=300",
+            f"/http:/{path}?w=300",
+            f"/http:/{path[1:]}?w=300",
+            f"/v7{path}?width=300",
+            f"/v7/http:/{path}?width=300.2",
+            f"{encoded}?w=300&ci_url_encoded=1",
+        )
+    ]
+    assert {answer.status for answer in answers} == {200}
+    assert len({answer.headers["etag"] for answer in answers}) == 1
+
+
+def test_other_sizes_and_colours_of_a_cut_picture_are_ready_at_once(
+    server: PellucidServer, origin: PhotoOrigin, rocket_jpg: bytes
+) -> None:
+    path = origin.put("/rocket.jpg", rocket_jpg)
+    server.wait_for(f"{path}?w=200&bg_remove=1", "ready")
+    hits = origin.hits["/rocket.jpg"]
+    for query in ("w=320", "h=100", "w=100&h=100", "w=300&h=300&func=bound", "bg_color=red", "w=50&bg_color=00ff0080"):
+        answer = server.ask(f"{path}?bg_remove=1&{query}", Accept="image/webp")
+        assert (answer.state, answer.status) == ("ready", 200), query
+    assert origin.hits["/rocket.jpg"] == hits
+
+
+def test_conditional_requests(server: PellucidServer, origin: PhotoOrigin, rocket_jpg: bytes) -> None:
+    url = origin.put("/conditional.jpg", rocket_jpg) + "?w=220&bg_remove=1"
+    pending = server.ask(url)
+    ready = server.wait_for(url, "ready")
+
+    same = server.ask(url, If_None_Match=ready.headers["etag"])
+    assert (same.status, same.body) == (304, b"")
+    for name in ("cache-control", "etag", "vary", "pellucid-cutout"):
+        assert same.headers[name] == ready.headers[name], name
+    assert "last-modified" not in same.headers
+
+    changed = server.ask(url, If_None_Match=pending.headers["etag"])
+    assert changed.status == 200, "who holds the interim gets the cutout"
+    ignored = server.ask(url, If_Modified_Since="Fri, 31 Dec 2100 00:00:00 GMT")
+    assert ignored.status == 200
+
+
+def test_head_does_what_get_does(server: PellucidServer, origin: PhotoOrigin, rocket_jpg: bytes) -> None:
+    url = origin.put("/head.jpg", rocket_jpg) + "?w=230&bg_remove=1"
+    head = server.ask(url, method="HEAD")
+    assert (head.status, head.state, head.body) == (200, "pending", b"")
+    server.wait_for(url, "ready")  # the job of the HEAD runs: nobody else asked
+    head, get = server.ask(url, method="HEAD"), server.ask(url)
+    for name in ("etag", "content-length", "content-type", "cache-control", "pellucid-cutout", "vary"):
+        assert head.headers[name] == get.headers[name], name
+    assert head.body == b""
+    assert int(get.headers["content-length"]) == len(get.body)
+
+
+def test_format_of_a_transparent_jpeg_follows_accept(
+    server: PellucidServer, origin: PhotoOrigin, cup_jpg: bytes
+) -> None:
+    url = origin.put("/accept.jpg", cup_jpg) + "?w=240&bg_remove=1"
+    interim = server.ask(url, Accept="image/webp,*/*")
+    assert (interim.image.format, interim.headers["vary"], interim.state) == ("JPEG", "Accept", "pending")
+    webp = server.wait_for(url, "ready", Accept="image/avif,image/webp,*/*;q=0.8")
+    png = server.ask(url, Accept="*/*")
+    assert (webp.image.format, webp.headers["content-type"], webp.headers["vary"]) == ("WEBP", "image/webp", "Accept")
+    assert (png.image.format, png.headers["content-type"], png.headers["vary"]) == ("PNG", "image/png", "Accept")
+    assert webp.rgba[0, 0, 3] < 30
+    original = server.ask(f"{url}&force_format=original")
+    assert (original.image.format, "vary" in original.headers) == ("JPEG", False)
+    white = np.asarray(original.image.convert("RGB"))[0, 0]
+    assert white.min() > 250, "JPEG without a colour gets white"
+
+
+def test_unknown_parameters_are_named_and_make_no_rendition(
+    server: PellucidServer, origin: PhotoOrigin, rocket_jpg: bytes
+) -> None:
+    path = origin.put("/unknown.jpg", rocket_jpg)
+    plain, odd = server.ask(f"{path}?w=111"), server.ask(f"{path}?w=111&vh=3&nonsense=%0d%0aX:1")
+    assert odd.headers["etag"] == plain.headers["etag"]
+    assert odd.headers["pellucid-ignored"] == '"vh", "nonsense"'
+
+
+def test_nothing_recognisable_keeps_the_original_for_long(server: PellucidServer, origin: PhotoOrigin) -> None:
+    out = io.BytesIO()
+    Image.new("RGB", (300, 200), (120, 130, 140)).save(out, "PNG")
+    url = origin.put("/flat.png", out.getvalue()) + "?w=150&bg_remove=1"
+    answer = server.wait_for(url, "no-subject")
+    assert answer.headers["cache-control"] == LONG
+    assert answer.rgba[:, :, 3].min() == 255
+    assert tuple(answer.rgba[50, 50, :3]) == (120, 130, 140)
+
+
+def test_a_full_queue_answers_busy_and_serves_all_the_same(
+    start_server: StartServer, origin: PhotoOrigin, rocket_jpg: bytes, cup_jpg: bytes
+) -> None:
+    server = start_server(PELLUCID_WORKERS="0", PELLUCID_QUEUE_DEPTH="1")
+    first = server.ask(origin.put("/busy1.jpg", rocket_jpg) + "?w=100&bg_remove=1")
+    assert first.state == "pending"
+    busy = server.ask(origin.put("/busy2.jpg", cup_jpg) + "?w=100&bg_remove=1")
+    assert (busy.status, busy.headers["pellucid-cutout"], busy.image.size) == (200, "busy", (100, 67))
+    life = int(busy.headers["cache-control"].rpartition("=")[2])
+    assert 5 <= life <= 30
+
+
+@pytest.mark.parametrize("path", ["/-/health", "/-/ready"])
+def test_own_routes(server: PellucidServer, path: str) -> None:
+    answer = server.ask(path)
+    assert (answer.status, answer.headers["cache-control"]) == (200, "no-store")
+
+
+def test_ready_needs_a_worker(start_server: StartServer) -> None:
+    answer = start_server(PELLUCID_WORKERS="0").ask("/-/ready")
+    assert answer.status == 503
+    assert b"no worker has loaded the model" in answer.body

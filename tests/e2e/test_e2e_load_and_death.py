@@ -1,0 +1,214 @@
+"""Many at once, and processes killed in the middle of work: nothing lost, nothing done twice."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import threading
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from e2e_server import DEADLINE_S, Answer, PellucidServer, PhotoOrigin, StartServer, running_server
+
+from pellucid.queue.sqlite import SqliteQueue
+
+
+async def _jobs(server: PellucidServer) -> int:
+    queue = await SqliteQueue.open(path=server.data_dir / "queue" / "jobs.sqlite")
+    try:
+        stats = await queue.stats()
+        return stats.waiting + stats.running
+    finally:
+        await queue.aclose()
+
+
+async def test_200_first_requests_make_one_fetch_and_one_job(
+    start_server: StartServer, origin: PhotoOrigin, rocket_jpg: bytes
+) -> None:
+    server = start_server(PELLUCID_WORKERS="0")  # nobody takes the job away while it is counted
+    path = origin.put("/two-hundred.jpg", rocket_jpg)
+    start = threading.Barrier(200)
+
+    def ask(_: int) -> Answer:
+        start.wait()
+        return server.ask(f"{path}?w=400&bg_remove=1")
+
+    with ThreadPoolExecutor(200) as pool:
+        answers = list(pool.map(ask, range(200)))
+    assert Counter(answer.status for answer in answers) == {200: 200}
+    assert {answer.state for answer in answers} == {"pending"}
+    assert len({answer.body for answer in answers}) == 1
+    assert origin.hits["/two-hundred.jpg"] == 1
+    assert await _jobs(server) == 1
+
+
+class Visitor:
+    """Asks for one cached picture over and over, as the page of somebody else would."""
+
+    def __init__(self, server: PellucidServer, path: str) -> None:
+        self._server, self._path = server, path
+        self.answers: list[int] = []
+        self.errors: list[str] = []
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> Visitor:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self.answers.append(self._server.ask(self._path).status)
+            except OSError as error:
+                self.errors.append(repr(error))
+            time.sleep(0.005)
+
+
+def _mattes(data_dir: Path) -> dict[str, int]:
+    """Stored mattes with their times of change: a matte computed again would be written again."""
+    return {path.name: path.stat().st_mtime_ns for path in (data_dir / "store" / "mattes").glob("*") if path.is_file()}
+
+
+def test_a_killed_matte_worker_loses_nothing(
+    start_server: StartServer, origin: PhotoOrigin, rocket_jpg: bytes, cup_jpg: bytes
+) -> None:
+    server = start_server()
+    cached = origin.put("/kw-cached.jpg", rocket_jpg) + "?w=120&bg_remove=1"
+    server.wait_for(cached, "ready")
+    before = _mattes(server.data_dir)
+    workers = server.pids("pellucid: matte worker")
+    for number in range(6):  # enough to be in the middle of one, whatever the speed
+        server.ask(origin.put(f"/kw-{number}.jpg", cup_jpg) + "?w=120&bg_remove=1")
+    with Visitor(server, cached) as visitor:
+        time.sleep(0.1)
+        for pid in workers:
+            os.kill(pid, signal.SIGKILL)
+        for number in range(6):
+            server.wait_for(f"/{origin.host}/kw-{number}.jpg?w=120&bg_remove=1", "ready")
+    assert visitor.errors == []
+    assert set(visitor.answers) == {200}
+    after = _mattes(server.data_dir)
+    assert len(after) == 7
+    assert before.items() <= after.items(), "nothing that was stored is computed again"
+    assert set(server.pids("pellucid: matte worker")).isdisjoint(workers)
+
+
+def test_a_killed_render_process_costs_nobody_a_picture(
+    start_server: StartServer, origin: PhotoOrigin, rocket_jpg: bytes
+) -> None:
+    server = start_server()
+    path = origin.put("/kr.jpg", rocket_jpg)
+    cached = f"{path}?w=120&bg_remove=1"
+    server.wait_for(cached, "ready")
+    stop = threading.Event()
+
+    def kill_again_and_again() -> None:
+        while not stop.is_set():
+            for pid in server.pids("pellucid: render"):
+                os.kill(pid, signal.SIGKILL)
+            stop.wait(2.5)
+
+    killer = threading.Thread(target=kill_again_and_again)
+    with Visitor(server, cached) as visitor, ThreadPoolExecutor(4) as pool:
+        killer.start()
+        try:
+            answers = list(pool.map(lambda width: server.ask(f"{path}?w={width}&bg_remove=1"), range(200, 260)))
+        finally:
+            stop.set()
+            killer.join()
+    assert Counter(answer.status for answer in answers) == {200: 60}
+    assert {answer.state for answer in answers} == {"ready"}
+    assert visitor.errors == []
+    assert set(visitor.answers) == {200}
+
+
+def test_a_killed_web_process_comes_back_on_the_same_port(
+    start_server: StartServer, origin: PhotoOrigin, rocket_jpg: bytes
+) -> None:
+    server = start_server()
+    url = origin.put("/kweb.jpg", rocket_jpg) + "?w=130&bg_remove=1"
+    server.ask(url)
+    web = server.pids("pellucid: web")
+    os.kill(web[0], signal.SIGKILL)
+    assert server.ask("/-/health").status == 200  # waits in the backlog: the supervisor holds the socket
+    assert server.pids("pellucid: web") != web
+    server.wait_for(url, "ready")
+
+
+def test_a_killed_server_goes_on_where_it_was(
+    tmp_path: Path, origin: PhotoOrigin, rocket_jpg: bytes, cup_jpg: bytes
+) -> None:
+    data_dir = tmp_path / "data"
+    urls = [origin.put(f"/ks-{number}.jpg", cup_jpg) + "?w=110&bg_remove=1" for number in range(5)]
+    with running_server(data_dir) as server:
+        port = int(server.address.rpartition(":")[2])
+        cached = origin.put("/ks-cached.jpg", rocket_jpg) + "?w=110&bg_remove=1"
+        etag = server.wait_for(cached, "ready").headers["etag"]
+        for url in urls:
+            server.ask(url)
+        children = [pid for title in ("pellucid: web", "pellucid: matte") for pid in server.pids(title)]
+        os.kill(server.process.pid, signal.SIGKILL)
+        server.process.wait()
+    before = _mattes(data_dir)
+    hits = origin.hits.copy()
+    with running_server(data_dir, port=port) as server:  # at once, on the same port
+        for pid in children:
+            assert not (Path("/proc") / str(pid)).exists() or server.process.pid == pid, "no orphan lives on"
+        answer = server.ask(cached)
+        assert (answer.status, answer.state, answer.headers["etag"]) == (200, "ready", etag)
+        for url in urls:
+            server.wait_for(url, "ready")
+        after = _mattes(data_dir)
+    assert len(after) == 6
+    assert before.items() <= after.items()
+    assert origin.hits == hits, "no origin was fetched again"
+
+
+async def test_a_picture_that_kills_its_workers_is_given_up(
+    start_server: StartServer, origin: PhotoOrigin, rocket_jpg: bytes, cup_jpg: bytes
+) -> None:
+    """Whoever claims the job is killed: three attempts, then `failed`, and the next picture is cut."""
+    server = start_server()
+    bad = origin.put("/killer.jpg", cup_jpg) + "?w=90&bg_remove=1"
+    queue = await SqliteQueue.open(path=server.data_dir / "queue" / "jobs.sqlite")
+    try:
+        deadline = time.monotonic() + DEADLINE_S
+        await asyncio.to_thread(server.ask, bad)
+        killed: set[int] = set()
+        while len(killed) < 3 and time.monotonic() < deadline:
+            stats = await queue.stats()
+            for worker in stats.workers if stats.running else ():
+                if worker.pid not in killed:
+                    os.kill(worker.pid, signal.SIGKILL)
+                    killed.add(worker.pid)
+            await asyncio.sleep(0.002)
+    finally:
+        await queue.aclose()
+    assert len(killed) == 3
+    answer = server.wait_for(bad, "failed")
+    assert answer.headers["pellucid-cutout"] == "failed;reason=attempts-used-up"
+    assert answer.headers["cache-control"] == "public, max-age=300, s-maxage=300"
+    assert (answer.image.format, answer.image.size) == ("JPEG", (90, 60)), "the interim is served all the same"
+    good = origin.put("/after-killer.jpg", rocket_jpg) + "?w=90&bg_remove=1"
+    server.wait_for(good, "ready")
+
+
+def test_sigterm_ends_everything(tmp_path: Path, origin: PhotoOrigin, rocket_jpg: bytes) -> None:
+    with running_server(tmp_path / "data") as server:
+        server.ask(origin.put("/term.jpg", rocket_jpg) + "?w=90&bg_remove=1")
+        pids = [pid for title in ("pellucid: web", "pellucid: matte", "pellucid: render") for pid in server.pids(title)]
+        assert len(pids) >= 3
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(30) == 0
+        deadline = time.monotonic() + 10
+        while any((Path("/proc") / str(pid)).exists() for pid in pids):
+            assert time.monotonic() < deadline, "processes are left"
+            time.sleep(0.05)

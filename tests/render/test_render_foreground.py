@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from render_samples import disc, mixed
+
+from pellucid.render.foreground import estimate_foreground
+
+
+def band_error(estimate: NDArray[np.uint8], truth: NDArray[np.floating], alpha: NDArray[np.float32]) -> float:
+    """Mean error of alpha F in 8-bit levels where alpha is neither 0 nor 1: what shows over a new background."""
+    band = (alpha > 0) & (alpha < 1)
+    return float((np.abs(estimate - truth) * alpha[..., None])[band].mean())
+
+
+@pytest.mark.parametrize(("height", "width"), [(240, 320), (700, 1000), (1300, 1100), (2300, 900)])
+def test_the_old_background_disappears_from_the_edge(height: int, width: int) -> None:
+    alpha = disc(height, width)
+    subject, green = (200, 60, 40), (0, 220, 30)
+    photo = mixed(subject, green, alpha)
+    truth = np.broadcast_to(np.array(subject, float), photo.shape)
+    assert band_error(photo, truth, alpha) > 15
+    assert band_error(estimate_foreground(photo, alpha), truth, alpha) < 5
+
+
+def test_textured_subjects_and_backgrounds_improve_as_well() -> None:
+    y, x = np.mgrid[:300, :400]
+    subject = np.stack((150 + 60 * np.sin(x / 40), 90 + 60 * np.cos(y / 33), 60 + 0 * x), axis=-1)
+    behind = np.stack((40 + 0 * x, 170 + 50 * np.sin(y / 25), 190 + 40 * np.cos(x / 31)), axis=-1)
+    alpha = disc(300, 400, softness=0.12)
+    photo = mixed(subject, behind, alpha)
+    assert band_error(estimate_foreground(photo, alpha), subject, alpha) < band_error(photo, subject, alpha) / 3
+
+
+def test_sure_pixels_are_left_alone() -> None:
+    photo = np.random.default_rng(0).integers(0, 256, (90, 70, 3), dtype=np.uint8)
+    alpha = disc(90, 70)
+    out = estimate_foreground(photo, alpha)
+    assert (out[alpha == 1] == photo[alpha == 1]).all()
+    assert (out[alpha == 0] == 0).all()
+
+
+@pytest.mark.parametrize("alpha", [0.0, 1.0])
+def test_without_a_band_there_is_nothing_to_do(alpha: float) -> None:
+    photo = np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)
+    out = estimate_foreground(photo, np.full((30, 40), alpha, np.float32))
+    assert (out == (photo if alpha else 0)).all()
+
+
+def test_a_subject_that_is_the_whole_picture_keeps_its_colour() -> None:
+    photo = np.full((64, 64, 3), (10, 120, 240), np.uint8)
+    out = estimate_foreground(photo, np.full((64, 64), 0.5, np.float32))
+    assert np.abs(out.astype(int) - photo).max() <= 1
+
+
+def test_large_pictures_have_no_seams() -> None:
+    # Smooth colours are made at a third of this size and corrected in strips.
+    alpha = disc(2100, 1400, softness=0.3)
+    photo = mixed((230, 120, 20), (20, 60, 200), alpha)
+    out = estimate_foreground(photo, alpha).astype(int)
+    inside = (alpha[1:] > 0.1) & (alpha[:-1] > 0.1)
+    assert np.abs(np.diff(out, axis=0))[inside].max() <= 4
+
+
+@given(height=st.integers(1, 40), width=st.integers(1, 40), seed=st.integers(0, 1000))
+@settings(max_examples=60, deadline=None)
+def test_any_shape_and_any_matte_work(height: int, width: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    photo = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+    alpha = np.clip(rng.random((height, width), dtype=np.float32) * 1.6 - 0.3, 0, 1)
+    before = photo.copy(), alpha.copy()
+    out = estimate_foreground(photo, alpha)
+    assert out.shape == photo.shape
+    assert out.dtype == np.uint8
+    assert (photo == before[0]).all()
+    assert (alpha == before[1]).all()
+    assert (out[alpha == 1] == photo[alpha == 1]).all()

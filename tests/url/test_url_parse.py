@@ -1,0 +1,208 @@
+"""parse_url: the spellings of real clients, and what is refused."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from url_strategies import addresses, query_texts
+
+from pellucid.errors import BadValueError, SpecError
+from pellucid.spec import Colour, Enlarge, Fit, OriginRef, OutputFormat, OutputSpec, RenderSpec, Spec
+from pellucid.url.parse import ParsedUrl, parse_url
+
+_FACE = OriginRef(host="samples.scaleflex.com", path="/face.png")
+
+
+def _parse(url: str) -> ParsedUrl:
+    path, _, query = url.partition("?")
+    return parse_url(path, query)
+
+
+@pytest.mark.parametrize(
+    ("url", "scheme"),
+    [
+        ("/samples.scaleflex.com/face.png?w=400", None),
+        ("/v7/samples.scaleflex.com/face.png?w=400", None),
+        ("/https://samples.scaleflex.com/face.png?w=400", "https"),
+        ("/v7/https://samples.scaleflex.com/face.png?width=400", "https"),
+        ("/https%3A%2F%2Fsamples.scaleflex.com%2Fface.png?w=400&ci_url_encoded=1", "https"),
+        ("/v7/https%3A%2F%2Fsamples.scaleflex.com%2Fface.png?ci_url_encoded=1&w=400", "https"),
+        ("/https%3a%2f%2fsamples.scaleflex.com%2fface.png?w=400", "https"),  # the flag forgotten
+        ("/https%3A//samples.scaleflex.com/face.png?w=400&ci_url_encoded=1", "https"),  # Python's quote()
+        ("/samples.scaleflex.com%2Fface.png?w=400&ci_url_encoded=1", None),  # unpic: encoded without scheme
+        ("/https:/samples.scaleflex.com/face.png?w=400", "https"),  # nuxt: joined, slashes collapsed
+        ("//v7//samples.scaleflex.com/face.png?w=400", None),
+        ("/http://samples.scaleflex.com:80/face.png?w=400.0", "http"),
+        ("/HTTPS://Samples.Scaleflex.COM.:443/./x/%2e%2E/f%61ce.png?w=400", "https"),
+        (
+            "/https://samples.scaleflex.com/face.png?w=400&ci_url_encoded=1",
+            "https",
+        ),  # the editor: flag without encoding
+        ("/samples.scaleflex.com/face.png?w=400&ci_url_encoded=0", None),
+    ],
+)
+def test_equivalent_spellings_give_one_spec(url: str, scheme: str | None) -> None:
+    origin = OriginRef(scheme=scheme, host=_FACE.host, path=_FACE.path)
+    assert _parse(url) == ParsedUrl(spec=Spec(origin=origin, render=RenderSpec(width=400)), ignored=())
+
+
+def test_every_parameter_reaches_its_field() -> None:
+    url = (
+        "/samples.scaleflex.com/face.png?w=562.5&h=266.6667&func=bound&org_if_sml=1&bg_remove=1&bg_color=456"
+        "&force_format=jpg&q=85"
+    )
+    assert _parse(url).spec == Spec(
+        origin=_FACE,
+        cutout=True,
+        render=RenderSpec(
+            width=562.5,
+            height=266.6667,
+            fit=Fit.BOUND,
+            enlarge=Enlarge.NEVER,
+            background=Colour(red=0x44, green=0x55, blue=0x66),
+        ),
+        output=OutputSpec(format=OutputFormat.JPEG, quality=85),
+    )
+
+
+@pytest.mark.parametrize(
+    ("query", "width", "ignored"),
+    [
+        ("", None, ()),
+        ("?&w=1", 1, ()),
+        ("&w=1&", 1, ()),
+        ("&&&w=1&&", 1, ()),
+        ("%77=%31", 1, ()),  # names and values percent-encoded
+        ("w%69dth=1", 1, ()),
+        ("w=1&width=2", 2, ()),
+        ("width=2&w=1", 1, ()),
+        ("w=zero&w=1", 1, ()),  # only the last one counts, so only it is read
+        ("v2", None, ("v2",)),
+        ("vh=xx&w=1&version=16.04.2020&vh=yy", 1, ("vh", "version")),
+        ("a+b=1&a%20b=2&%C3%A9=3", None, ("a b", "é")),
+        ("é=3", None, ("é",)),
+        ("Ã©=3", None, ("é",)),  # the same bytes, as a server hands them over
+        ("%FF=1", None, ("\ufffd",)),
+        ("=1&w=1", 1, ()),
+        ("W=1", None, ("W",)),
+        ("gravity=auto&radius=max&f=bright%3A10%2Ccontrast%3A20", None, ("gravity", "radius", "f")),
+    ],
+)
+def test_query_quirks(query: str, width: float | None, ignored: tuple[str, ...]) -> None:
+    assert parse_url("/samples.scaleflex.com/face.png", query) == ParsedUrl(
+        spec=Spec(origin=_FACE, render=RenderSpec(width=width)), ignored=ignored
+    )
+
+
+@pytest.mark.parametrize(
+    ("url", "origin", "enlarge", "format_"),
+    [
+        (
+            "/v7/_bucket-alias_/5f1c?org_if_sml=1&force_format=original",
+            OriginRef(alias="_bucket-alias_", path="/5f1c"),
+            Enlarge.NEVER,
+            OutputFormat.ORIGINAL,
+        ),
+        (
+            "/v7/https://h.example/a.jpg?&org_if_sml=11716",
+            OriginRef(scheme="https", host="h.example", path="/a.jpg"),
+            Enlarge.NEVER,
+            OutputFormat.AUTO,
+        ),
+        (
+            "/h.example/a.jpg?org_if_sml=0&force_format=webp",
+            OriginRef(host="h.example", path="/a.jpg"),
+            Enlarge.ALLOWED,
+            OutputFormat.WEBP,
+        ),
+    ],
+)
+def test_urls_of_the_wild(url: str, origin: OriginRef, enlarge: Enlarge, format_: OutputFormat) -> None:
+    assert _parse(url).spec == Spec(
+        origin=origin, render=RenderSpec(enlarge=enlarge), output=OutputSpec(format=format_)
+    )
+
+
+@pytest.mark.parametrize(
+    ("query", "parameter", "value"),
+    [
+        ("w=", "w", ""),
+        ("w", "w", ""),
+        ("w=0", "w", "0"),
+        ("w=0.0", "w", "0.0"),
+        ("width=-1", "width", "-1"),
+        ("h=1000000", "h", "1000000"),
+        ("w=1e3", "w", "1e3"),
+        ("w=.5", "w", ".5"),
+        ("w=5.", "w", "5."),
+        ("w=50%25", "w", "50%"),
+        ("w=+400", "w", " 400"),
+        ("w=400%0A", "w", "400\n"),
+        ("w=%EF%BC%91", "w", "１"),
+        ("w=nan", "w", "nan"),
+        ("w=1_0", "w", "1_0"),
+        ("w=1&width=", "width", ""),
+        ("func=", "func", ""),
+        ("func=CROP", "func", "CROP"),
+        ("org_if_sml=yes", "org_if_sml", "yes"),
+        ("bg_remove=true", "bg_remove", "true"),
+        ("bg_remove=2", "bg_remove", "2"),
+        ("bg_colour=12345", "bg_colour", "12345"),
+        ("bg_color=blurple", "bg_color", "blurple"),
+        ("force_format=webp%2Cpng", "force_format", "webp,png"),
+        ("force_format=gif", "force_format", "gif"),
+        ("q=0", "q", "0"),
+        ("q=101", "q", "101"),
+        ("q=85.5", "q", "85.5"),
+        ("ci_url_encoded=2", "ci_url_encoded", "2"),
+        ("ci_url_encoded", "ci_url_encoded", ""),
+    ],
+)
+def test_bad_values_are_named(query: str, parameter: str, value: str) -> None:
+    with pytest.raises(BadValueError) as caught:
+        parse_url("/samples.scaleflex.com/face.png", query)
+    assert (caught.value.parameter, caught.value.value) == (parameter, value)
+    assert caught.value.grammar in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["w", "q", "org_if_sml", "bg_color"])
+def test_very_long_numbers_are_no_special_case(name: str) -> None:
+    try:
+        assert parse_url("/h.example/a", f"{name}={'9' * 10_000}").spec.render.enlarge is Enlarge.NEVER
+    except BadValueError as error:
+        assert error.parameter == name
+
+
+@pytest.mark.parametrize(
+    ("text", "enlarge"),
+    [
+        ("1", Enlarge.NEVER),
+        ("-5", Enlarge.NEVER),
+        ("10", Enlarge.NEVER),
+        ("-0", Enlarge.ALLOWED),
+        ("00", Enlarge.ALLOWED),
+    ],
+)
+def test_any_integer_but_zero_forbids_enlarging(text: str, enlarge: Enlarge) -> None:
+    assert parse_url("/h.example/a", f"org_if_sml={text}").spec.render.enlarge is enlarge
+
+
+def test_a_list_of_formats_is_refused_with_the_grammar() -> None:
+    with pytest.raises(BadValueError, match="one of jpeg, jpg, png, webp, original"):
+        parse_url("/h.example/a", "force_format=webp,png")
+
+
+@settings(deadline=None)
+@given(addresses | st.text(), query_texts | st.text())
+def test_any_text_is_parsed_or_refused(raw_path: str, query: str) -> None:
+    try:
+        parsed = parse_url(raw_path, query)
+    except SpecError as error:
+        assert str(error)
+    else:
+        assert len(set(parsed.ignored)) == len(parsed.ignored)
+        origin = str(parsed.spec.origin)
+        assert origin.isascii()
+        assert origin.isprintable()
+        assert " " not in origin

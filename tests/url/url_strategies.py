@@ -1,0 +1,86 @@
+"""Arbitrary valid specs, and URLs as odd as text can make them."""
+
+from __future__ import annotations
+
+import string
+
+from hypothesis import strategies as st
+
+from pellucid.spec import Colour, Enlarge, Fit, OriginRef, OutputFormat, OutputSpec, RenderSpec, Spec
+
+_UNRESERVED = string.ascii_letters + string.digits + "-._~"
+_PCHAR = _UNRESERVED + "!$&'()*+,;=:@"
+_LOWER = string.ascii_lowercase + string.digits
+
+# Normalised by construction: an encoded character is one that may not stand plain, or whose plain form means another.
+_ENCODED = st.sampled_from([f"%{code:02X}" for code in range(0x20, 0x100) if chr(code) not in _UNRESERVED + "\x7f"])
+_SEGMENT = st.lists(st.sampled_from(_PCHAR) | _ENCODED, max_size=8).map("".join).filter(lambda s: s not in (".", ".."))
+
+paths = st.lists(_SEGMENT, max_size=5).map(lambda segments: "/" + "/".join(segments))
+queries = st.lists(st.sampled_from(_PCHAR + "/?") | _ENCODED, max_size=20).map("".join)
+
+_LABEL = st.text(_LOWER + "-_", min_size=1, max_size=12)
+_NAME = st.lists(_LABEL, min_size=1, max_size=4).map(".".join).filter(lambda n: not _ends_like_a_number(n))
+_ADDRESS = st.ip_addresses(v=4).map(str) | st.ip_addresses(v=6).map(lambda a: f"[{a.compressed}]")
+_PORT = st.none() | st.sampled_from([80, 443, 8080]) | st.integers(1, 65535)
+
+
+def _ends_like_a_number(name: str) -> bool:
+    last = name.rpartition(".")[2]
+    return last.isdecimal() or (last.startswith("0x") and all(digit in string.hexdigits for digit in last[2:]))
+
+
+@st.composite
+def hosted(draw: st.DrawFn) -> OriginRef:
+    scheme = draw(st.sampled_from([None, "http", "https"]))
+    host = draw(_NAME | _ADDRESS | st.just("localhost"))
+    port = draw(_PORT)
+    if port is None or (scheme, port) in (("http", 80), ("https", 443)):
+        if scheme is None and "." not in host and not host.startswith("[") and host != "localhost":
+            host += ".example"
+        if scheme is None and host.startswith("_") and host.endswith("_"):
+            host += ".example"  # without a scheme that is an alias
+        return OriginRef(scheme=scheme, host=host, path=draw(paths), query=draw(queries))
+    return OriginRef(scheme=scheme, host=f"{host}:{port}", path=draw(paths), query=draw(queries))
+
+
+aliased = st.builds(OriginRef, alias=st.text(_PCHAR, min_size=1, max_size=10).map(lambda n: f"_{n}_"), path=paths)
+origins = hosted() | aliased
+
+_SIZE = st.none() | st.integers(1, 5000) | st.floats(0, 1e6, exclude_min=True, exclude_max=True)
+_CHANNEL = st.sampled_from([0, 255]) | st.integers(0, 255)
+colours = st.builds(Colour, red=_CHANNEL, green=_CHANNEL, blue=_CHANNEL, alpha=_CHANNEL)
+
+specs = st.builds(
+    Spec,
+    origin=origins,
+    cutout=st.booleans(),
+    render=st.builds(
+        RenderSpec,
+        width=_SIZE,
+        height=_SIZE,
+        fit=st.sampled_from(Fit),
+        enlarge=st.sampled_from(Enlarge),
+        background=st.none() | colours,
+    ),
+    output=st.builds(OutputSpec, format=st.sampled_from(OutputFormat), quality=st.none() | st.integers(1, 100)),
+)
+
+_TOKENS = [
+    *["/", "//", "/v7/", "http://", "https:/", "HTTPS%3A%2F%2F", "http%3a//", "ftp://", "_a_", "_", "a.b", "localhost"],
+    *["[::1]", "[fe80::1%25x]", "1.2.3.4", "127.1", "0x7f.1", ":80", ":443", ":99999", ":", "@", "u:p@", "..", "/../"],
+    *["%2e%2E", "%2F", "%3F", "?", "%3A", "%40", "%00", "%0a", "%", "%%", "%zz", "%25", "%2525", "%C3%A9", "%FF", "é"],
+    *["\u00c3\u00a9", "ß", "\u3002", "\uff0f", "\u2024", "İ", "xn--", "\ud800", "#", "\\", " ", "\t", "\0", "a" * 64],
+]
+_STARTS = ["h.example/", "/v7/https://h.example:81/", "https%3A%2F%2Fh.example%2F", "h.example%2F", "_a_/", "http:/h/"]
+_ODD = st.lists(st.sampled_from(_TOKENS) | st.text(max_size=3), max_size=8).map("".join)
+addresses = st.builds(str.__add__, st.just("") | st.sampled_from(_STARTS), _ODD)
+"""Text that comes near to an address."""
+
+_PIECES = [
+    *["w", "width", "h", "func", "org_if_sml", "bg_remove", "bg_color", "bg_colour", "force_format", "q"],
+    *["ci_url_encoded", "=", "&", "?", "+", "%", "%3D", "1", "0", "400", "562.5", "-1", "1e3", ".", "red", "#fff"],
+    *["%23abc", "webp", "original", ",", "%2C", "crop", "\uff11", "é", "\0"],
+]
+query_texts = st.lists(st.sampled_from(_PIECES) | st.text(max_size=3), max_size=12).map("".join)
+"""Text that comes near to a query."""
