@@ -25,14 +25,14 @@ test: $(VENV)/.installed-dev ## Everything the tests need, then all tests
 	@$(BIN)/python -m pytest
 
 check: $(VENV)/.installed-dev ## Format, lint, types, import contracts
-	$(BIN)/ruff format --check src tests
-	$(BIN)/ruff check src tests
+	$(BIN)/ruff format --check src tests bench
+	$(BIN)/ruff check src tests bench
 	$(BIN)/basedpyright
 	$(BIN)/lint-imports
 
 format: $(VENV)/.installed-dev ## Rewrite the code in the project's format
-	$(BIN)/ruff format src tests
-	$(BIN)/ruff check --fix src tests
+	$(BIN)/ruff format src tests bench
+	$(BIN)/ruff check --fix src tests bench
 
 lock: $(VENV)/.installed-dev ## Pin the newest versions that pyproject.toml allows (needs uv)
 	scripts/lock

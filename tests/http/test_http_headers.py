@@ -68,6 +68,11 @@ def test_unknown_parameters_are_named_without_letting_anything_through() -> None
     assert named == b'"vh", "a%22%0D%0ASet-Cookie: x", "%FC"'
 
 
+def test_the_list_of_unknown_parameters_is_bounded() -> None:
+    named = _headers(None, negotiable=False, ignored=tuple("x" * 200 for _ in range(5000)))[b"pellucid-ignored"]
+    assert len(named) < 4096
+
+
 @given(st.text())
 def test_ignored_names_never_break_a_header(name: str) -> None:
     value = _headers(None, negotiable=False, ignored=(name,))[b"pellucid-ignored"]

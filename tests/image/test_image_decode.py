@@ -286,3 +286,11 @@ def test_a_heic_without_content_is_an_image_error() -> None:
     data = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + b"\0" * 64
     with pytest.raises(ImageError, match="HEIC"):
         probe(data, max_pixels=MAX_PIXELS)
+
+
+def test_the_compiled_half_of_pi_heif_still_takes_these_arguments() -> None:
+    # A changed signature would be a TypeError, which the reader would blame on the file.
+    import _pi_heif  # noqa: PLC0415
+
+    with pytest.raises(ValueError, match="ftyp"):
+        _pi_heif.load_file(b"no picture at all, but long enough", 1, True, False, True, True, "", False)

@@ -24,6 +24,10 @@ _BUSY_MIN_S, _BUSY_MAX_S = 5, 30
 """The life of a `busy` answer is drawn from this range, so that a page's pictures do not all come back at once."""
 
 
+_MAX_IGNORED = 16
+"""Names listed in `Pellucid-Ignored`; a URL may hold thousands, proxies cut headers off at 4 to 8 kB."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lifetimes:
     """Seconds that answers live: finished pictures in browsers and CDNs, interims in both."""
@@ -73,7 +77,7 @@ def delivery_headers(delivery: Delivery, *, ignored: tuple[str, ...], lifetimes:
     if delivery.cutting is not None:
         headers.append((b"pellucid-cutout", cutout_state(delivery.cutting).encode()))
     if ignored:
-        headers.append((b"pellucid-ignored", ", ".join(_quoted(name) for name in ignored).encode()))
+        headers.append((b"pellucid-ignored", ", ".join(_quoted(name) for name in ignored[:_MAX_IGNORED]).encode()))
     return headers
 
 
