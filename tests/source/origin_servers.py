@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from pellucid.source.answers import Fetched, NotModified, Validators
 from pellucid.source.fetch import Fetcher
 from pellucid.source.limits import FetchLimits, Freshness
 from pellucid.source.netguard import Guard
@@ -22,6 +23,14 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 LOOPBACK = Guard(allow_networks=(IPv4Network("127.0.0.0/8"),), allow_ports=None)
 FRESHNESS = Freshness()
+SHORT = FetchLimits(
+    max_bytes=100_000,
+    connect_timeout_s=0.5,
+    total_timeout_s=2,
+    idle_timeout_s=0.5,
+    max_redirects=3,
+    max_header_bytes=4096,
+)
 
 
 class Server:
@@ -41,7 +50,6 @@ class Server:
         return f"http://{self.host}"
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        assert isinstance(request, web.BaseRequest)
         self.requests.append(request)  # type: ignore[arg-type]
         return await self._handler(request)  # type: ignore[arg-type]
 
@@ -143,3 +151,15 @@ def make_tls_contexts(folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
     server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     server.load_cert_chain(certificate, key)
     return server, ssl.create_default_context(cafile=str(certificate))
+
+
+async def fetch(
+    url: str,
+    *,
+    guard: Guard = LOOPBACK,
+    limits: FetchLimits = SHORT,
+    validators: Validators | None = None,
+    allow_hosts: tuple[str, ...] = (),
+) -> Fetched | NotModified:
+    async with make_fetcher(guard=guard, limits=limits, allow_hosts=allow_hosts) as fetcher:
+        return await fetcher.fetch(url, validators=validators)

@@ -1,0 +1,88 @@
+"""A cache with everything around it: an origin server, stores that outlive it, a clock that is turned by hand."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from aiohttp import web
+from memory_blobs import MemoryBlobs
+from origin_servers import FRESHNESS, Server, serving
+
+from pellucid.errors import (
+    PellucidError,
+)
+from pellucid.formats import ImageFormat
+from pellucid.image.facts import ImageFacts
+from pellucid.source.fetch import Fetcher
+from pellucid.source.limits import FetchLimits
+from pellucid.source.origins import Origins
+from pellucid.spec import OriginRef
+
+LIMITS = FetchLimits(max_bytes=1000, connect_timeout_s=0.5, total_timeout_s=3, idle_timeout_s=0.5)
+
+
+@dataclass
+class Picture:
+    """What the origin server has at the moment, and how it answers."""
+
+    body: bytes = b"picture"
+    etag: str | None = '"1"'
+    status: int = 200
+    cache_control: str | None = None
+    wait_for: asyncio.Event | None = None
+    seen: list[str | None] = field(default_factory=list[str | None])
+
+    async def answer(self, request: web.Request) -> web.Response:
+        self.seen.append(request.headers.get("If-None-Match"))
+        if self.wait_for is not None:
+            await self.wait_for.wait()
+        headers = {"ETag": self.etag} if self.etag else {}
+        if self.cache_control:
+            headers["Cache-Control"] = self.cache_control
+        if self.etag and self.status == 200 and request.headers.get("If-None-Match") == self.etag:
+            return web.Response(status=304, headers=headers)
+        return web.Response(status=self.status, body=self.body, headers=headers)
+
+
+class World:
+    """A cache over stores that outlive it, with a clock that is turned by hand."""
+
+    def __init__(self) -> None:
+        self.now = 1_000_000.0
+        self.records = MemoryBlobs()
+        self.blobs = MemoryBlobs()
+        self.probed: list[bytes] = []
+        self.probe_error: PellucidError | None = None
+
+    async def probe(self, data: bytes) -> ImageFacts:
+        self.probed.append(data)
+        if self.probe_error is not None:
+            raise self.probe_error
+        return ImageFacts(format=ImageFormat.PNG, width=len(data), height=1, has_alpha=False)
+
+    def origins(
+        self, fetcher: Fetcher, *, aliases: dict[str, str] | None = None, allow_hosts: tuple[str, ...] = ()
+    ) -> Origins:
+        return Origins(
+            fetcher=fetcher,
+            records=self.records,
+            blobs=self.blobs,
+            probe=self.probe,
+            aliases=aliases or {},
+            allow_hosts=allow_hosts,
+            freshness=FRESHNESS,
+            clock=lambda: self.now,
+        )
+
+
+@asynccontextmanager
+async def showing(picture: Picture) -> AsyncGenerator[tuple[Server, OriginRef]]:
+    async with serving(picture.answer) as server:
+        yield server, at(server)
+
+
+def at(server: Server, path: str = "/a.png", *, scheme: str | None = "http") -> OriginRef:
+    return OriginRef(scheme=scheme, host=server.host, path=path)
