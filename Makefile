@@ -15,8 +15,7 @@ help: ## What there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
 
 run: $(VENV)/.installed ## Install what is missing, fetch the model, start the server (PORT=8401 for another port)
-	@$(BIN)/pellucid models pull
-	@exec $(BIN)/pellucid serve $(if $(HOST),--host $(HOST)) $(if $(PORT),--port $(PORT))
+	@exec $(BIN)/pellucid serve --pull $(if $(HOST),--host $(HOST)) $(if $(PORT),--port $(PORT))
 
 install: $(VENV)/.installed ## The virtual environment with everything the server needs
 

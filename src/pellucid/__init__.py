@@ -33,7 +33,7 @@ def cut(image: Picture) -> Cutout:
 @lru_cache(maxsize=1)
 def _default_engine() -> Engine:
     from pellucid.settings.load import load_settings  # noqa: PLC0415 - `import pellucid` stays cheap
-    from pellucid.wiring import open_library_engine  # noqa: PLC0415
+    from pellucid.wiring.engines import open_library_engine  # noqa: PLC0415
 
     return open_library_engine(load_settings(flags={}))
 

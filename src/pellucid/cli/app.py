@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pellucid.cli.models import models_app
+from pellucid.cli.models import models_app, pull_missing
 from pellucid.cli.options import Config, DataDir, Device, Model, ModelsDir, Precision, read_settings
 
 app = typer.Typer(
@@ -45,6 +45,7 @@ def serve(
     open_: Annotated[
         bool | None, typer.Option("--open", help="Serve any origin to anybody.", show_default=False)
     ] = None,
+    pull: Annotated[bool, typer.Option("--pull", help="Fetch the model's weights first if they are missing.")] = False,
     data_dir: DataDir = None,
     models_dir: ModelsDir = None,
     model: Model = None,
@@ -65,6 +66,8 @@ def serve(
         model__device=device,
         model__precision=precision,
     )
+    if pull:
+        pull_missing(settings)
     from pellucid.serve.run import serve as run  # noqa: PLC0415 - the server's imports
 
     raise typer.Exit(run(settings))
@@ -90,7 +93,7 @@ def work(
         model__precision=precision,
     )
     from pellucid.serve.children import run_worker  # noqa: PLC0415 - the runtime's imports
-    from pellucid.wiring import resolve_recipe  # noqa: PLC0415
+    from pellucid.wiring.engines import resolve_recipe  # noqa: PLC0415
 
     run_worker(settings, resolve_recipe(settings), None)
 

@@ -13,7 +13,7 @@ from pellucid.formats import ImageFormat
 from pellucid.image.encode import encode
 from pellucid.image.vips import from_array
 from pellucid.settings.model import SettingsTree
-from pellucid.wiring import open_library_engine
+from pellucid.wiring.engines import open_library_engine
 
 _SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".png", ".webp", ".avif", ".heic", ".heif", ".gif", ".tif", ".tiff", ".bmp", ".ico", ".jp2"}

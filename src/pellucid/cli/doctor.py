@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from pellucid import wiring
 from pellucid.errors import PellucidError
 from pellucid.models.cards import find_card
 from pellucid.models.weights import verify
@@ -20,6 +19,8 @@ from pellucid.serve.listen import listen
 from pellucid.serve.run import disk_report
 from pellucid.settings.load import setting_names, variable_name
 from pellucid.settings.model import SettingsTree
+from pellucid.wiring.engines import open_library_engine
+from pellucid.wiring.storage import open_blobs, open_queue
 
 _PACKAGES = ("pellucid", "openvino", "pyvips", "pyvips-binary", "pi-heif", "numpy", "obstore", "starlette", "uvicorn")
 
@@ -67,7 +68,7 @@ def _model(settings: SettingsTree) -> str:
 
 def _device(settings: SettingsTree) -> str:
     started = time.perf_counter()
-    engine = wiring.open_library_engine(settings)
+    engine = open_library_engine(settings)
     loaded_s = time.perf_counter() - started
     grey = np.full((engine.card.input_height, engine.card.input_width, 3), 128, np.uint8)
     engine.segment(grey)
@@ -82,7 +83,7 @@ def _device(settings: SettingsTree) -> str:
 
 def _store(settings: SettingsTree) -> str:
     async def write() -> None:
-        blobs = wiring.open_blobs(settings)
+        blobs = open_blobs(settings)
         await blobs.put("check/doctor", b"ok")
         await blobs.delete("check/doctor")
 
@@ -92,7 +93,7 @@ def _store(settings: SettingsTree) -> str:
 
 def _queue(settings: SettingsTree) -> str:
     async def look() -> str:
-        async with wiring.open_queue(settings) as queue:
+        async with open_queue(settings) as queue:
             await queue.check_writable()
             stats = await queue.stats()
             return (

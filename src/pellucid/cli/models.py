@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -15,6 +15,9 @@ from pellucid.errors import ModelUnavailableError
 from pellucid.models.cards import ModelCard, find_card, load_cards
 from pellucid.models.weights import is_pulled, verify
 from pellucid.models.weights import pull as pull_weights
+
+if TYPE_CHECKING:
+    from pellucid.settings.model import SettingsTree
 
 models_app = typer.Typer(help="Model weights: what there is, fetch them, check them.", no_args_is_help=True)
 
@@ -64,6 +67,13 @@ def verify_models(names: Names = None, *, models_dir: ModelsDir = None, config: 
             console.print(f"{name}: {path} is sound", soft_wrap=True, highlight=False)
     if broken:
         raise typer.Exit(1)
+
+
+def pull_missing(settings: SettingsTree) -> None:
+    """Fetch the weights that `settings` name unless a file of the right size is there."""
+    card = find_card(settings.model.name, extra=settings.model.cards)
+    if not is_pulled(card, settings.models_dir):
+        _pull(card, settings.models_dir, Console())
 
 
 def _pull(card: ModelCard, models_dir: Path, console: Console) -> Path:

@@ -29,18 +29,12 @@ _JPEG_QUALITY = 92
 _MAX_PIXELS = 1_000_000
 
 
-def samples_folder(data_dir: Path) -> Path:
-    """Where the samples lie once made."""
-    return data_dir / "samples"
-
-
-def make_samples(data_dir: Path) -> Path | None:
-    """Write the samples that are not there yet; None when scikit-image is not installed."""
+def make_samples(folder: Path) -> bool:
+    """Write into `folder` the samples that are not there yet; False when scikit-image is not installed."""
     found = importlib.util.find_spec("skimage")  # found, not imported: that would take a second
     if found is None or not found.submodule_search_locations:
-        return None
+        return False
     source = Path(next(iter(found.submodule_search_locations))) / "data"
-    folder = samples_folder(data_dir)
     folder.mkdir(parents=True, exist_ok=True)
     for name, file in SAMPLES.items():
         target = folder / name
@@ -52,7 +46,7 @@ def make_samples(data_dir: Path) -> Path | None:
         else:
             part.write_bytes((source / file).read_bytes())
         part.replace(target)
-    return folder
+    return True
 
 
 def _as_jpeg(data: bytes) -> bytes:

@@ -12,7 +12,7 @@ from pellucid.http.headers import Lifetimes
 from pellucid.http.images import ImageApp
 from pellucid.http.service import service_routes
 from pellucid.settings.model import SettingsTree
-from pellucid.wiring import Web, open_web
+from pellucid.wiring.web import Web, open_web
 
 _OWN_PAGES = frozenset({"/", "/favicon.ico", "/robots.txt"})
 

@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from pellucid.http.problems import NO_SUCH_PAGE, make_problem
-from pellucid.wiring import Web
+from pellucid.wiring.web import Web
 
 _NO_STORE = {"cache-control": "no-store"}
 

@@ -19,7 +19,7 @@ from pellucid.image import vips
 from pellucid.image.header import Header
 from pellucid.image.vips import VipsImage
 
-_load_file: Any = _untyped.load_file
+_compiled: Any = _untyped
 
 _THREADS = 1
 
@@ -39,7 +39,7 @@ def read_pixels(data: bytes) -> VipsImage:
         # A copy: `data` looks into memory that goes away with the picture. After it, `size_mode` is the decoder's word.
         raw = bytes(picture.data)
         (width, height), mode = picture.size_mode
-        bands = 1 if mode.startswith("I") else len(mode.split(";")[0])
+        bands = 1 if mode.startswith("I") else len(mode.partition(";")[0])
         # Grey of 10 or 12 bits comes widened to 16; colours come as 8.
         deep = len(raw) == 2 * width * height * bands
         pixels = np.frombuffer(raw, dtype="<u2" if deep else np.uint8).reshape(height, width, bands)
@@ -54,7 +54,9 @@ def read_pixels(data: bytes) -> VipsImage:
 def _open(data: bytes) -> list[Any]:
     """All pictures of the file, not yet decoded: HDR to 8 bits, RGB order, rows without padding, limits on."""
     hdr_to_8_bits, bgr, remove_stride, hdr_to_16_bits, decoder, no_limits = True, False, True, True, "", False
-    pictures = _load_file(data, _THREADS, hdr_to_8_bits, bgr, remove_stride, hdr_to_16_bits, decoder, no_limits)
+    pictures = _compiled.load_file(
+        data, _THREADS, hdr_to_8_bits, bgr, remove_stride, hdr_to_16_bits, decoder, no_limits
+    )
     return [picture for picture in pictures if picture is not None]
 
 
@@ -63,7 +65,7 @@ def _primary(pictures: list[Any]) -> Any:  # noqa: ANN401 - a class of the compi
 
 
 def _has_alpha(mode: str) -> bool:
-    return mode.split(";")[0][-1] in "Aa"
+    return mode.partition(";")[0][-1] in "Aa"
 
 
 @contextmanager

@@ -70,8 +70,9 @@ def run_worker(settings: SettingsTree, recipe: Recipe, lifeline: Connection | No
 
 
 async def _work(settings: SettingsTree, recipe: Recipe, *, own_terminal: bool) -> None:
-    from pellucid import wiring  # noqa: PLC0415 - the imports of a worker, after the process is niced
-    from pellucid.image.vips import harden  # noqa: PLC0415
+    from pellucid.image.vips import harden  # noqa: PLC0415 - the imports of a worker, after the process is niced
+    from pellucid.wiring.engines import open_engine  # noqa: PLC0415
+    from pellucid.wiring.storage import open_blobs, open_queue  # noqa: PLC0415
     from pellucid.worker import matte_handler  # noqa: PLC0415
 
     harden()
@@ -80,8 +81,8 @@ async def _work(settings: SettingsTree, recipe: Recipe, *, own_terminal: bool) -
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     if own_terminal:
         loop.add_signal_handler(signal.SIGINT, stop.set)
-    engine = await asyncio.to_thread(wiring.open_engine, settings, recipe)
-    blobs = wiring.open_blobs(settings)
+    engine = await asyncio.to_thread(open_engine, settings, recipe)
+    blobs = open_blobs(settings)
     info = WorkerInfo(
         worker_id=uuid.uuid4().hex,
         pid=os.getpid(),
@@ -89,7 +90,7 @@ async def _work(settings: SettingsTree, recipe: Recipe, *, own_terminal: bool) -
         device=f"{engine.device.name} ({engine.device.full_name.strip()})",
         precision=str(engine.recipe.precision),
     )
-    async with wiring.open_queue(settings) as queue:
+    async with open_queue(settings) as queue:
         await queue.work(matte_handler(engine, origins=blobs, mattes=blobs), info=info, stop=stop)
 
 

@@ -17,7 +17,6 @@ from typing import IO, Any
 import msgspec
 import setproctitle
 
-from pellucid import wiring
 from pellucid.demo.samples import SAMPLES_ALIAS, make_samples
 from pellucid.errors import ModelUnavailableError, SettingsError
 from pellucid.models.cards import find_card
@@ -28,6 +27,8 @@ from pellucid.serve.listen import address_of, listen
 from pellucid.serve.supervisor import Supervisor
 from pellucid.settings.model import MIB, SettingsTree
 from pellucid.store.objects import free_bytes, sweep_staging
+from pellucid.wiring.engines import resolve_recipe
+from pellucid.wiring.storage import Paths
 
 _MIN_FREE_BYTES = 200 * MIB
 """Below this the server would soon fail to store anything; it does not start."""
@@ -47,14 +48,14 @@ def serve(settings: SettingsTree, *, say: Callable[[str], None] = print) -> int:
         )
     sock = listen(settings.host, settings.port)
     lock = _prepare_data_dir(settings.data_dir)
-    samples = make_samples(settings.data_dir)
-    recipe = wiring.resolve_recipe(settings)
+    samples = make_samples(Paths.below(settings.data_dir).samples)
+    recipe = resolve_recipe(settings)
     supervisor = Supervisor()
     supervisor.add("web", run_web, settings, recipe.id, sock)
     for number in range(settings.workers):
         supervisor.add(f"worker-{number + 1}", run_worker, settings, recipe)
     address = address_of(sock)
-    banner = _Banner(settings, address=address, samples=samples is not None, say=say)
+    banner = _Banner(settings, address=address, samples=samples, say=say)
     try:
         return supervisor.run(tick=banner.tick)
     finally:
@@ -143,7 +144,7 @@ def _prepare_data_dir(data_dir: Path) -> IO[str]:
         )
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        sweep_staging(wiring.Paths.below(data_dir).store)
+        sweep_staging(Paths.below(data_dir).store)
     except OSError as error:
         if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
             raise

@@ -1,4 +1,4 @@
-"""The one place where settings become opened things: queue, stores, fetcher, pool, engine."""
+"""A web process: its stores, queue, fetcher and render pool, opened in order and closed in reverse."""
 
 from __future__ import annotations
 
@@ -6,53 +6,29 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import structlog
 
 from pellucid import keys
-from pellucid.cutout.recipe import Recipe
-from pellucid.cutout.runtime import describe_device
-from pellucid.demo.samples import SAMPLES_ALIAS, samples_folder
-from pellucid.engine import Engine, resolve_precision
+from pellucid.demo.samples import SAMPLES_ALIAS
 from pellucid.errors import PellucidError, StoreError
 from pellucid.mattes import Mattes
 from pellucid.pipeline import Pipeline
 from pellucid.queue.sqlite import SqliteQueue
 from pellucid.render.pool import RenderPool
 from pellucid.renditions import Renditions
-from pellucid.settings.model import SettingsTree, available_cores
+from pellucid.settings.model import SettingsTree
 from pellucid.source.fetch import Fetcher
 from pellucid.source.limits import FetchLimits, Freshness
 from pellucid.source.netguard import Guard
 from pellucid.source.origins import Origins
 from pellucid.store.bounded import BoundedBlobs
 from pellucid.store.objects import ObjectBlobs
+from pellucid.wiring.storage import Paths, open_blobs, open_queue
 
 _log = structlog.get_logger(__name__)
 
 _HOUSEKEEPING_S = 30.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Paths:
-    """Where things lie below the data directory."""
-
-    store: Path
-    queue: Path
-    cache_index: Path
-    compiled: Path
-    samples: Path
-
-    @classmethod
-    def below(cls, data_dir: Path) -> Paths:
-        return cls(
-            store=data_dir / "store",
-            queue=data_dir / "queue" / "jobs.sqlite",
-            cache_index=data_dir / "cache.sqlite",
-            compiled=data_dir / "compiled",
-            samples=samples_folder(data_dir),
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,64 +57,6 @@ class Web:
         except PellucidError as error:
             checks["queue"] = str(error)
         return checks, workers
-
-
-def resolve_recipe(settings: SettingsTree) -> Recipe:
-    """The recipe of new mattes, with `auto` resolved for this machine. Raises DeviceUnavailableError."""
-    model = settings.model
-    return Recipe(model=model.name, precision=resolve_precision(model.precision, describe_device(model.device)))
-
-
-def open_engine(settings: SettingsTree, recipe: Recipe) -> Engine:
-    """The engine of a matte worker. Raises ModelUnavailableError or DeviceUnavailableError."""
-    model = settings.model
-    return Engine(
-        models_dir=settings.models_dir,
-        model=recipe.model,
-        device=model.device,
-        precision=recipe.precision,
-        threads=model.threads or max(1, available_cores() // max(1, settings.workers)),
-        compiled_dir=Paths.below(settings.data_dir).compiled,
-        cards=model.cards,
-        allow_noncommercial=model.allow_noncommercial,
-        max_pixels=settings.image.max_pixels,
-    )
-
-
-def open_library_engine(settings: SettingsTree) -> Engine:
-    """The engine of a command without a server: all cores, the compiled model kept beside the weights."""
-    model = settings.model
-    return Engine(
-        models_dir=settings.models_dir,
-        model=model.name,
-        device=model.device,
-        precision=model.precision,
-        threads=model.threads,
-        compiled_dir=settings.models_dir / "compiled",
-        cards=model.cards,
-        allow_noncommercial=model.allow_noncommercial,
-        max_pixels=settings.image.max_pixels,
-    )
-
-
-@asynccontextmanager
-async def open_queue(settings: SettingsTree) -> AsyncGenerator[SqliteQueue, None]:
-    """The queue. Raises QueueError when its file cannot be used."""
-    queue = await SqliteQueue.open(
-        path=Paths.below(settings.data_dir).queue,
-        depth_limit=settings.queue.depth,
-        max_attempts=settings.queue.max_attempts,
-        lease_s=settings.queue.lease_s,
-    )
-    try:
-        yield queue
-    finally:
-        await queue.aclose()
-
-
-def open_blobs(settings: SettingsTree) -> ObjectBlobs:
-    """The store. Raises StoreError when its folder cannot be used."""
-    return ObjectBlobs.local(Paths.below(settings.data_dir).store)
 
 
 @asynccontextmanager

@@ -1,0 +1,1 @@
+"""The one place where settings become opened things. Three modules, so that a process imports what it opens."""

@@ -1,0 +1,53 @@
+"""What every process of one server shares: the folder's layout, the store, the queue."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pellucid.queue.sqlite import SqliteQueue
+from pellucid.settings.model import SettingsTree
+from pellucid.store.objects import ObjectBlobs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paths:
+    """Where things lie below the data directory."""
+
+    store: Path
+    queue: Path
+    cache_index: Path
+    compiled: Path
+    samples: Path
+
+    @classmethod
+    def below(cls, data_dir: Path) -> Paths:
+        return cls(
+            store=data_dir / "store",
+            queue=data_dir / "queue" / "jobs.sqlite",
+            cache_index=data_dir / "cache.sqlite",
+            compiled=data_dir / "compiled",
+            samples=data_dir / "samples",
+        )
+
+
+def open_blobs(settings: SettingsTree) -> ObjectBlobs:
+    """The store. Raises StoreError when its folder cannot be used."""
+    return ObjectBlobs.local(Paths.below(settings.data_dir).store)
+
+
+@asynccontextmanager
+async def open_queue(settings: SettingsTree) -> AsyncGenerator[SqliteQueue, None]:
+    """The queue. Raises QueueError when its file cannot be used."""
+    queue = await SqliteQueue.open(
+        path=Paths.below(settings.data_dir).queue,
+        depth_limit=settings.queue.depth,
+        max_attempts=settings.queue.max_attempts,
+        lease_s=settings.queue.lease_s,
+    )
+    try:
+        yield queue
+    finally:
+        await queue.aclose()
