@@ -188,3 +188,9 @@ def test_whatever_is_asked_ends_in_a_place_or_an_own_error(host: str, path: str)
         return
     assert isinstance(location, WebLocation)
     assert covers(("example.com",), parse_web_url(location.url("https")))
+
+
+def test_a_named_port_stays_in_every_scheme() -> None:
+    location = resolve(OriginRef(host="h.example:443", path="/a"), aliases={}, allow_hosts=())
+    assert isinstance(location, WebLocation)
+    assert location.url("http") == "http://h.example:443/a"

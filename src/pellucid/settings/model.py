@@ -17,6 +17,7 @@ from pellucid.cutout.runtime import Precision
 from pellucid.models.cards import DEFAULT_MODEL
 from pellucid.models.weights import default_models_dir
 
+KIB = 1 << 10
 MIB = 1 << 20
 GIB = 1 << 30
 DAY_S = 86_400
@@ -76,6 +77,8 @@ class OriginSettings(Section):
     max_bytes: int = Field(default=50 * MIB, gt=0, description="Largest origin, in bytes after decompression.")
     connect_timeout_s: float = Field(default=5, gt=0, description="Seconds for name look-up, connection and TLS.")
     timeout_s: float = Field(default=30, gt=0, description="Seconds for the whole answer.")
+    idle_timeout_s: float = Field(default=10, gt=0, description="Seconds of silence between two packets.")
+    max_header_bytes: int = Field(default=16 * KIB, gt=0, description="Size of an answer's headers.")
     max_redirects: int = Field(default=5, ge=0, description="Redirects followed, each checked like a first address.")
     concurrency: int = Field(default=64, gt=0, description="Fetches at a time per web process.")
     per_host: int = Field(default=16, gt=0, description="Fetches at a time from one host.")

@@ -99,9 +99,13 @@ def _web_of_host(ref: OriginRef, allow_hosts: tuple[str, ...]) -> WebLocation:
 def _web(text: str) -> tuple[URL, WebLocation]:
     schemed = _has_scheme(text)
     url = parse_web_url(text if schemed else f"https://{text}")
-    address = str(url).partition("://")[2]
+    host, address = url.raw_authority, str(url).partition("://")[2]
+    if not schemed and text.partition("/")[0].endswith(":443"):
+        # https drops its own port; without it http would go to port 80.
+        bare = host.removesuffix(":443")
+        address = f"{bare}:443{address.removeprefix(bare).removeprefix(':443')}"
     schemes = (url.scheme,) if schemed else _SCHEMES
-    return url, WebLocation(schemes=schemes, address=address, host=url.raw_authority)
+    return url, WebLocation(schemes=schemes, address=address, host=host)
 
 
 def _has_scheme(text: str) -> bool:

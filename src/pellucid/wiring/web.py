@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
@@ -29,6 +30,7 @@ from pellucid.wiring.storage import Paths, open_blobs, open_queue
 _log = structlog.get_logger(__name__)
 
 _HOUSEKEEPING_S = 30.0
+_THREADS = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +65,9 @@ class Web:
 async def open_web(settings: SettingsTree, *, recipe_id: str) -> AsyncGenerator[Web, None]:
     """Everything a web process needs, opened in order and closed in reverse."""
     paths = Paths.below(settings.data_dir)
+    # Name look-ups run on the default executor; asyncio's own has six threads on two cores, and as many slow name
+    # servers would stop every other fetch.
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="io"))
     async with AsyncExitStack() as stack:
         blobs = open_blobs(settings)
         queue = await stack.enter_async_context(open_queue(settings))
@@ -142,6 +147,8 @@ def _fetch_limits(settings: SettingsTree) -> FetchLimits:
         max_bytes=origin.max_bytes,
         connect_timeout_s=origin.connect_timeout_s,
         total_timeout_s=origin.timeout_s,
+        idle_timeout_s=origin.idle_timeout_s,
+        max_header_bytes=origin.max_header_bytes,
         max_redirects=origin.max_redirects,
         max_concurrency=origin.concurrency,
         max_per_host=origin.per_host,
