@@ -192,6 +192,21 @@ def _parent(pid: int) -> int | None:
         return None
 
 
+def wait_until_dead(pids: list[int]) -> None:
+    """Until none of `pids` runs; a zombie is dead (who reaps orphans is not ours to say)."""
+    deadline = time.monotonic() + DEADLINE_S
+    while alive := [pid for pid in pids if _state(pid) not in (None, "Z", "X")]:
+        assert time.monotonic() < deadline, f"processes are left: {alive}"
+        time.sleep(0.05)
+
+
+def _state(pid: int) -> str | None:
+    try:
+        return (Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()[0]
+    except (OSError, IndexError):
+        return None
+
+
 def _title(pid: int) -> str:
     try:
         return (Path("/proc") / str(pid) / "cmdline").read_bytes().decode(errors="replace")

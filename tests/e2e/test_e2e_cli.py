@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from e2e_server import as_jpeg
+from e2e_server import PellucidServer, as_jpeg
 from PIL import Image
 
 import pellucid
@@ -100,6 +100,13 @@ def test_doctor_is_well_and_knows_what_is_wrong(tmp_path: Path) -> None:
     assert ill.returncode == 1
     assert f"port {port} on 127.0.0.1 is taken" in ill.stdout
     assert "pellucid models pull u2net" in ill.stdout
+
+
+def test_doctor_knows_a_running_server(server: PellucidServer) -> None:
+    done = _pellucid("doctor", PELLUCID_DATA_DIR=str(server.data_dir), PELLUCID_PORT=server.address.rpartition(":")[2])
+    assert done.returncode == 0, done.stdout
+    assert "a running Pellucid answers" in done.stdout
+    assert "1 workers alive" in done.stdout
 
 
 def test_serve_says_what_is_missing(tmp_path: Path) -> None:

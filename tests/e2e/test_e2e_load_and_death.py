@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from e2e_server import DEADLINE_S, Answer, PellucidServer, PhotoOrigin, StartServer, running_server
+from e2e_server import DEADLINE_S, Answer, PellucidServer, PhotoOrigin, StartServer, running_server, wait_until_dead
 
 from pellucid.queue.sqlite import SqliteQueue
 
@@ -160,8 +162,7 @@ def test_a_killed_server_goes_on_where_it_was(
     before = _mattes(data_dir)
     hits = origin.hits.copy()
     with running_server(data_dir, port=port) as server:  # at once, on the same port
-        for pid in children:
-            assert not (Path("/proc") / str(pid)).exists() or server.process.pid == pid, "no orphan lives on"
+        wait_until_dead(children)
         answer = server.ask(cached)
         assert (answer.status, answer.state, answer.headers["etag"]) == (200, "ready", etag)
         for url in urls:
@@ -208,7 +209,17 @@ def test_sigterm_ends_everything(tmp_path: Path, origin: PhotoOrigin, rocket_jpg
         assert len(pids) >= 3
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(30) == 0
-        deadline = time.monotonic() + 10
-        while any((Path("/proc") / str(pid)).exists() for pid in pids):
-            assert time.monotonic() < deadline, "processes are left"
-            time.sleep(0.05)
+        wait_until_dead(pids)
+
+
+def test_a_worker_of_its_own_joins_the_queue(start_server: StartServer, origin: PhotoOrigin, rocket_jpg: bytes) -> None:
+    server = start_server(PELLUCID_WORKERS="0")
+    url = origin.put("/work.jpg", rocket_jpg) + "?w=90&bg_remove=1"
+    assert server.ask(url).state == "pending"
+    environ = os.environ | {"PELLUCID_DATA_DIR": str(server.data_dir)}
+    with subprocess.Popen([sys.executable, "-m", "pellucid", "work"], env=environ) as worker:
+        server.wait_for(url, "ready")
+        assert server.ask("/-/ready").status == 200
+        worker.send_signal(signal.SIGINT)
+        assert worker.wait(20) == 0
+    assert server.ask("/-/ready").status == 503

@@ -8,14 +8,13 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections import Counter
 from collections.abc import AsyncGenerator, Generator
 from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from queue_contract import SOON_S, make_job, until
+from queue_helpers import SOON_S, make_job, until
 
 from pellucid.queue.port import Failed, Owed, Priority
 from pellucid.queue.sqlite import SqliteQueue
@@ -115,12 +114,13 @@ async def test_killed_workers_lose_nothing(processes: Processes, queue: SqliteQu
     await owed_nothing(queue)
 
     assert sorted(note.key for note in processes.notes("end")) == sorted(keys), "each job ended exactly once"
-    begun = processes.notes("begin")
-    again = {note.key: note for note in begun if note.attempt > 1}
-    assert again.keys() == {note.key for note, _ in killed}, "what was killed, and only that, ran again"
-    assert Counter(note.key for note in begun) == Counter([*keys, *again])
+    begun = {(note.key, note.attempt): note for note in processes.notes("begin")}
+    # A killed job may be in the hands of the next one killed: then it runs three times.
+    expected = {(key, 1) for key in keys} | {(note.key, note.attempt + 1) for note, _ in killed}
+    assert begun.keys() == expected, "what was killed, and only that, ran again"
+    assert len(processes.notes("begin")) == len(begun)
     for note, killed_at in killed:
-        pause_s = again[note.key].at - killed_at
+        pause_s = begun[note.key, note.attempt + 1].at - killed_at
         print(f"\n{note.key} ran again {pause_s * 1000:.0f} ms after the kill")
         assert 0 < pause_s < PROMPTLY_S, "not at the same time, and long before the lease ends"
 

@@ -13,19 +13,8 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from queue_contract import (
-    SOON_S,
-    Gate,
-    MovableClock,
-    QueueContract,
-    Recorder,
-    break_down,
-    make_info,
-    make_job,
-    refuse,
-    until,
-    working,
-)
+from queue_contract import QueueContract
+from queue_helpers import SOON_S, Gate, MovableClock, Recorder, break_down, make_info, make_job, refuse, until, working
 
 from pellucid.errors import QueueError
 from pellucid.queue.port import Owed, Priority
@@ -85,6 +74,7 @@ def look(path: Path, query: str) -> list[tuple[object, ...]]:
 def assert_helpful(error: QueueError, path: Path, mend: str) -> None:
     assert str(path) in str(error)
     assert mend in str(error)
+    assert error.__cause__ is None
     assert error.__suppress_context__ or error.__context__ is None, "no traceback of sqlite3"
 
 
@@ -281,6 +271,17 @@ async def test_what_the_dead_left_is_cleaned_up(path: Path, make_queue: OpenQueu
     async with working(queue, Recorder()):
         await until(lambda: {file.name for file in (path.parent / "owners").iterdir()} == {"w1.lock"})
         await until(lambda: look(path, "SELECT worker_id FROM workers") == [("w1",)])
+
+
+async def test_a_namesake_takes_back_what_its_former_life_had_in_hand(path: Path, make_queue: OpenQueue) -> None:
+    """The lock of that name is held again before anybody has seen it free."""
+    queue = await make_queue()
+    await queue.submit(make_job("k"), priority=Priority.PATIENT)
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("UPDATE jobs SET state = 'running', owner = 'w1', attempts = 1, due_at = ?", (time.time() + 30,))
+    done = Recorder()
+    async with working(queue, done, "w1"):
+        await until(lambda: done.attempts == [2])
 
 
 async def test_what_a_handler_raised_is_logged_and_noted(

@@ -149,6 +149,7 @@ async def test_a_lost_index_is_made_anew(tmp_path: Path, blobs: ObjectBlobs, pin
             index.write_bytes(damage)
         cache = BoundedBlobs(blobs, index=index, prefixes=["c"], max_bytes=1000, pinned=pins)
         await cache.open()
+        await cache.reconcile()
         assert await cache.total_bytes() == 800
         await cache.put("c/new", b"x" * 300)
         assert await cache.get("c/old") is None
@@ -158,3 +159,16 @@ async def test_a_lost_index_is_made_anew(tmp_path: Path, blobs: ObjectBlobs, pin
     with sqlite3.connect(index) as db:
         assert db.execute("SELECT size_bytes FROM total").fetchone() == (0,)
     db.close()
+
+
+async def test_reconciling_drops_what_is_gone_and_keeps_what_is_new(
+    tmp_path: Path, blobs: ObjectBlobs, cache: BoundedBlobs
+) -> None:
+    await cache.put("c/kept", b"x" * 10)
+    await cache.put("c/gone", b"x" * 20)
+    await blobs.delete("c/gone")  # behind the cache's back
+    await blobs.put("c/unknown", b"x" * 40)
+    await cache.reconcile()
+    assert await cache.total_bytes() == 50
+    await cache.reconcile()
+    assert await cache.total_bytes() == 50

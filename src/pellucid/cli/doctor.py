@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from pellucid.errors import PellucidError
+from pellucid.errors import PellucidError, SettingsError
 from pellucid.models.cards import find_card
 from pellucid.models.weights import verify
 from pellucid.serve.listen import listen
-from pellucid.serve.run import disk_report
+from pellucid.serve.run import ask_ready, disk_report
 from pellucid.settings.load import setting_names, variable_name
 from pellucid.settings.model import SettingsTree
 from pellucid.wiring.engines import open_library_engine
@@ -105,7 +105,13 @@ def _queue(settings: SettingsTree) -> str:
 
 
 def _port(settings: SettingsTree) -> str:
-    listen(settings.host, settings.port).close()
+    try:
+        listen(settings.host, settings.port).close()
+    except SettingsError:
+        # Taken: by a running Pellucid all is well, by anything else not.
+        if ask_ready(f"{settings.host}:{settings.port}", need_worker=False) is None:
+            raise
+        return f"a running Pellucid answers on {settings.host} port {settings.port}"
     return f"{settings.port} on {settings.host} is free"
 
 

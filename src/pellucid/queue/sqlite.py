@@ -187,9 +187,8 @@ class SqliteQueue:
             settle = partial(self._table.refuse, job, worker_id, error.reason, cause)
         except JobMootError:
             settle = partial(self._table.drop, job, worker_id)
-        except (
-            Exception
-        ) as error:  # the edge: whatever a handler raises uses up an attempt, and is told here or nowhere
+        except Exception as error:
+            # The edge: whatever a handler raises uses up an attempt, and is told here or nowhere.
             _log.warning("job %s failed at attempt %d", job.key, job.attempt, exc_info=True)
             settle = partial(self._table.retry, job, worker_id, type(error).__name__)
         else:

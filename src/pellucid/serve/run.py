@@ -82,7 +82,7 @@ class _Banner:
 
     def _wait_and_say(self) -> None:
         while True:
-            workers = _ask_ready(self._address, need_worker=self._settings.workers > 0)
+            workers = ask_ready(self._address, need_worker=self._settings.workers > 0)
             if workers is not None:
                 break
             time.sleep(0.05)
@@ -112,8 +112,8 @@ class _Banner:
         )
 
 
-def _ask_ready(address: str, *, need_worker: bool) -> list[dict[str, str]] | None:
-    """The workers once the server is ready, None before. Without `need_worker` an answer is enough."""
+def ask_ready(address: str, *, need_worker: bool) -> list[dict[str, str]] | None:
+    """The workers of the server at `address` once it is ready, None before. Without `need_worker` any answer does."""
     host, _, port = address.rpartition(":")
     client = http.client.HTTPConnection(host.strip("[]").replace("0.0.0.0", "127.0.0.1"), int(port), timeout=5)  # noqa: S104
     try:

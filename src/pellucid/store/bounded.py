@@ -1,7 +1,7 @@
 """A size-bounded cache over a blob store: least recently used goes first, pinned things stay.
 
 What was used when is kept in a small SQLite file, the index, shared by every web process of one machine. The index is
-an aid: when it is lost, `open` lists the blobs and starts with their times of change.
+an aid: when it is lost, `reconcile` lists the blobs and starts with their times of change.
 """
 
 from __future__ import annotations
@@ -74,13 +74,24 @@ class BoundedBlobs:
         self._db: sqlite3.Connection | None = None
 
     async def open(self) -> None:
-        """Open the index; blobs that it does not know are added, entries without a blob dropped."""
-        found = {
-            info.key: (info.size_bytes, info.modified_at)
-            for prefix in self._prefixes
-            async for info in self._blobs.list(prefix)
-        }
-        await self._run(self._open_index, found)
+        """Open the index. `reconcile` afterwards, when there is time."""
+        await self._run(self._open_index)
+
+    async def reconcile(self) -> None:
+        """Make the index agree with the store: blobs that it does not know are added with their time of change, entries
+        without a blob dropped. About 10 s per million blobs, so it runs beside the first requests, not before them.
+        """
+        started = time.time()
+        await self._run(self._begin_reconciling)
+        for prefix in self._prefixes:
+            batch: list[tuple[str, int, float]] = []
+            async for info in self._blobs.list(prefix):
+                batch.append((info.key, info.size_bytes, info.modified_at))
+                if len(batch) == _BATCH:
+                    await self._run(self._add_found, batch)
+                    batch = []
+            await self._run(self._add_found, batch)
+        await self._run(self._drop_missing, started)
 
     async def aclose(self) -> None:
         await self._run(self._close_index)
@@ -150,7 +161,7 @@ class BoundedBlobs:
         except sqlite3.Error as error:
             raise StoreError(f"the cache index {self._index_path} failed: {error}") from error
 
-    def _open_index(self, found: dict[str, tuple[int, float]]) -> None:
+    def _open_index(self) -> None:
         try:
             self._db = self._connect()
         except sqlite3.DatabaseError:
@@ -158,13 +169,20 @@ class BoundedBlobs:
             for suffix in ("", "-wal", "-shm"):
                 self._index_path.with_name(self._index_path.name + suffix).unlink(missing_ok=True)
             self._db = self._connect()
-        with self._db:
-            known = {row[0] for row in self._db.execute("SELECT key FROM blobs")}
-            self._db.executemany("DELETE FROM blobs WHERE key = ?", [(key,) for key in known - found.keys()])
-            self._db.executemany(
-                "INSERT OR IGNORE INTO blobs VALUES (?, ?, ?)",
-                [(key, size, at) for key, (size, at) in found.items() if key not in known],
-            )
+
+    def _begin_reconciling(self) -> None:
+        self._index.executescript("CREATE TEMP TABLE IF NOT EXISTS found (key TEXT PRIMARY KEY); DELETE FROM found;")
+
+    def _add_found(self, batch: list[tuple[str, int, float]]) -> None:
+        with self._index as db:
+            db.executemany("INSERT OR IGNORE INTO found VALUES (?)", [(key,) for key, _, _ in batch])
+            db.executemany("INSERT OR IGNORE INTO blobs VALUES (?, ?, ?)", batch)
+
+    def _drop_missing(self, started: float) -> None:
+        with self._index as db:
+            # What was written while we listed is newer than the listing.
+            db.execute("DELETE FROM blobs WHERE used_at < ? AND key NOT IN (SELECT key FROM found)", (started,))
+            db.execute("DELETE FROM found")
 
     def _connect(self) -> sqlite3.Connection:
         self._index_path.parent.mkdir(parents=True, exist_ok=True)

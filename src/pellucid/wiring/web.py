@@ -128,12 +128,14 @@ async def open_web(settings: SettingsTree, *, recipe_id: str) -> AsyncGenerator[
 
 
 async def _keep_house(cache: BoundedBlobs) -> None:
+    work = cache.reconcile
     while True:
-        await asyncio.sleep(_HOUSEKEEPING_S)
         try:
-            await cache.evict()
+            await work()
         except PellucidError as error:
-            _log.error("eviction failed", error=str(error))
+            _log.error("housekeeping failed", error=str(error))
+        await asyncio.sleep(_HOUSEKEEPING_S)
+        work = cache.evict
 
 
 def _aliases(settings: SettingsTree, paths: Paths) -> dict[str, str]:
