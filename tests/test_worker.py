@@ -104,9 +104,30 @@ async def test_the_queue_drives_the_handler(engine: Engine, blobs: ObjectBlobs, 
 
 
 async def test_a_damaged_matte_counts_as_missing(engine: Engine, blobs: ObjectBlobs) -> None:
-    await blobs.put(keys.matte_key("x"), b"half a matte")
-    assert await Mattes(blobs).header("x") is None
-    assert not await blobs.exists(keys.matte_key("x"))
+    data = _photo()
+    job = _job(engine, data)
+    key = keys.matte_key(job.key)
+    await blobs.put(keys.origin_bytes_key(job.origin_digest), data)
+    await matte_handler(engine, origins=blobs, mattes=blobs)(job)
+    whole = await blobs.get(key)
+    assert whole is not None
+    mattes = Mattes(blobs)
+    for damaged in (b"half a matte", whole[: len(whole) // 2], whole[:-1] + b"x"):
+        assert await mattes.read(job.key) is not None
+        await blobs.put(key, damaged)
+        assert await mattes.read(job.key) is None
+        assert await mattes.header(job.key) is None
+        assert not await blobs.exists(key)
+        await blobs.put(key, whole)
+
+
+async def test_a_damaged_origin_is_no_bad_picture(engine: Engine, blobs: ObjectBlobs) -> None:
+    data = _photo()
+    job = _job(engine, data)
+    await blobs.put(keys.origin_bytes_key(job.origin_digest), b"\0" * len(data))
+    with pytest.raises(JobMootError, match="damaged"):
+        await matte_handler(engine, origins=blobs, mattes=blobs)(job)
+    assert not await blobs.exists(keys.origin_bytes_key(job.origin_digest))
 
 
 def test_engine_without_weights_says_how_to_get_them(tmp_path: Path, tiny_model: TinyModel) -> None:

@@ -6,7 +6,7 @@ from cachetools import LRUCache
 
 from pellucid import keys
 from pellucid.errors import ImageError
-from pellucid.image.matte_file import MatteHeader, unpack_header
+from pellucid.image.matte_file import MatteHeader, verify_matte
 from pellucid.store.port import BlobStore
 
 _HEADERS = 20_000
@@ -35,7 +35,7 @@ class Mattes:
             self._headers.pop(name, None)
             return None
         try:
-            self._headers[name] = unpack_header(blob)
+            self._headers[name] = verify_matte(blob)
         except ImageError:
             await self._blobs.delete(keys.matte_key(name))
             self._headers.pop(name, None)

@@ -35,6 +35,10 @@ def matte_handler(engine: Engine, *, origins: BlobStore, mattes: BlobStore) -> H
         try:
             matte = await asyncio.to_thread(_make, engine, data)
         except ImageError as error:
+            if keys.digest(data) != job.origin_digest:
+                # Not the picture's fault: a power cut left a damaged file. It is fetched again.
+                await origins.delete(keys.origin_bytes_key(job.origin_digest))
+                raise JobMootError("the stored origin is damaged") from error
             _log.warning("origin cannot be cut", origin=job.origin_digest, error=str(error))
             raise JobRefusedError("undecodable") from error
         await mattes.put(key, matte)

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import io
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
-from e2e_server import PellucidServer, PhotoOrigin, StartServer
+from e2e_server import DEADLINE_S, PellucidServer, PhotoOrigin, StartServer
 from PIL import Image
 
 LONG = "public, max-age=2592000, s-maxage=31536000"
@@ -177,3 +183,41 @@ def test_ready_needs_a_worker(start_server: StartServer) -> None:
     answer = start_server(PELLUCID_WORKERS="0").ask("/-/ready")
     assert answer.status == 503
     assert b"no worker has loaded the model" in answer.body
+
+
+def test_what_is_lost_or_damaged_on_disk_is_made_again(
+    start_server: StartServer, origin: PhotoOrigin, rocket_jpg: bytes
+) -> None:
+    server = start_server()
+    path = origin.put("/damage.jpg", rocket_jpg)
+    server.wait_for(f"{path}?w=90&bg_remove=1", "ready")
+    store = server.data_dir / "store"
+    for folder in ("mattes", "bytes", "renditions"):
+        for file in (store / folder).rglob("*"):
+            if file.is_file():
+                os.truncate(file, file.stat().st_size // 2)
+    damaged = server.ask(f"{path}?w=91&bg_remove=1")
+    assert (damaged.status, damaged.state) == (200, "pending")
+    server.wait_for(f"{path}?w=91&bg_remove=1", "ready")
+    for folder in ("mattes", "bytes", "renditions", "origins"):
+        shutil.rmtree(store / folder)
+    server.wait_for(f"{path}?w=92&bg_remove=1", "ready")
+
+
+def test_a_small_cache_keeps_the_origins_of_owed_jobs(
+    start_server: StartServer, origin: PhotoOrigin, rocket_jpg: bytes
+) -> None:
+    """More origins than the cache holds are owed at once; none may be evicted before its job is done."""
+    server = start_server(PELLUCID_WORKERS="0", PELLUCID_CACHE_MAX_BYTES=str(4 * len(rocket_jpg)))
+    urls = [origin.put(f"/pinned-{number}.jpg", rocket_jpg) + "?w=90&bg_remove=1" for number in range(12)]
+    for url in urls:
+        assert server.ask(url).state == "pending"
+    hits = origin.hits.copy()
+    environ = os.environ | {"PELLUCID_DATA_DIR": str(server.data_dir)}
+    with subprocess.Popen([sys.executable, "-m", "pellucid", "work"], env=environ) as worker:
+        deadline = time.monotonic() + DEADLINE_S
+        while len(list((server.data_dir / "store" / "mattes").glob("*"))) < len(urls):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        worker.send_signal(signal.SIGTERM)
+    assert origin.hits == hits, "every matte was made from the bytes that were kept"

@@ -95,6 +95,14 @@ def unpack_header(blob: bytes) -> MatteHeader:
     return _split(blob)[0]
 
 
+def verify_matte(blob: bytes) -> MatteHeader:
+    """The header of `blob` after checking every byte of it: about 1 ms a megabyte. Raises `ImageError`."""
+    header, parts_at = _split(blob)
+    for part in (header.full, header.overview):
+        _part(blob, parts_at, part)
+    return header
+
+
 def matte_at(blob: bytes, *, width: int, height: int) -> VipsImage:
     """The matte at exactly `width` x `height`: one uchar band, 255 = foreground, computed on demand.
 
@@ -103,10 +111,7 @@ def matte_at(blob: bytes, *, width: int, height: int) -> VipsImage:
     header, parts_at = _split(blob)
     overview = header.overview
     part = overview if width <= overview.width and height <= overview.height else header.full
-    start = parts_at + part.offset
-    data = blob[start : start + part.length]
-    if len(data) != part.length or zlib.crc32(data) != part.crc32:
-        raise ImageError("the stored matte is damaged")
+    data = _part(blob, parts_at, part)
     with vips.failing_as(ImageError, "the stored matte is damaged"):
         image = vips.load("pngload_buffer", data)
     if (image.width, image.height, image.bands) != (part.width, part.height, 1):
@@ -130,6 +135,15 @@ def _encode_part(image: VipsImage) -> bytes:
 
 def _describe(png: bytes, image: VipsImage, *, offset: int) -> MattePart:
     return MattePart(width=image.width, height=image.height, offset=offset, length=len(png), crc32=zlib.crc32(png))
+
+
+def _part(blob: bytes, parts_at: int, part: MattePart) -> bytes:
+    """The bytes of one part, checked."""
+    start = parts_at + part.offset
+    data = blob[start : start + part.length]
+    if len(data) != part.length or zlib.crc32(data) != part.crc32:
+        raise ImageError("the stored matte is damaged")
+    return data
 
 
 def _split(blob: bytes) -> tuple[MatteHeader, int]:

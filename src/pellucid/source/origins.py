@@ -130,8 +130,13 @@ class Origins:
         return await self._flights.run(key, partial(self._settle, token, key, location))
 
     async def read(self, origin: Origin) -> bytes | None:
-        """The bytes of `origin`; None when they were evicted: then `refetch`. Raises StoreError."""
-        return await self._blobs.get(keys.origin_bytes_key(origin.digest))
+        """The bytes of `origin`; None when they were evicted or damaged: then `refetch`. Raises StoreError."""
+        key = keys.origin_bytes_key(origin.digest)
+        data = await self._blobs.get(key)
+        if data is not None and len(data) != origin.size_bytes:
+            await self._blobs.delete(key)
+            return None
+        return data
 
     async def refetch(self, token: Token, ref: OriginRef) -> Origin:
         """The origin with bytes in the store for certain, fetched again if need be, whatever its freshness.
