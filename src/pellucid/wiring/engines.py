@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pellucid.cutout.recipe import Recipe
 from pellucid.cutout.runtime import describe_device
 from pellucid.engine import Engine, resolve_precision
@@ -16,31 +18,35 @@ def resolve_recipe(settings: SettingsTree) -> Recipe:
 
 
 def open_engine(settings: SettingsTree, recipe: Recipe) -> Engine:
-    """The engine of a matte worker. Raises ModelUnavailableError or DeviceUnavailableError."""
-    model = settings.model
-    return Engine(
-        models_dir=settings.models_dir,
-        model=recipe.model,
-        device=model.device,
+    """The engine of a matte worker: its share of the cores. Raises ModelUnavailableError, DeviceUnavailableError."""
+    share = max(1, available_cores() // max(1, settings.workers))
+    return _open(
+        settings,
         precision=recipe.precision,
-        threads=model.threads or max(1, available_cores() // max(1, settings.workers)),
+        threads=settings.model.threads or share,
         compiled_dir=Paths.below(settings.data_dir).compiled,
-        cards=model.cards,
-        allow_noncommercial=model.allow_noncommercial,
-        max_pixels=settings.image.max_pixels,
     )
 
 
 def open_library_engine(settings: SettingsTree) -> Engine:
     """The engine of a command without a server: all cores, the compiled model kept beside the weights."""
+    return _open(
+        settings,
+        precision=settings.model.precision,
+        threads=settings.model.threads,
+        compiled_dir=settings.models_dir / "compiled",
+    )
+
+
+def _open(settings: SettingsTree, *, precision: str, threads: int, compiled_dir: Path) -> Engine:
     model = settings.model
     return Engine(
         models_dir=settings.models_dir,
         model=model.name,
         device=model.device,
-        precision=model.precision,
-        threads=model.threads,
-        compiled_dir=settings.models_dir / "compiled",
+        precision=precision,
+        threads=threads,
+        compiled_dir=compiled_dir,
         cards=model.cards,
         allow_noncommercial=model.allow_noncommercial,
         max_pixels=settings.image.max_pixels,
