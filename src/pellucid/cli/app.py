@@ -118,6 +118,31 @@ def cut(
     raise typer.Exit(cut_files(inputs, output, settings))
 
 
+@app.command("eval")
+def evaluate(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder with images/, masks/ and perhaps ignore/.")],
+    *,
+    sheet: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write an HTML page with the worst twenty.", show_default=False)
+    ] = None,
+    json: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write all numbers as JSON.", show_default=False)
+    ] = None,
+    models_dir: ModelsDir = None,
+    model: Model = None,
+    device: Device = None,
+    precision: Precision = None,
+    config: Config = None,
+) -> None:
+    """Measure mattes against true masks: IoU, boundary IoU, MAE, MSE, SAD, gradient error, S-measure, max-F."""
+    settings = read_settings(
+        config, models_dir=models_dir, model__name=model, model__device=device, model__precision=precision
+    )
+    from pellucid.cli.evaluate import evaluate_folder  # noqa: PLC0415 - the runtime's imports
+
+    raise typer.Exit(evaluate_folder(folder, settings, sheet_file=sheet, json_file=json))
+
+
 @app.command()
 def doctor(
     *,

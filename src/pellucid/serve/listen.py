@@ -41,8 +41,10 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def address_of(sock: socket.socket) -> str:
-    """`host:port` as it stands in a URL."""
-    host, port = sock.getsockname()[:2]
+    """`host:port` as it stands in a URL that works on this machine: every address is reached by its loopback."""
+    host: str = sock.getsockname()[0]
+    port: int = sock.getsockname()[1]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - replaced, not bound
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 

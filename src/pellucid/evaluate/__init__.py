@@ -1,0 +1,1 @@
+"""How good are the mattes? Measures against true masks, and a sheet that shows the worst. Extra `[eval]`."""
