@@ -77,7 +77,9 @@ class Session:
             reason = str(error).strip().splitlines()[-1]
             if device not in core.available_devices:
                 raise DeviceUnavailableError(f"the device {device!r} is not there: {reason}") from error
-            raise ModelUnavailableError(f"{weights} cannot be loaded: {reason}") from error
+            raise ModelUnavailableError(
+                f"{weights} cannot be loaded ({reason}); `pellucid models verify` tells whether it is damaged"
+            ) from error
 
     def run(self, batch: FloatArray) -> FloatArray:
         """The first output for `batch` (float32, N x 3 x H x W), as a copy."""

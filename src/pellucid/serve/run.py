@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import fcntl
 import http.client
@@ -28,7 +29,7 @@ from pellucid.serve.supervisor import Supervisor
 from pellucid.settings.model import MIB, SettingsTree
 from pellucid.store.objects import free_bytes, sweep_staging
 from pellucid.wiring.engines import resolve_recipe
-from pellucid.wiring.storage import Paths
+from pellucid.wiring.storage import Paths, open_blobs, open_queue
 
 _MIN_FREE_BYTES = 200 * MIB
 """Below this the server would soon fail to store anything; it does not start."""
@@ -37,7 +38,7 @@ _MIN_FREE_BYTES = 200 * MIB
 def serve(settings: SettingsTree, *, say: Callable[[str], None] = print) -> int:
     """Run the server until SIGINT or SIGTERM; returns the exit status.
 
-    Raises SettingsError, ModelUnavailableError, DeviceUnavailableError or StoreError when it cannot start.
+    Raises SettingsError, ModelUnavailableError, DeviceUnavailableError, StoreError or QueueError when it cannot start.
     """
     setproctitle.setproctitle("pellucid: serve")
     set_up_logging(level=settings.log.level, style=settings.log.format)
@@ -48,6 +49,7 @@ def serve(settings: SettingsTree, *, say: Callable[[str], None] = print) -> int:
         )
     sock = listen(settings.host, settings.port)
     lock = _prepare_data_dir(settings.data_dir)
+    asyncio.run(_check_storage(settings))
     samples = make_samples(Paths.below(settings.data_dir).samples)
     recipe = resolve_recipe(settings)
     supervisor = Supervisor()
@@ -126,6 +128,13 @@ def ask_ready(address: str, *, need_worker: bool) -> list[dict[str, str]] | None
         return None
     finally:
         client.close()
+
+
+async def _check_storage(settings: SettingsTree) -> None:
+    """Open store and queue once, here, where what is wrong with them becomes one sentence and no traceback."""
+    open_blobs(settings)
+    async with open_queue(settings):
+        pass
 
 
 def _prepare_data_dir(data_dir: Path) -> IO[str]:

@@ -28,6 +28,7 @@ _SOUND_S = 10.0
 """A child that lived this long was sound: its next start does not wait."""
 
 _BACKOFF_MAX_S = 30.0
+_STARVED_S = 2.0
 
 
 @dataclass(slots=True, eq=False)
@@ -83,11 +84,22 @@ class Supervisor:
         now = time.monotonic()
         for child in self._children:
             if child.process is None and child.start_at <= now:
-                theirs, ours = self._context.Pipe(duplex=False)
-                process = self._context.Process(target=child.target, args=(*child.args, theirs), name=child.name)
-                process.start()
-                theirs.close()
-                child.process, child.lifeline, child.started_at = process, ours, now
+                self._start(child)
+
+    def _start(self, child: _Child) -> None:
+        theirs, ours = self._context.Pipe(duplex=False)
+        process = self._context.Process(target=child.target, args=(*child.args, theirs), name=child.name)
+        try:
+            process.start()
+        except OSError as error:
+            # No memory or no process ids left: a machine in need is no reason to take the others down.
+            ours.close()
+            child.start_at = time.monotonic() + _STARVED_S
+            _log.error("process cannot be started now", process=child.name, error=str(error), in_s=_STARVED_S)
+            return
+        finally:
+            theirs.close()
+        child.process, child.lifeline, child.started_at = process, ours, time.monotonic()
 
     def _wait(self) -> None:
         alive = [child.process.sentinel for child in self._children if child.process is not None]
