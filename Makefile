@@ -6,8 +6,9 @@ SHELL := /bin/bash
 
 VENV := .venv
 BIN := $(VENV)/bin
-HOST ?=
-PORT ?=
+# Not from the environment: some shells export HOST.
+HOST :=
+PORT :=
 
 .PHONY: help run install test check format lock clean
 

@@ -52,7 +52,7 @@ async def test_a_job_stores_the_matte_at_the_origins_size(engine: Engine, blobs:
     data = _photo()
     job = _job(engine, data)
     await blobs.put(keys.origin_bytes_key(job.origin_digest), data)
-    await matte_handler(engine, origins=blobs, mattes=blobs)(job)
+    await matte_handler(engine, origins=blobs, mattes=blobs, time_limit_s=60)(job)
     blob = await blobs.get(keys.matte_key(job.key))
     assert blob is not None
     header = unpack_header(blob)
@@ -66,12 +66,14 @@ async def test_a_stored_matte_is_not_made_again(engine: Engine, blobs: ObjectBlo
     data = _photo()
     job = _job(engine, data)
     await blobs.put(keys.matte_key(job.key), b"already here")
-    await matte_handler(engine, origins=blobs, mattes=blobs)(job)  # and the origin's bytes are not even needed
+    await matte_handler(engine, origins=blobs, mattes=blobs, time_limit_s=60)(
+        job
+    )  # and the origin's bytes are not even needed
     assert await blobs.get(keys.matte_key(job.key)) == b"already here"
 
 
 async def test_what_cannot_be_done_is_said(engine: Engine, blobs: ObjectBlobs) -> None:
-    handle = matte_handler(engine, origins=blobs, mattes=blobs)
+    handle = matte_handler(engine, origins=blobs, mattes=blobs, time_limit_s=60)
     with pytest.raises(JobMootError):
         await handle(_job(engine, b"never stored"))
     await blobs.put(keys.origin_bytes_key(keys.digest(b"no picture")), b"no picture")
@@ -86,7 +88,9 @@ async def test_the_queue_drives_the_handler(engine: Engine, blobs: ObjectBlobs, 
     queue = await SqliteQueue.open(path=tmp_path / "q" / "jobs.sqlite")
     stop = asyncio.Event()
     info = WorkerInfo(worker_id="w", pid=1, model="tiny", device="CPU", precision="f32")
-    work = asyncio.create_task(queue.work(matte_handler(engine, origins=blobs, mattes=blobs), info=info, stop=stop))
+    work = asyncio.create_task(
+        queue.work(matte_handler(engine, origins=blobs, mattes=blobs, time_limit_s=60), info=info, stop=stop)
+    )
     try:
         for data in (good, bad, lost):
             assert isinstance(await queue.submit(_job(engine, data), priority=Priority.IMPATIENT), Owed)
@@ -108,7 +112,7 @@ async def test_a_damaged_matte_counts_as_missing(engine: Engine, blobs: ObjectBl
     job = _job(engine, data)
     key = keys.matte_key(job.key)
     await blobs.put(keys.origin_bytes_key(job.origin_digest), data)
-    await matte_handler(engine, origins=blobs, mattes=blobs)(job)
+    await matte_handler(engine, origins=blobs, mattes=blobs, time_limit_s=60)(job)
     whole = await blobs.get(key)
     assert whole is not None
     mattes = Mattes(blobs)
@@ -126,7 +130,7 @@ async def test_a_damaged_origin_is_no_bad_picture(engine: Engine, blobs: ObjectB
     job = _job(engine, data)
     await blobs.put(keys.origin_bytes_key(job.origin_digest), b"\0" * len(data))
     with pytest.raises(JobMootError, match="damaged"):
-        await matte_handler(engine, origins=blobs, mattes=blobs)(job)
+        await matte_handler(engine, origins=blobs, mattes=blobs, time_limit_s=60)(job)
     assert not await blobs.exists(keys.origin_bytes_key(job.origin_digest))
 
 

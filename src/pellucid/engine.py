@@ -13,7 +13,8 @@ import numpy.typing as npt
 from pellucid.cutout.recipe import Recipe
 from pellucid.cutout.runtime import DeviceInfo, FloatArray, Precision, Session, describe_device
 from pellucid.cutout.segment import CoarseMatte, segment
-from pellucid.errors import ModelUnavailableError
+from pellucid.errors import ImageError, ModelUnavailableError
+from pellucid.folders import default_models_dir
 from pellucid.formats import ImageFormat
 from pellucid.image.decode import decode_full, decode_rgb_array
 from pellucid.image.encode import encode
@@ -22,7 +23,7 @@ from pellucid.image.matte_file import matte_at, pack_matte, unpack_header
 from pellucid.image.probe import probe
 from pellucid.image.vips import from_array, to_array
 from pellucid.models.cards import DEFAULT_MODEL, find_card
-from pellucid.models.weights import default_models_dir, is_pulled
+from pellucid.models.weights import is_pulled
 from pellucid.render.cutting import cut_out
 
 DEFAULT_MAX_PIXELS = 100_000_000
@@ -66,7 +67,7 @@ def resolve_precision(precision: str, device: DeviceInfo) -> Precision:
 
 
 class Engine:
-    """One model on one device. Calls are serialised by the caller; weights stay in memory with it."""
+    """One model on one device. Calls of several threads take turns at the model; weights stay in memory with it."""
 
     def __init__(
         self,
@@ -148,5 +149,7 @@ def _encoded(image: Picture) -> bytes:
     if isinstance(image, bytes):
         return image
     if isinstance(image, np.ndarray):
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in (3, 4) or image.size == 0:
+            raise ImageError(f"pixels must be uint8, H x W x 3 or 4, not {image.dtype} {image.shape}")
         return encode(from_array(image), format=ImageFormat.PNG, quality=None)
     return Path(image).read_bytes()

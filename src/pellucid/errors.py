@@ -26,6 +26,9 @@ PellucidError
 
 from __future__ import annotations
 
+_SHOWN = 100
+"""Characters of a bad value that are repeated to its sender and in the log."""
+
 
 class PellucidError(Exception):
     """Base of all. `str(error)` is public: it never holds addresses or secrets of the server."""
@@ -39,6 +42,7 @@ class BadValueError(SpecError):
     """A known parameter has a value outside its grammar."""
 
     def __init__(self, *, parameter: str, value: str, grammar: str) -> None:
+        value = value if len(value) <= _SHOWN else value[:_SHOWN] + "..."
         super().__init__(f"{parameter}={value!r} is not valid: {grammar}")
         self.parameter = parameter
         self.value = value

@@ -21,12 +21,20 @@ class SingleFlight(Generic[KeyT, ResultT]):
 
     async def run(self, key: KeyT, work: Callable[[], Awaitable[ResultT]]) -> ResultT:
         """The result of `work` for `key`, own or shared."""
+        return await asyncio.shield(self.start(key, work))
+
+    def is_flying(self, key: KeyT) -> bool:
+        """Whether the work of `key` runs now."""
+        return key in self._flights
+
+    def start(self, key: KeyT, work: Callable[[], Awaitable[ResultT]]) -> asyncio.Task[ResultT]:
+        """The task of `key`, own or shared; it goes on whether or not anybody waits. Not to be cancelled."""
         flight = self._flights.get(key)
         if flight is None:
             flight = asyncio.ensure_future(_as_coroutine(work))
             self._flights[key] = flight
             flight.add_done_callback(lambda done: self._land(key, done))
-        return await asyncio.shield(flight)
+        return flight
 
     def _land(self, key: KeyT, flight: asyncio.Task[ResultT]) -> None:
         self._flights.pop(key, None)

@@ -31,14 +31,16 @@ class FormatTraits:
     media_type: str
     alpha: bool
     written_as: ImageFormat
+    largest_side: int = 10_000_000
+    """Pixels along one side that the format can hold; libvips' own bound where it has none."""
 
 
 _J, _P, _W = ImageFormat.JPEG, ImageFormat.PNG, ImageFormat.WEBP
 
 FORMATS: dict[ImageFormat, FormatTraits] = {
-    ImageFormat.JPEG: FormatTraits(media_type="image/jpeg", alpha=False, written_as=_J),
+    ImageFormat.JPEG: FormatTraits(media_type="image/jpeg", alpha=False, written_as=_J, largest_side=65_535),
     ImageFormat.PNG: FormatTraits(media_type="image/png", alpha=True, written_as=_P),
-    ImageFormat.WEBP: FormatTraits(media_type="image/webp", alpha=True, written_as=_W),
+    ImageFormat.WEBP: FormatTraits(media_type="image/webp", alpha=True, written_as=_W, largest_side=16_383),
     # AVIF encoding takes seconds per megapixel on one core; WebP keeps alpha and every browser with AVIF shows it.
     ImageFormat.AVIF: FormatTraits(media_type="image/avif", alpha=True, written_as=_W),
     # A still of a GIF: PNG is lossless and carries its alpha.

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import enum
+import time
 from dataclasses import dataclass
 
 import structlog
+from cachetools import TTLCache
 
 from pellucid import keys
-from pellucid.errors import OriginUnreachableError, QueueError
+from pellucid.errors import OriginUnreachableError, QueueError, RenderError, SpecError
 from pellucid.flight import SingleFlight
 from pellucid.formats import FORMATS, ImageFormat
 from pellucid.mattes import Mattes
@@ -22,6 +24,10 @@ from pellucid.source.origins import Origin, Origins
 from pellucid.spec import Spec, Token
 
 _log = structlog.get_logger(__name__)
+
+
+_FAILURES = 1000
+_FAILURE_S = 60.0
 
 
 class CutoutState(enum.StrEnum):
@@ -73,6 +79,8 @@ class Pipeline:
         self._recipe_id = recipe_id
         self._max_output_pixels = max_output_pixels
         self._renders: SingleFlight[str, Rendition | None] = SingleFlight()
+        # A picture that crashed its decoder or took too long is left alone for a while, or it would hold up all others.
+        self._failures: TTLCache[str, str] = TTLCache(_FAILURES, _FAILURE_S, time.monotonic)
 
     async def deliver(self, token: Token, spec: Spec, *, accepted: frozenset[ImageFormat]) -> Delivery:
         """The rendition for `spec` as it can be answered now: the cutout, or the interim while its matte is owed.
@@ -88,6 +96,7 @@ class Pipeline:
         cutting = await self._cutting(origin, name) if spec.cutout else None
         cut = cutting is not None and cutting.state is CutoutState.READY
         output = choose_output(spec, origin.facts, cut=cut, accepted=accepted)
+        _check_sides(target, output.format)
         rendition = await self._render(token, spec, origin, target=target, output=output, matte=name if cut else None)
         if rendition is None:
             # The matte vanished between look-up and rendering (a damaged file): owe it again, answer the interim.
@@ -98,6 +107,9 @@ class Pipeline:
         header = await self._mattes.header(name)
         if header is not None:
             return Cutting(state=CutoutState.NO_SUBJECT if header.empty else CutoutState.READY)
+        if not origin.stored:
+            # A full disk: no worker could read the bytes.
+            return Cutting(state=CutoutState.BUSY)
         job = Job(key=name, origin_digest=origin.digest, page=0, recipe_id=self._recipe_id)
         try:
             receipt = await self._queue.submit(job, priority=Priority.IMPATIENT)
@@ -126,10 +138,18 @@ class Pipeline:
         job = RenderJob(facts=origin.facts, plan=target, background=background, format=output.format, quality=quality)
 
         async def make() -> Rendition | None:
-            matte_blob = await self._mattes.read(matte) if matte is not None else None
-            if matte is not None and matte_blob is None:
-                return None
-            body = await self._pool.render(await self._bytes(token, spec, origin), matte_blob, job)
+            failure = self._failures.get(origin.digest)
+            if failure is not None:
+                raise RenderError(failure)
+            async with self._pool.room():
+                matte_blob = await self._mattes.read(matte) if matte is not None else None
+                if matte is not None and matte_blob is None:
+                    return None
+                try:
+                    body = await self._pool.render(await self._bytes(token, spec, origin), matte_blob, job)
+                except RenderError as error:
+                    self._failures[origin.digest] = str(error)
+                    raise
             rendition = make_rendition(body, FORMATS[output.format].media_type)
             await self._renditions.put(key, rendition)
             return rendition
@@ -142,5 +162,14 @@ class Pipeline:
             again = await self._origins.refetch(token, spec.origin)
             data = await self._origins.read(again)
             if data is None or again.digest != origin.digest:
-                raise OriginUnreachableError("the origin changed while it was rendered; ask again")
+                raise OriginUnreachableError("the origin's bytes were lost while it was rendered; ask again")
         return data
+
+
+def _check_sides(target: Plan, written: ImageFormat) -> None:
+    """Raises SpecError when the format cannot hold a picture that long."""
+    largest = FORMATS[written].largest_side
+    if max(target.width, target.height) > largest:
+        raise SpecError(
+            f"the result would be {target.width} x {target.height} pixels, {written.upper()} holds {largest} a side"
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 
 import structlog
 
@@ -16,8 +17,12 @@ from pellucid.store.port import BlobStore
 _log = structlog.get_logger(__name__)
 
 
-def matte_handler(engine: Engine, *, origins: BlobStore, mattes: BlobStore) -> Handler:
-    """The handler for `Queue.work`.
+EXIT_STUCK = 4
+"""A job was over its time. A thread cannot be stopped, so the process ends; the queue counts the attempt."""
+
+
+def matte_handler(engine: Engine, *, origins: BlobStore, mattes: BlobStore, time_limit_s: float) -> Handler:
+    """The handler for `Queue.work`. A job that takes longer than `time_limit_s` ends the process.
 
     Doing a job twice changes nothing: a matte that is stored is not computed again. An undecodable origin is refused
     for good; an origin whose bytes are gone makes the job moot, the next request fetches it and submits again.
@@ -30,15 +35,19 @@ def matte_handler(engine: Engine, *, origins: BlobStore, mattes: BlobStore) -> H
         data = await origins.get(keys.origin_bytes_key(job.origin_digest))
         if data is None:
             raise JobMootError(f"the bytes of origin {job.origin_digest} are gone")
+        if await asyncio.to_thread(keys.digest, data) != job.origin_digest:
+            # A power cut left a damaged file, which a tolerant decoder might take for a picture. It is fetched again.
+            await origins.delete(keys.origin_bytes_key(job.origin_digest))
+            raise JobMootError("the stored origin is damaged")
         if job.recipe_id != engine.recipe.id:
             raise JobRefusedError("recipe-not-here")
         try:
-            matte = await asyncio.to_thread(_make, engine, data)
+            async with asyncio.timeout(time_limit_s):
+                matte = await asyncio.to_thread(_make, engine, data)
+        except TimeoutError:
+            _log.error("job is over its time", origin=job.origin_digest, attempt=job.attempt, limit_s=time_limit_s)
+            os._exit(EXIT_STUCK)
         except ImageError as error:
-            if keys.digest(data) != job.origin_digest:
-                # Not the picture's fault: a power cut left a damaged file. It is fetched again.
-                await origins.delete(keys.origin_bytes_key(job.origin_digest))
-                raise JobMootError("the stored origin is damaged") from error
             _log.warning("origin cannot be cut", origin=job.origin_digest, error=str(error))
             raise JobRefusedError("undecodable") from error
         await mattes.put(key, matte)

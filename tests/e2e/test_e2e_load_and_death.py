@@ -223,3 +223,44 @@ def test_a_worker_of_its_own_joins_the_queue(start_server: StartServer, origin: 
         worker.send_signal(signal.SIGINT)
         assert worker.wait(20) == 0
     assert server.ask("/-/ready").status == 503
+
+
+def _endless_svg() -> bytes:
+    """A picture of 1 MB that keeps a renderer busy for minutes."""
+    rectangle = '<rect width="3000" height="3000" filter="url(#f)"/>'
+    return (
+        '<svg xmlns="http://www.w3.org/2000/svg" width="3000" height="3000"><filter id="f">'
+        '<feTurbulence numOctaves="200" baseFrequency="0.9"/></filter>' + rectangle * 6000 + "</svg>"
+    ).encode()
+
+
+def test_a_job_over_its_time_is_given_up_and_the_next_one_runs(
+    start_server: StartServer, origin: PhotoOrigin, rocket_jpg: bytes
+) -> None:
+    server = start_server(PELLUCID_QUEUE_JOB_TIMEOUT_S="3", PELLUCID_RENDER_TIMEOUT_S="30")
+    origin.files["/endless.svg"] = _endless_svg()
+    stuck = f"/{origin.host}/endless.svg?w=2&bg_remove=1"
+    assert server.ask(stuck).state == "pending"
+    time.sleep(1)
+    server.wait_for(origin.put("/behind.jpg", rocket_jpg) + "?w=90&bg_remove=1", "ready")
+    answer = server.wait_for(stuck, "failed")
+    assert answer.headers["pellucid-cutout"] == "failed;reason=attempts-used-up"
+
+
+def test_a_worker_of_another_recipe_leaves_the_jobs_alone(
+    start_server: StartServer, origin: PhotoOrigin, rocket_jpg: bytes
+) -> None:
+    server = start_server(PELLUCID_WORKERS="0", PELLUCID_MODEL_PRECISION="f32")
+    url = origin.put("/recipes.jpg", rocket_jpg) + "?w=90&bg_remove=1"
+    assert server.ask(url).state == "pending"
+    environ = os.environ | {"PELLUCID_DATA_DIR": str(server.data_dir)}
+    command = [sys.executable, "-m", "pellucid", "work", "--precision"]
+    with subprocess.Popen([*command, "bf16"], env=environ) as other:
+        time.sleep(6)
+        assert server.ask(url).state == "pending"
+        assert server.ask("/-/ready").status == 503, "nobody here makes what is asked for"
+        with subprocess.Popen([*command, "f32"], env=environ) as right:
+            server.wait_for(url, "ready")
+            assert server.ask("/-/ready").status == 200
+            right.send_signal(signal.SIGTERM)
+        other.send_signal(signal.SIGTERM)

@@ -266,7 +266,7 @@ async def test_what_the_dead_left_is_cleaned_up(path: Path, make_queue: OpenQueu
     queue = await make_queue()
     (path.parent / "owners" / "dead.lock").touch()
     with closing(sqlite3.connect(path)) as db, db:
-        db.execute("INSERT INTO workers VALUES ('gone', 1, 'm', 'd', 'p', 0)")
+        db.execute("INSERT INTO workers VALUES ('gone', 1, 'm', 'd', 'p', '', 0)")
     assert (await queue.stats()).workers == ()
     async with working(queue, Recorder()):
         await until(lambda: {file.name for file in (path.parent / "owners").iterdir()} == {"w1.lock"})

@@ -119,6 +119,7 @@ def test_proportions_are_kept_to_less_than_a_pixel(spec: RenderSpec, width: int,
 @given(spec=specs, width=sides, height=sides)
 def test_planning_the_result_again_changes_nothing(spec: RenderSpec, width: int, height: int) -> None:
     first = _plan_or_skip(spec, width, height)
+    assume(max(first.width, first.height) < 1_000_000)  # what a URL may ask for
     again = RenderSpec(width=float(first.width), height=float(first.height), fit=spec.fit, enlarge=spec.enlarge)
     second = plan(again, width=first.width, height=first.height, max_pixels=NO_LIMIT)
     assert sizes(second) == (first.width, first.height, 0, 0, first.width, first.height)

@@ -79,6 +79,16 @@ async def test_a_task_that_takes_too_long_loses_its_process_and_the_next_one_is_
         assert await pool.render(PHOTO, None, _job(facts, 20))
 
 
+async def test_a_process_that_does_not_even_read_loses_its_task_too() -> None:
+    """More bytes than the pipe holds: sending blocks, not only waiting for the answer."""
+    async with RenderPool(processes=1, max_waiting=5, timeout_s=2, max_pixels=MAX_PIXELS) as pool:
+        await pool.probe(PHOTO)
+        os.kill(pool.pids[0], signal.SIGSTOP)
+        with pytest.raises(RenderError, match="longer than 2 s"):
+            await pool.probe(PHOTO + bytes(5_000_000))
+        assert await pool.probe(PHOTO + bytes(5_000_000))
+
+
 async def test_what_waits_is_bounded() -> None:
     async with RenderPool(processes=1, max_waiting=3, timeout_s=30, max_pixels=MAX_PIXELS) as pool:
         results = await asyncio.gather(*(pool.probe(PHOTO) for _ in range(10)), return_exceptions=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pellucid.errors import SettingsError
-from pellucid.settings.load import load_settings, setting_names, variable_name
+from pellucid.settings.load import load_settings, refuse_open_proxy, setting_names, variable_name
 
 
 def test_flags_beat_environment_beats_file(tmp_path: Path) -> None:
@@ -99,6 +99,8 @@ def test_variables_that_kubernetes_injects_are_ignored() -> None:
             "PELLUCID_SERVICE_HOST": "10.3.0.7",
             "PELLUCID_SERVICE_PORT": "80",
             "PELLUCID_SERVICE_PORT_HTTP": "80",
+            "PELLUCID_WEB_PORT": "tcp://10.3.0.8:80",
+            "PELLUCID_WEB_SERVICE_HOST": "10.3.0.8",
             "PELLUCID_PORT_80_TCP": "tcp://10.3.0.7:80",
             "PELLUCID_PORT_80_TCP_PROTO": "tcp",
             "PELLUCID_PORT_80_TCP_PORT": "80",
@@ -109,11 +111,30 @@ def test_variables_that_kubernetes_injects_are_ignored() -> None:
 
 
 def test_public_address_needs_a_decision() -> None:
+    public = {"host": "0.0.0.0"}
     with pytest.raises(SettingsError, match="open image proxy"):
-        load_settings(flags={"host": "0.0.0.0"}, environ={})
-    assert load_settings(flags={"host": "0.0.0.0"}, environ={"PELLUCID_OPEN": "true"}).open
-    allowed = load_settings(flags={"host": "0.0.0.0"}, environ={"PELLUCID_ORIGIN_ALLOW_HOSTS": "shop.example"})
-    assert allowed.origin.allow_hosts == ("shop.example",)
+        refuse_open_proxy(load_settings(flags=public, environ={}))
+    refuse_open_proxy(load_settings(flags=public, environ={"PELLUCID_OPEN": "true"}))
+    refuse_open_proxy(load_settings(flags=public, environ={"PELLUCID_ORIGIN_ALLOW_HOSTS": "shop.example"}))
+    for host in ("127.0.0.1", "127.0.0.2", "::1", "localhost"):
+        refuse_open_proxy(load_settings(flags={"host": host}, environ={}))
+
+
+def test_empty_variables_count_as_absent_and_tilde_is_home() -> None:
+    tree = load_settings(flags={}, environ={"PELLUCID_CONFIG": "", "PELLUCID_PORT": "", "PELLUCID_DATA_DIR": "~/x"})
+    assert tree.port == 8400
+    assert tree.data_dir == Path.home() / "x"
+
+
+def test_a_user_without_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", no_home)
+    for name in ("XDG_DATA_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(SettingsError, match="PELLUCID_DATA_DIR"):
+        load_settings(flags={}, environ={})
 
 
 def test_aliases_from_one_variable() -> None:

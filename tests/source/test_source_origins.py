@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 
 import pytest
@@ -20,7 +21,6 @@ from pellucid.errors import (
     OriginUnreachableError,
     PellucidError,
     RenderError,
-    StoreError,
     UnsupportedFormatError,
 )
 from pellucid.source.fetch import Fetcher
@@ -192,6 +192,7 @@ async def test_evicted_bytes_are_fetched_again(world: World, fetcher: Fetcher) -
     picture = Picture()
     async with showing(picture) as (_, ref):
         origins = world.origins(fetcher)
+        assert (await origins.get(DEFAULT_TOKEN, ref)).body is not None, "just fetched: at hand without a look"
         origin = await origins.get(DEFAULT_TOKEN, ref)
         world.blobs.evict("bytes")
         assert await origins.read(origin) is None
@@ -260,8 +261,23 @@ async def test_a_full_store(world: World, fetcher: Fetcher) -> None:
         assert len(server.requests) == 1
         world.blobs.read_only = True
         world.blobs.evict("bytes")
-        with pytest.raises(StoreError):
-            await origins.refetch(DEFAULT_TOKEN, ref)
+        origin = await origins.refetch(DEFAULT_TOKEN, ref)
+        assert not origin.stored
+        assert await origins.read(origin) is not None, "at hand for this request, in the store for none"
+
+
+async def test_a_slow_origin_does_not_slow_what_is_there(world: World, fetcher: Fetcher) -> None:
+    picture = Picture()
+    async with showing(picture) as (_, ref):
+        origins = world.origins(fetcher)
+        known = await origins.get(DEFAULT_TOKEN, ref)
+        world.now += 100_000
+        picture.wait_for = release = asyncio.Event()
+        started = time.monotonic()
+        for _ in range(5):
+            assert await origins.get(DEFAULT_TOKEN, ref) == known
+        assert time.monotonic() - started < 5, "one short patience, then none while the question is out"
+        release.set()
 
 
 async def _until(condition: Callable[[], bool], *, patience_s: float = 10) -> None:

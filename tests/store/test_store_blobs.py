@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from pellucid.errors import StoreError
+from pellucid.errors import QueueError, StoreError
 from pellucid.store.bounded import BoundedBlobs
 from pellucid.store.envelope import seal, unseal
 from pellucid.store.objects import ObjectBlobs, sweep_staging
@@ -97,7 +97,7 @@ def pins() -> _Pins:
 
 @pytest.fixture
 async def cache(tmp_path: Path, blobs: ObjectBlobs, pins: _Pins) -> AsyncIterator[BoundedBlobs]:
-    cache = BoundedBlobs(blobs, index=tmp_path / "i.sqlite", prefixes=["c"], max_bytes=1000, pinned=pins)
+    cache = BoundedBlobs(blobs, index=tmp_path / "i.sqlite", prefixes=["c"], max_bytes=1000, pinned=pins, young_s=0)
     await cache.open()
     yield cache
     await cache.aclose()
@@ -108,6 +108,7 @@ async def test_least_recently_used_goes_first(cache: BoundedBlobs) -> None:
         await cache.put(f"c/{n}", b"x" * 100)
     assert await cache.get("c/0") is not None  # used: now the youngest
     await cache.put("c/new", b"x" * 100)
+    await cache.settle()
     assert await cache.get("c/0") is not None
     assert await cache.get("c/1") is None
     assert await cache.get("c/new") is not None
@@ -124,6 +125,7 @@ async def test_pinned_blobs_stay_even_above_the_limit(cache: BoundedBlobs, pins:
     pins.keys = frozenset({"c/0", "c/1"})
     for n in range(15):
         await cache.put(f"c/{n}", b"x" * 300)
+    await cache.settle()
     assert await cache.get("c/0") is not None
     assert await cache.get("c/1") is not None
     assert await cache.get("c/2") is None
@@ -134,6 +136,7 @@ async def test_more_blobs_than_one_batch(cache: BoundedBlobs, pins: _Pins) -> No
     for n in range(500):
         await cache.put(f"c/{n:04}", b"xx")
     await cache.put("c/big", b"x" * 900)
+    await cache.settle()
     assert await cache.total_bytes() <= 900 + 800
     assert await cache.get("c/0000") is not None
     assert await cache.get("c/0450") is None
@@ -147,11 +150,12 @@ async def test_a_lost_index_is_made_anew(tmp_path: Path, blobs: ObjectBlobs, pin
             index.unlink(missing_ok=True)
         else:
             index.write_bytes(damage)
-        cache = BoundedBlobs(blobs, index=index, prefixes=["c"], max_bytes=1000, pinned=pins)
+        cache = BoundedBlobs(blobs, index=index, prefixes=["c"], max_bytes=1000, pinned=pins, young_s=0)
         await cache.open()
         await cache.reconcile()
         assert await cache.total_bytes() == 800
         await cache.put("c/new", b"x" * 300)
+        await cache.settle()
         assert await cache.get("c/old") is None
         await cache.delete("c/new")
         assert await cache.total_bytes() == 0
@@ -172,3 +176,25 @@ async def test_reconciling_drops_what_is_gone_and_keeps_what_is_new(
     assert await cache.total_bytes() == 50
     await cache.reconcile()
     assert await cache.total_bytes() == 50
+
+
+async def test_what_was_just_written_stays(tmp_path: Path, blobs: ObjectBlobs, pins: _Pins) -> None:
+    cache = BoundedBlobs(blobs, index=tmp_path / "y.sqlite", prefixes=["c"], max_bytes=10, pinned=pins, young_s=60)
+    await cache.open()
+    await cache.put("c/large", b"x" * 1000)
+    await cache.settle()
+    assert await cache.get("c/large") is not None
+    await cache.aclose()
+
+
+async def test_a_failing_pin_list_stops_no_write(tmp_path: Path, blobs: ObjectBlobs) -> None:
+    async def broken() -> frozenset[str]:
+        raise QueueError("locked")
+
+    cache = BoundedBlobs(blobs, index=tmp_path / "p.sqlite", prefixes=["c"], max_bytes=10, pinned=broken, young_s=0)
+    await cache.open()
+    for number in range(3):
+        await cache.put(f"c/{number}", b"x" * 100)
+        await cache.settle()
+    assert await cache.get("c/0") is not None, "nothing is deleted while nobody knows what is owed"
+    await cache.aclose()

@@ -34,7 +34,7 @@ def examine(settings: SettingsTree) -> int:
     for name, check in CHECKS.items():
         try:
             console.print(f"ok    {name:9} {check(settings)}")
-        except PellucidError as error:
+        except (PellucidError, OSError) as error:
             broken += 1
             console.print(f"WRONG {name:9} {error}", style="red")
     return 1 if broken else 0

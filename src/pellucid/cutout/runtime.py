@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
+import os
 import sys
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -51,7 +54,7 @@ def describe_device(name: str = "CPU") -> DeviceInfo:
 
 
 class Session:
-    """One model, loaded and compiled for one device. Not for use by two threads at a time."""
+    """One model, loaded and compiled for one device. Calls of several threads take turns."""
 
     def __init__(
         self, weights: Path, *, device: str, precision: Precision, threads: int, cache_dir: Path | None
@@ -61,13 +64,17 @@ class Session:
 
         Raises ModelUnavailableError when the file is no model, DeviceUnavailableError when the device refuses it.
         """
+        self._lock = threading.Lock()
         core = _core()
         config: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": _HINTS[precision]}
         if threads:
             config["INFERENCE_NUM_THREADS"] = threads
         if cache_dir is not None:
-            cache_dir.mkdir(parents=True, exist_ok=True)
-            config["CACHE_DIR"] = str(cache_dir)
+            # Where it cannot be written (weights in a read-only image), every start compiles: slower, not wrong.
+            with contextlib.suppress(OSError):
+                cache_dir.mkdir(parents=True, exist_ok=True)
+                if os.access(cache_dir, os.W_OK):
+                    config["CACHE_DIR"] = str(cache_dir)
         if not weights.is_file():
             raise ModelUnavailableError(f"{weights} is missing")
         try:
@@ -83,8 +90,9 @@ class Session:
 
     def run(self, batch: FloatArray) -> FloatArray:
         """The first output for `batch` (float32, N x 3 x H x W), as a copy."""
-        self._request.infer({0: batch})
-        return np.array(self._request.get_output_tensor(0).data, dtype=np.float32)
+        with self._lock:
+            self._request.infer({0: batch})
+            return np.array(self._request.get_output_tensor(0).data, dtype=np.float32)
 
 
 def _core() -> Any:  # noqa: ANN401 - the runtime's stubs are partial

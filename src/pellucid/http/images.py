@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 
 import structlog
 from starlette.types import Receive, Scope, Send
@@ -16,6 +17,9 @@ from pellucid.spec import DEFAULT_TOKEN
 from pellucid.url.parse import parse_url
 
 _log = structlog.get_logger(__name__)
+
+_LOGGED = 300
+"""Characters of a path in the log."""
 
 _PREFLIGHT: Headers = [
     *ALWAYS,
@@ -44,7 +48,7 @@ class ImageApp:
         except PellucidError as error:
             problem = describe_error(error)
             level = "error" if kind_of(error).status >= 500 else "info"
-            getattr(_log, level)("problem", status=problem.status, path=scope["path"], error=str(error))
+            getattr(_log, level)("problem", status=problem.status, path=scope["path"][:_LOGGED], error=str(error))
             status, headers, body = _of(problem)
         except Exception:  # the edge: whatever it is, the client gets an answer and the log its traceback
             _log.exception("unexpected error", path=scope["path"])
@@ -55,7 +59,7 @@ class ImageApp:
     async def _answer(self, scope: Scope) -> tuple[int, Headers, bytes]:
         if scope["method"] not in ("GET", "HEAD"):
             return _of(make_problem(METHOD_NOT_ALLOWED))
-        request = {name: value.decode("latin-1") for name, value in scope["headers"]}
+        request = _joined(scope["headers"])
         parsed = parse_url(_raw_path(scope), scope["query_string"].decode("latin-1"))
         delivery = await self._pipeline.deliver(
             DEFAULT_TOKEN, parsed.spec, accepted=accepted_formats(request.get(b"accept", ""))
@@ -65,6 +69,15 @@ class ImageApp:
             return 304, headers, b""
         headers.append((b"content-type", delivery.rendition.media_type.encode()))
         return 200, headers, delivery.rendition.body
+
+
+def _joined(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, str]:
+    """Header values by name; lines of one name are one list (RFC 9110, section 5.3)."""
+    joined: dict[bytes, str] = {}
+    for name, value in headers:
+        text = value.decode("latin-1")
+        joined[name] = f"{joined[name]}, {text}" if name in joined else text
+    return joined
 
 
 def _raw_path(scope: Scope) -> str:

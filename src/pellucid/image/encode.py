@@ -12,8 +12,6 @@ from pellucid.image.vips import VipsImage
 DEFAULT_QUALITY = 82
 """JPEG and WebP, 1..100. PNG has no quality."""
 
-_LARGEST_SIDE: Mapping[ImageFormat, int] = {ImageFormat.JPEG: 65_535, ImageFormat.WEBP: 16_383}
-
 
 def encode(image: VipsImage, *, format: ImageFormat, quality: int | None) -> bytes:  # noqa: A002 - the word of the field
     """`image` (uchar sRGB, 3 bands or 4 with straight alpha) as a file. `quality` is 1..100, None = the default.
@@ -26,9 +24,9 @@ def encode(image: VipsImage, *, format: ImageFormat, quality: int | None) -> byt
     if encoder is None:
         raise RenderError(f"{format.upper()} is not written")
     side = max(image.width, image.height)
-    if side > _LARGEST_SIDE.get(format, side):
+    if side > FORMATS[format].largest_side:
         raise RenderError(
-            f"{format.upper()} holds {_LARGEST_SIDE[format]} pixels a side at most, this picture has {side}"
+            f"{format.upper()} holds {FORMATS[format].largest_side} pixels a side at most, this picture has {side}"
         )
     with vips.failing_as(RenderError, f"the picture could not be written as {format.upper()}"):
         image = drop_opaque_alpha(image)

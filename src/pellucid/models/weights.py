@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import tempfile
 import urllib.error
@@ -19,11 +18,6 @@ Progress = Callable[[int, int], None]
 """Called with (bytes done, bytes expected) while a download runs."""
 
 _CHUNK = 1 << 20
-
-
-def default_models_dir() -> Path:
-    """Where weights lie when nothing else is said: `$XDG_CACHE_HOME/pellucid/models`, usually below `~/.cache`."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pellucid" / "models"
 
 
 def sha256_of(path: Path) -> str:

@@ -36,10 +36,12 @@ class Crew:
         self._clock = clock
 
     def alive(self) -> tuple[WorkerInfo, ...]:
-        query = "SELECT worker_id, pid, model, device, precision FROM workers ORDER BY worker_id"
+        query = "SELECT worker_id, pid, model, device, precision, recipe_id FROM workers ORDER BY worker_id"
         return tuple(
-            WorkerInfo(worker_id=worker_id, pid=pid, model=model, device=device, precision=precision)
-            for worker_id, pid, model, device, precision in self._db.connection.execute(query).fetchall()
+            WorkerInfo(
+                worker_id=worker_id, pid=pid, model=model, device=device, precision=precision, recipe_id=recipe_id
+            )
+            for worker_id, pid, model, device, precision, recipe_id in self._db.connection.execute(query).fetchall()
             if self._owners.is_alive(worker_id)
         )
 
@@ -87,14 +89,14 @@ class Crew:
         if version == seat.version and now < seat.due_at:
             return None
         # A look first: many idle workers woken by one job would otherwise queue up for the write lock.
-        if self._table.is_due(now):
+        if self._table.is_due(now, seat.info.recipe_id):
             if seat.lock is not None:
                 seat.lock.ensure()  # without its file this worker would look dead, and lose the job at once
-            job = self._table.claim(seat.info.worker_id, now)
+            job = self._table.claim(seat.info.worker_id, now, seat.info.recipe_id)
             if job is not None:
                 return job
         seat.version = version
-        seat.due_at = self._table.next_due_at()
+        seat.due_at = self._table.next_due_at(seat.info.recipe_id)
         return None
 
     def sweep(self) -> int:
@@ -119,6 +121,6 @@ class Crew:
 
     def _sign(self, info: WorkerInfo) -> None:
         self._db.connection.execute(
-            "INSERT OR REPLACE INTO workers VALUES (?, ?, ?, ?, ?, ?)",
-            (info.worker_id, info.pid, info.model, info.device, info.precision, self._clock()),
+            "INSERT OR REPLACE INTO workers VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (info.worker_id, info.pid, info.model, info.device, info.precision, info.recipe_id, self._clock()),
         )

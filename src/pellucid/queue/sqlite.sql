@@ -36,6 +36,7 @@ CREATE TABLE workers (
     model     TEXT    NOT NULL,
     device    TEXT    NOT NULL,
     precision TEXT    NOT NULL,
+    recipe_id TEXT    NOT NULL,                -- takes jobs of this recipe only; '' = of any
     seen_at   REAL    NOT NULL
 ) WITHOUT ROWID;
 

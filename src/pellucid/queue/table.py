@@ -30,7 +30,8 @@ _ROW = "SELECT key, turn, state, priority, attempts, due_at, owner, failures, re
 _CLAIM = """
 UPDATE jobs SET state = 'running', owner = :owner, attempts = attempts + 1, due_at = :lease_until
 WHERE turn = (
-    SELECT turn FROM jobs WHERE state = 'waiting' AND due_at <= :now ORDER BY priority DESC, turn LIMIT 1
+    SELECT turn FROM jobs WHERE state = 'waiting' AND due_at <= :now AND :recipe_id IN ('', recipe_id)
+    ORDER BY priority DESC, turn LIMIT 1
 )
 RETURNING key, origin_digest, page, recipe_id, attempts
 """
@@ -129,17 +130,18 @@ class JobTable:
 
     # Running
 
-    def is_due(self, now: float) -> bool:
-        query = "SELECT 1 FROM jobs WHERE state = 'waiting' AND due_at <= ? LIMIT 1"
-        return self._db.connection.execute(query, (now,)).fetchone() is not None
+    def is_due(self, now: float, recipe_id: str) -> bool:
+        query = "SELECT 1 FROM jobs WHERE state = 'waiting' AND due_at <= ? AND ? IN ('', recipe_id) LIMIT 1"
+        return self._db.connection.execute(query, (now, recipe_id)).fetchone() is not None
 
-    def next_due_at(self) -> float:
-        """When the first waiting job may run; infinite if none waits."""
-        found = self._db.connection.execute("SELECT min(due_at) FROM jobs WHERE state = 'waiting'").fetchone()[0]
+    def next_due_at(self, recipe_id: str) -> float:
+        """When the first waiting job of the recipe may run; infinite if none waits."""
+        query = "SELECT min(due_at) FROM jobs WHERE state = 'waiting' AND ? IN ('', recipe_id)"
+        found = self._db.connection.execute(query, (recipe_id,)).fetchone()[0]
         return float("inf") if found is None else found
 
-    def claim(self, worker_id: str, now: float) -> Job | None:
-        values = {"owner": worker_id, "now": now, "lease_until": now + self._rules.lease_s}
+    def claim(self, worker_id: str, now: float, recipe_id: str) -> Job | None:
+        values = {"owner": worker_id, "now": now, "recipe_id": recipe_id, "lease_until": now + self._rules.lease_s}
         with self._db.writing() as db:
             claimed = db.execute(_CLAIM, values).fetchall()
         if not claimed:

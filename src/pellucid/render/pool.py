@@ -12,7 +12,9 @@ import contextlib
 import multiprocessing
 import queue
 import threading
+from collections.abc import AsyncGenerator
 from concurrent.futures import Future
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
@@ -52,6 +54,8 @@ class RenderPool:
         self._max_pixels = max_pixels
         self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
         self._waiting = 0
+        # One more than renders, so that the next one's bytes are at hand; the others wait without theirs.
+        self._places = asyncio.Semaphore(processes + 1)
         self._slots = [_Slot(self._tasks, timeout_s=timeout_s) for _ in range(processes)]
 
     async def __aenter__(self) -> RenderPool:
@@ -70,24 +74,33 @@ class RenderPool:
         """Process ids of the living render processes."""
         return tuple(pid for slot in self._slots if (pid := slot.pid) is not None)
 
+    @asynccontextmanager
+    async def room(self) -> AsyncGenerator[None, None]:
+        """Hold a place at a process. What a task needs in memory is to be read inside: 256 waiting pictures of 20 MB
+        would else be 5 GB. Raises BusyError when too many wait already.
+        """
+        if self._waiting >= self._max_waiting:
+            raise errors.BusyError("too many pictures wait to be rendered")
+        self._waiting += 1
+        try:
+            async with self._places:
+                yield
+        finally:
+            self._waiting -= 1
+
     async def probe(self, data: bytes) -> ImageFacts:
         """`image.probe.probe` in a render process."""
-        return cast(ImageFacts, await self._call("probe", data, max_pixels=self._max_pixels))
+        async with self.room():
+            return cast(ImageFacts, await self._call("probe", data, max_pixels=self._max_pixels))
 
     async def render(self, origin: bytes, matte: bytes | None, job: RenderJob) -> bytes:
-        """`render.run.render` in a render process."""
+        """`render.run.render` in a render process; to be called inside `room`."""
         return cast(bytes, await self._call("render", origin, matte, job))
 
     async def _call(self, name: str, *args: object, **kwargs: object) -> object:
-        if self._waiting >= self._max_waiting:
-            raise errors.BusyError("too many pictures wait to be rendered")
         task = _Task(name=name, args=args, kwargs=kwargs)
-        self._waiting += 1
-        try:
-            self._tasks.put(task)
-            return await asyncio.wrap_future(task.future)
-        finally:
-            self._waiting -= 1
+        self._tasks.put(task)
+        return await asyncio.wrap_future(task.future)
 
 
 class _Slot:
@@ -112,7 +125,7 @@ class _Slot:
 
     def _run(self) -> None:
         # Started before the first task, so that the first visitor does not pay for the imports.
-        with contextlib.suppress(errors.RenderError):
+        with contextlib.suppress(errors.RenderError, OSError):
             self._connection()
         while (task := self._tasks.get()) is not None:
             if not task.future.set_running_or_notify_cancel():
@@ -140,6 +153,13 @@ class _Slot:
             except errors.RenderError as error:
                 task.future.set_exception(error)
                 return
+            except (
+                Exception
+            ) as error:  # the thread must outlive whatever it is, or every later task would wait for ever
+                _log.exception("render slot failed", task=task.name)
+                self._end_process()
+                task.future.set_exception(errors.RenderError(f"rendering failed ({type(error).__name__})"))
+                return
             if kind == "value":
                 task.future.set_result(value)
             else:
@@ -148,11 +168,28 @@ class _Slot:
             return
 
     def _ask(self, task: _Task) -> process.Answer:
-        pipe = self._connection()
-        pipe.send((task.name, task.args, task.kwargs))
-        if not pipe.poll(self._timeout_s):
-            raise TimeoutError
-        return pipe.recv()
+        pipe, child = self._connection(), self._process
+        over = threading.Event()
+
+        def end() -> None:
+            over.set()
+            if child is not None:
+                child.kill()
+
+        # Sending blocks as well when the process does not read: only its death ends that.
+        timer = threading.Timer(self._timeout_s, end)
+        timer.daemon = True
+        timer.start()
+        try:
+            pipe.send((task.name, task.args, task.kwargs))
+            return pipe.recv()
+        except (EOFError, OSError):
+            if over.is_set():
+                raise TimeoutError from None
+            raise
+        finally:
+            timer.cancel()
+            timer.join()
 
     def _connection(self) -> Connection:
         if self._pipe is not None and self._process is not None and self._process.is_alive():
@@ -163,15 +200,15 @@ class _Slot:
         child = context.Process(target=process.main, args=(theirs,), name="pellucid-render")
         child.start()
         theirs.close()
-        if not ours.poll(_START_TIMEOUT_S):
-            child.kill()
-            raise errors.RenderError("no render process could be started")
-        try:
-            ours.recv()
-        except EOFError as error:
-            raise errors.RenderError("no render process could be started") from error
         self._process, self._pipe = child, ours
-        return ours
+        try:
+            if ours.poll(_START_TIMEOUT_S):
+                ours.recv()
+                return ours
+        except EOFError:
+            pass
+        self._end_process()
+        raise errors.RenderError("no render process could be started")
 
     def _end_process(self) -> None:
         if self._pipe is not None:

@@ -89,9 +89,14 @@ async def _work(settings: SettingsTree, recipe: Recipe, *, own_terminal: bool) -
         model=engine.card.name,
         device=f"{engine.device.name} ({engine.device.full_name.strip()})",
         precision=str(engine.recipe.precision),
+        recipe_id=engine.recipe.id,
     )
     async with open_queue(settings) as queue:
-        await queue.work(matte_handler(engine, origins=blobs, mattes=blobs), info=info, stop=stop)
+        await queue.work(
+            matte_handler(engine, origins=blobs, mattes=blobs, time_limit_s=settings.queue.job_timeout_s),
+            info=info,
+            stop=stop,
+        )
 
 
 def _begin(title: str, settings: SettingsTree, lifeline: Connection | None) -> None:

@@ -26,6 +26,7 @@ from pellucid.observe import set_up_logging
 from pellucid.serve.children import run_web, run_worker
 from pellucid.serve.listen import address_of, listen
 from pellucid.serve.supervisor import Supervisor
+from pellucid.settings.load import refuse_open_proxy
 from pellucid.settings.model import MIB, SettingsTree
 from pellucid.store.objects import free_bytes, sweep_staging
 from pellucid.wiring.engines import resolve_recipe
@@ -42,6 +43,7 @@ def serve(settings: SettingsTree, *, say: Callable[[str], None] = print) -> int:
     """
     setproctitle.setproctitle("pellucid: serve")
     set_up_logging(level=settings.log.level, style=settings.log.format)
+    refuse_open_proxy(settings)
     card = find_card(settings.model.name, extra=settings.model.cards)
     if not is_pulled(card, settings.models_dir):
         raise ModelUnavailableError(
@@ -163,5 +165,8 @@ def _prepare_data_dir(data_dir: Path) -> IO[str]:
 
 def disk_report(data_dir: Path) -> str:
     """Free and total space of the volume of `data_dir`, for people."""
-    usage = shutil.disk_usage(data_dir if data_dir.exists() else data_dir.anchor)
+    folder = data_dir.resolve()
+    while not folder.exists():
+        folder = folder.parent
+    usage = shutil.disk_usage(folder)
     return f"{usage.free / 2**30:.1f} GiB free of {usage.total / 2**30:.1f}"

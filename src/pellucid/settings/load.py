@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import os
 import re
 import tomllib
@@ -26,10 +27,11 @@ from pellucid.settings.model import SettingsTree
 PREFIX = "PELLUCID_"
 CONFIG_VARIABLE = "PELLUCID_CONFIG"
 
-_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
-
-# Kubernetes injects these into every pod of a name-space that has a service called `pellucid`.
-_KUBERNETES = re.compile(r"PELLUCID_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)")
+# Kubernetes injects these into every pod of a name-space that has a service called `pellucid`, or `pellucid-web`.
+_INJECTED = ("tcp://", "udp://", "sctp://")
+_KUBERNETES = re.compile(
+    r"PELLUCID_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
+)
 
 
 def load_settings(
@@ -49,7 +51,6 @@ def load_settings(
         raise SettingsError("\n".join(_explain(problem) for problem in error.errors())) from error
     except SourceError as error:
         raise SettingsError(str(error)) from error
-    _refuse_open_proxy(tree)
     return tree
 
 
@@ -104,12 +105,12 @@ class _Sources(SettingsTree, BaseSettings):
 
 
 def _own_variables(environ: Mapping[str, str]) -> dict[str, str]:
-    own = {name.upper(): value for name, value in environ.items() if name.upper().startswith(PREFIX)}
-    injected_port = own.get("PELLUCID_PORT", "").startswith(("tcp://", "udp://", "sctp://"))
+    # An empty variable is one that a compose file or a chart left out.
+    own = {name.upper(): value for name, value in environ.items() if name.upper().startswith(PREFIX) and value}
     return {
         name: value
         for name, value in own.items()
-        if not _KUBERNETES.fullmatch(name) and not (name == "PELLUCID_PORT" and injected_port)
+        if not _KUBERNETES.fullmatch(name) and not (name.endswith("_PORT") and value.startswith(_INJECTED))
     }
 
 
@@ -156,10 +157,20 @@ def _explain(problem: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
 _FIELD_NAMES = frozenset(step for path in setting_names() for step in path)
 
 
-def _refuse_open_proxy(tree: SettingsTree) -> None:
-    if tree.host not in _LOOPBACK and not (tree.open or tree.origin.allow_hosts):
+def refuse_open_proxy(tree: SettingsTree) -> None:
+    """Raises SettingsError when a server with these settings would fetch anything for anybody. Nobody becomes an open
+    proxy by accident.
+    """
+    if not _is_loopback(tree.host) and not (tree.open or tree.origin.allow_hosts):
         raise SettingsError(
             f"listening on {tree.host} would make this server an open image proxy for everybody who reaches it.\n"
             "Name the hosts it may fetch from (PELLUCID_ORIGIN_ALLOW_HOSTS=example.com,cdn.example.org), "
             "or say PELLUCID_OPEN=true if that is what you want."
         )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

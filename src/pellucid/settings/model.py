@@ -14,8 +14,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from pellucid.cutout.runtime import Precision
+from pellucid.folders import default_data_dir, default_models_dir
 from pellucid.models.cards import DEFAULT_MODEL
-from pellucid.models.weights import default_models_dir
 
 KIB = 1 << 10
 MIB = 1 << 20
@@ -40,6 +40,12 @@ def _split_map(value: object) -> object:
     return {name.strip(): target.strip() for name, _, target in pairs}
 
 
+def _expand(value: object) -> object:
+    """`~` as a shell would read it: TOML files and container environments pass no shell."""
+    return Path(value).expanduser() if isinstance(value, str) and value.startswith("~") else value
+
+
+Folder = Annotated[Path, BeforeValidator(_expand)]
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Networks = Annotated[tuple[Network, ...], BeforeValidator(_split)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
@@ -54,10 +60,6 @@ def available_cores() -> int:
 
 def _half_the_cores() -> int:
     return max(1, available_cores() // 2)
-
-
-def _default_data_dir() -> Path:
-    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "pellucid"
 
 
 class Section(BaseModel):
@@ -106,7 +108,7 @@ class RenderSettings(Section):
     processes: int = Field(default_factory=_half_the_cores, gt=0, description="Render processes per web process.")
     max_waiting: int = Field(default=256, gt=0, description="Renditions that may wait; beyond that the answer is 503.")
     timeout_s: float = Field(
-        default=60, gt=0, description="A rendition that takes longer is given up, its process replaced."
+        default=20, gt=0, description="A rendition that takes longer is given up, its process replaced."
     )
 
 
@@ -114,7 +116,7 @@ class ModelSettings(Section):
     """The model and where it runs."""
 
     name: str = Field(default=DEFAULT_MODEL, description="The model card to use; see `pellucid models list`.")
-    cards: Path | None = Field(default=None, description="A TOML file with model cards of your own.")
+    cards: Folder | None = Field(default=None, description="A TOML file with model cards of your own.")
     device: str = Field(default="CPU", description="The device of the runtime.")
     precision: Literal["auto"] | Precision = Field(
         default="auto",
@@ -129,6 +131,7 @@ class QueueSettings(Section):
 
     depth: int = Field(default=1000, gt=0, description="Jobs that may be owed; beyond that the answer is `busy`.")
     max_attempts: int = Field(default=3, gt=0, description="Attempts before a matte counts as failed.")
+    job_timeout_s: float = Field(default=60, gt=0, description="A job that takes longer uses up an attempt.")
     lease_s: float = Field(default=30, gt=0, description="A silent worker loses its job after this long.")
 
 
@@ -162,8 +165,8 @@ class SettingsTree(Section):
     open: bool = Field(
         default=False, description="Serve any origin to anybody on a public address: an open proxy, on purpose."
     )
-    data_dir: Path = Field(default_factory=_default_data_dir, description="Everything the server writes.")
-    models_dir: Path = Field(default_factory=default_models_dir, description="Where model weights lie.")
+    data_dir: Folder = Field(default_factory=default_data_dir, description="Everything the server writes.")
+    models_dir: Folder = Field(default_factory=default_models_dir, description="Where model weights lie.")
     workers: int = Field(default_factory=_half_the_cores, ge=0, description="Matte workers started by `serve`.")
     aliases: Mapping = Field(
         default={}, description="`_name_=https://host/base/`, comma-separated: short names for origins."

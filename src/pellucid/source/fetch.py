@@ -35,6 +35,7 @@ AddrInfo = tuple[int, int, int, str, tuple[str | int, ...] | tuple[int, bytes]]
 """As `socket.getaddrinfo` gives it."""
 
 _CHUNK_BYTES = 64 << 10
+_VALIDATOR_LENGTH = 1024
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _WHOLE = frozenset({200, 203})
 
@@ -206,7 +207,9 @@ class Fetcher:
             raise OriginUnreachableError("the origin's headers are too long")
         headers = response.headers
         said_s = _said_s(response)
-        validators = Validators(etag=headers.get("ETag"), last_modified=headers.get("Last-Modified"))
+        validators = Validators(
+            etag=_validator(headers.get("ETag")), last_modified=_validator(headers.get("Last-Modified"))
+        )
         match response.status:
             case status if status in _REDIRECTS and "Location" in headers:
                 return _Redirect(location=headers["Location"])
@@ -291,3 +294,8 @@ def _reason(error: Exception) -> str:
             return "the origin accepts no connection"
         case _:
             return "the origin closed the connection or does not speak HTTP"
+
+
+def _validator(value: str | None) -> str | None:
+    """A validator that can be stored and sent back: printable ASCII of sane length, else none at all."""
+    return value if value and len(value) <= _VALIDATOR_LENGTH and value.isascii() and value.isprintable() else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import msgspec
@@ -55,6 +55,9 @@ _SCHEME_BELIEF_S = 3600.0
 _BYTES_BELIEF_S = 10.0
 # A host without TLS that drops packets costs its first visitor this long.
 _PROBE_TIMEOUT_S = 3.0
+_STALE_PATIENCE_S = 0.5
+# An answer that is no picture, such as a maintenance page sent with status 200, is believed no longer than this.
+_NO_PICTURE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +68,10 @@ class Origin:
     facts: ImageFacts
     size_bytes: int
     url: str
+    stored: bool = True
+    """False when the store could not take the bytes: they are here, for this request, and nowhere else."""
+    body: bytes | None = field(default=None, compare=False, repr=False)
+    """The bytes, when they were fetched just now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +112,7 @@ class Origins:
         self._worked: TTLCache[tuple[Token, str], str] = TTLCache(_SCHEMES_IN_MEMORY, _SCHEME_BELIEF_S, clock)
         self._flights: SingleFlight[str, Origin] = SingleFlight()
         self._refetches: SingleFlight[str, Origin] = SingleFlight()
+        self._renewals: SingleFlight[str, Origin] = SingleFlight()
 
     async def get(self, token: Token, ref: OriginRef) -> Origin:
         """The origin, from memory, the store or its server. Simultaneous calls share one fetch.
@@ -131,9 +139,11 @@ class Origins:
 
     async def read(self, origin: Origin) -> bytes | None:
         """The bytes of `origin`; None when they were evicted or damaged: then `refetch`. Raises StoreError."""
+        if origin.body is not None:
+            return origin.body
         key = keys.origin_bytes_key(origin.digest)
         data = await self._blobs.get(key)
-        if data is not None and len(data) != origin.size_bytes:
+        if data is not None and await asyncio.to_thread(keys.digest, data) != origin.digest:
             await self._blobs.delete(key)
             return None
         return data
@@ -159,7 +169,15 @@ class Origins:
         if record is not None and present and now < record.fresh_until:
             self._hold(key, record)
             return _origin(record)
-        return await self._renew(token, key, location, known=record, revalidate=present)
+        renew = partial(self._renew, token, key, location, known=record, revalidate=present)
+        if record is None or not present:
+            return await renew()
+        # A slow origin does not slow what is there: past a short patience the stale one is answered, while the
+        # question goes on and settles the next answer.
+        patience_s = 0 if self._renewals.is_flying(key) else _STALE_PATIENCE_S
+        renewal = self._renewals.start(key, renew)
+        done, _ = await asyncio.wait({renewal}, timeout=patience_s)
+        return renewal.result() if done else _origin(record)
 
     async def _restore(self, token: Token, key: str, location: Location) -> Origin:
         record = await self._recall(key, location)
@@ -210,7 +228,20 @@ class Origins:
                 raise OriginUnreachableError("the origin's answer makes no sense")
             record = self._confirmed(known, answer)
         else:
-            record = await self._take(key, location, answer, known=known, scheme=scheme)
+            try:
+                record = await self._take(key, location, answer, known=known, scheme=scheme)
+            except ImageError as error:
+                if known is None or not revalidate:
+                    raise
+                _log.warning("origin is no picture any more, stale one served", origin=location.name, error=str(error))
+                record = msgspec.structs.replace(known, fresh_until=self._clock() + self._freshness.failure_s)
+                await self._save(key, record)
+                return _origin(record)
+            origin = replace(_origin(record), body=answer.body)
+            if not await self._store_bytes(record.digest, answer.body):
+                return replace(origin, stored=False)
+            await self._save(key, record)
+            return origin
         await self._save(key, record)
         return _origin(record)
 
@@ -237,15 +268,12 @@ class Origins:
             try:
                 facts = await self._probe(answer.body)
             except ImageError as error:
-                await self._save_failure(key, location, error, for_s=answer.fresh_s)
+                await self._save_failure(key, location, error, for_s=min(answer.fresh_s, _NO_PICTURE_S))
                 raise
             except RenderError as error:
                 # The picture killed its renderers or their patience: not again at once.
                 await self._save_failure(key, location, error, for_s=self._freshness.failure_s)
                 raise
-        bytes_key = keys.origin_bytes_key(digest)
-        if not await self._blobs.exists(bytes_key):
-            await self._blobs.put(bytes_key, answer.body)
         now = self._clock()
         return KnownOrigin(
             source=location.name,
@@ -259,6 +287,17 @@ class Origins:
             fresh_for_s=answer.fresh_s,
             fresh_until=now + answer.fresh_s,
         )
+
+    async def _store_bytes(self, digest: str, body: bytes) -> bool:
+        """Whether the bytes are in the store now. A full disk stops no answer: they are in memory for this one."""
+        key = keys.origin_bytes_key(digest)
+        try:
+            if not await self._blobs.exists(key):
+                await self._blobs.put(key, body)
+        except StoreError as error:
+            _log.error("origin not stored", origin=digest, error=str(error))
+            return False
+        return True
 
     async def _ask(
         self, token: Token, location: Location, validators: Validators, *, hint: str | None

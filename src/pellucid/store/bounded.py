@@ -14,7 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from pellucid.errors import StoreError
+import structlog
+
+from pellucid.errors import PellucidError, StoreError
 from pellucid.store.port import BlobInfo, BlobStore
 
 _SCHEMA = """
@@ -48,6 +50,11 @@ _LOW_WATER = 0.9
 """Eviction goes down to this share of the limit, so that it does not run again at the next write."""
 
 _BATCH = 200
+_BUSY_S = 2.0
+"""How long another process's write to the index is waited for; an answer waits as long."""
+
+
+_log = structlog.get_logger(__name__)
 
 ResultT = TypeVar("ResultT")
 Pinned = Callable[[], Awaitable[frozenset[str]]]
@@ -56,12 +63,20 @@ Pinned = Callable[[], Awaitable[frozenset[str]]]
 class BoundedBlobs:
     """A `BlobStore` whose blobs together stay within `max_bytes`, but for what is pinned.
 
+    What was used less than `young_s` ago stays, too: whoever stored an origin is about to render it or to owe its job.
     `pinned` is asked once per eviction and returns the keys that must stay. Uses are noted in memory and written in
     one transaction by `evict`, which the owner calls now and then (and `put` when the limit is passed).
     """
 
     def __init__(
-        self, blobs: BlobStore, *, index: Path, prefixes: Iterable[str], max_bytes: int, pinned: Pinned
+        self,
+        blobs: BlobStore,
+        *,
+        index: Path,
+        prefixes: Iterable[str],
+        max_bytes: int,
+        pinned: Pinned,
+        young_s: float = 1.0,
     ) -> None:
         self._blobs = blobs
         self._index_path = index
@@ -70,7 +85,9 @@ class BoundedBlobs:
         self._pinned = pinned
         self._uses: dict[str, float] = {}
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="cache-index")
+        self._young_s = young_s
         self._evicting = asyncio.Lock()
+        self._eviction: asyncio.Task[None] | None = None
         self._db: sqlite3.Connection | None = None
 
     async def open(self) -> None:
@@ -94,6 +111,7 @@ class BoundedBlobs:
         await self._run(self._drop_missing, started)
 
     async def aclose(self) -> None:
+        await self.settle()
         await self._run(self._close_index)
         self._thread.shutdown()
 
@@ -105,9 +123,21 @@ class BoundedBlobs:
 
     async def put(self, key: str, data: bytes) -> None:
         await self._blobs.put(key, data)
-        total = await self._run(self._note, key, len(data))
-        if total > self._max_bytes:
-            await self.evict()
+        try:
+            total = await self._run(self._note, key, len(data))
+        except StoreError as error:
+            # The blob is stored; the index learns of it when it is next reconciled.
+            _log.warning("cache index failed", error=str(error))
+            return
+        if total > self._max_bytes and self._eviction is None:
+            # Beside the answer, not before it: going down to the low-water mark may take seconds. What was written just
+            # now is the youngest and goes last.
+            self._eviction = asyncio.create_task(self._evict_and_log())
+
+    async def settle(self) -> None:
+        """Wait until an eviction under way has ended."""
+        if self._eviction is not None:
+            await asyncio.wait({self._eviction})
 
     async def exists(self, key: str) -> bool:
         found = await self._blobs.exists(key)
@@ -122,6 +152,14 @@ class BoundedBlobs:
     def list(self, prefix: str) -> AsyncIterator[BlobInfo]:
         return self._blobs.list(prefix)
 
+    async def _evict_and_log(self) -> None:
+        try:
+            await self.evict()
+        except PellucidError as error:
+            _log.error("eviction failed", error=str(error))
+        finally:
+            self._eviction = None
+
     async def evict(self) -> int:
         """Bring the total down to the low-water mark if it is above the limit; returns how many blobs went."""
         async with self._evicting:
@@ -130,7 +168,7 @@ class BoundedBlobs:
             if total <= self._max_bytes:
                 return 0
             pinned = await self._pinned()
-            gone = 0
+            gone, started = 0, time.time()
             after = (-1.0, "")
             while total > self._max_bytes * _LOW_WATER:
                 batch = await self._run(self._oldest, after)
@@ -138,10 +176,10 @@ class BoundedBlobs:
                     break
                 after = (batch[-1][2], batch[-1][0])
                 victims: list[str] = []
-                for key, size_bytes, _ in batch:
+                for key, size_bytes, used_at in batch:
                     if total <= self._max_bytes * _LOW_WATER:
                         break
-                    if key not in pinned:
+                    if key not in pinned and used_at < started - self._young_s:
                         await self._blobs.delete(key)
                         victims.append(key)
                         total -= size_bytes
@@ -186,7 +224,7 @@ class BoundedBlobs:
 
     def _connect(self) -> sqlite3.Connection:
         self._index_path.parent.mkdir(parents=True, exist_ok=True)
-        db = sqlite3.connect(self._index_path, timeout=10)
+        db = sqlite3.connect(self._index_path, timeout=_BUSY_S)
         try:
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = NORMAL")

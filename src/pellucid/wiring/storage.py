@@ -11,6 +11,11 @@ from pellucid.queue.sqlite import SqliteQueue
 from pellucid.settings.model import SettingsTree
 from pellucid.store.objects import ObjectBlobs
 
+_BUSY_S = 2.0
+"""How long another process's write to the queue is waited for. Writes take milliseconds; a backup that holds the file
+longer makes answers `busy`, not slow.
+"""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Paths:
@@ -46,6 +51,7 @@ async def open_queue(settings: SettingsTree) -> AsyncGenerator[SqliteQueue, None
         depth_limit=settings.queue.depth,
         max_attempts=settings.queue.max_attempts,
         lease_s=settings.queue.lease_s,
+        busy_timeout_s=_BUSY_S,
     )
     try:
         yield queue

@@ -41,23 +41,26 @@ class Web:
     queue: SqliteQueue
     blobs: ObjectBlobs
     pool: RenderPool
+    recipe_id: str
 
     async def check_ready(self) -> tuple[dict[str, str], list[dict[str, str]]]:
         """("ok" or what is wrong) for store, queue and model, and the living workers."""
         checks = {"store": "ok", "queue": "ok", "model": "ok"}
         workers: list[dict[str, str]] = []
         try:
-            await self.blobs.put("check/ready", b"")
+            await self.blobs.put("check/ready", bytes(4096))  # an empty file fits on a full disk
         except StoreError as error:
-            checks["store"] = str(error)
+            _log.error("store is not writable", error=str(error))
+            checks["store"] = "not writable, see the log"
         try:
             await self.queue.check_writable()
-            alive = (await self.queue.stats()).workers
+            alive = [w for w in (await self.queue.stats()).workers if w.recipe_id == self.recipe_id]
             workers = [{"model": w.model, "device": w.device, "precision": w.precision} for w in alive]
             if not alive:
-                checks["model"] = "no worker has loaded the model yet"
+                checks["model"] = f"no worker has loaded the model yet ({self.recipe_id})"
         except PellucidError as error:
-            checks["queue"] = str(error)
+            _log.error("queue is not writable", error=str(error))
+            checks |= {"queue": "not writable, see the log", "model": "unknown"}
         return checks, workers
 
 
@@ -124,7 +127,7 @@ async def open_web(settings: SettingsTree, *, recipe_id: str) -> AsyncGenerator[
         )
         housekeeping = asyncio.create_task(_keep_house(cache))
         stack.callback(housekeeping.cancel)
-        yield Web(pipeline=pipeline, queue=queue, blobs=blobs, pool=pool)
+        yield Web(pipeline=pipeline, queue=queue, blobs=blobs, pool=pool, recipe_id=recipe_id)
 
 
 async def _keep_house(cache: BoundedBlobs) -> None:
