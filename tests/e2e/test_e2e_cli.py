@@ -112,6 +112,8 @@ def test_doctor_knows_a_running_server(server: PellucidServer) -> None:
 def test_serve_says_what_is_missing(tmp_path: Path) -> None:
     no_weights = _pellucid("serve", PELLUCID_MODELS_DIR=str(tmp_path), PELLUCID_DATA_DIR=str(tmp_path / "d"))
     assert (no_weights.returncode, "pellucid models pull u2net" in no_weights.stderr) == (1, True)
+    worker = _pellucid("work", PELLUCID_MODELS_DIR=str(tmp_path), PELLUCID_DATA_DIR=str(tmp_path / "d"))
+    assert (worker.returncode, "pellucid models pull u2net" in worker.stderr) == (1, True)
     unknown = _pellucid("serve", PELLUCID_WROKERS="3")
     assert (unknown.returncode, "did you mean PELLUCID_WORKERS" in unknown.stderr) == (1, True)
     public = _pellucid("serve", "--host", "0.0.0.0")

@@ -9,6 +9,7 @@ import pytest
 
 from pellucid.errors import SettingsError
 from pellucid.settings.load import load_settings, refuse_open_proxy, setting_names, variable_name
+from pellucid.settings.model import _quota_cores, available_cores
 
 
 def test_flags_beat_environment_beats_file(tmp_path: Path) -> None:
@@ -148,3 +149,14 @@ def test_every_setting_can_come_from_the_environment_by_its_own_name() -> None:
     # With one level of tables and `_` as delimiter, no plain setting may look like one of a table: `origin_x`.
     tables = {path[0] for path in setting_names() if len(path) == 2}
     assert not [path for path in setting_names() if len(path) == 1 and path[0].split("_")[0] in tables]
+
+
+@pytest.mark.parametrize(
+    ("text", "cores"),
+    [("200000 100000", 2), ("150000 100000", 2), ("50000 100000", 1), ("max 100000", None), ("", None), ("1 0", None)],
+)
+def test_a_containers_quota_counts(tmp_path: Path, text: str, cores: int | None) -> None:
+    (tmp_path / "cpu.max").write_text(text)
+    assert _quota_cores(tmp_path / "cpu.max") == cores
+    assert _quota_cores(tmp_path / "missing") is None
+    assert available_cores() >= 1

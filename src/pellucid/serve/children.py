@@ -65,6 +65,8 @@ def run_worker(settings: SettingsTree, recipe: Recipe, lifeline: Connection | No
     try:
         asyncio.run(_work(settings, recipe, own_terminal=lifeline is None))
     except PellucidError as error:
+        if lifeline is None:
+            raise  # on a terminal of its own: the command line says it
         _log.error("matte worker cannot start", error=str(error))
         sys.exit(EXIT_CANNOT_START)
 

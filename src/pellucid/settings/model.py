@@ -7,6 +7,7 @@ An environment variable is `PELLUCID_` + the path in capitals joined by `_` (`or
 from __future__ import annotations
 
 import ipaddress
+import math
 import os
 from pathlib import Path
 from typing import Annotated, Literal
@@ -21,6 +22,8 @@ KIB = 1 << 10
 MIB = 1 << 20
 GIB = 1 << 30
 DAY_S = 86_400
+
+_CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
 
 
 def _split(value: object) -> object:
@@ -54,8 +57,18 @@ Mapping = Annotated[dict[str, str], BeforeValidator(_split_map)]
 
 
 def available_cores() -> int:
-    """The cores this process may run on: in a container fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+    """The cores this process may run on: its affinity, and in a container no more than the quota."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+    return max(1, min(cores, _quota_cores(_CPU_MAX) or cores))
+
+
+def _quota_cores(cpu_max: Path) -> int | None:
+    """The whole cores of a cgroup v2 quota (`docker --cpus`, Kubernetes limits), rounded up; None without one."""
+    try:
+        quota, period = cpu_max.read_text().split()
+        return None if quota == "max" else math.ceil(int(quota) / int(period))
+    except (OSError, ValueError, ZeroDivisionError):
+        return None
 
 
 def _half_the_cores() -> int:
