@@ -266,6 +266,31 @@ async def test_a_full_store(world: World, fetcher: Fetcher) -> None:
         assert await origins.read(origin) is not None, "at hand for this request, in the store for none"
 
 
+async def test_a_maintenance_page_does_not_replace_the_picture(world: World, fetcher: Fetcher) -> None:
+    picture = Picture()
+    async with showing(picture) as (_, ref):
+        origins = world.origins(fetcher)
+        known = await origins.get(DEFAULT_TOKEN, ref)
+        world.now += 100_000
+        picture.body, picture.etag = b"not a picture", '"2"'
+        world.probe_error = UnsupportedFormatError("a page, not a picture")
+        assert await origins.get(DEFAULT_TOKEN, ref) == known
+        picture.body, picture.etag = b"picture again", '"3"'
+        world.probe_error = None
+        world.now += 100_000
+        assert (await origins.get(DEFAULT_TOKEN, ref)).digest != known.digest
+
+
+async def test_validators_that_cannot_be_kept_are_none(world: World, fetcher: Fetcher) -> None:
+    picture = Picture(etag='"' + "x" * 5000 + '"')
+    async with showing(picture) as (server, ref):
+        await world.origins(fetcher).get(DEFAULT_TOKEN, ref)
+        world.now += 100_000
+        await world.origins(fetcher).get(DEFAULT_TOKEN, ref)
+        assert len(server.requests) == 2
+        assert picture.seen == [None, None]
+
+
 async def test_a_slow_origin_does_not_slow_what_is_there(world: World, fetcher: Fetcher) -> None:
     picture = Picture()
     async with showing(picture) as (_, ref):
