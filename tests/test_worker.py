@@ -18,6 +18,7 @@ from pellucid.image.vips import to_array
 from pellucid.mattes import Mattes
 from pellucid.queue.port import Failed, Job, JobMootError, JobRefusedError, Owed, Priority, WorkerInfo
 from pellucid.queue.sqlite import SqliteQueue
+from pellucid.spec import Tier
 from pellucid.store.objects import ObjectBlobs
 from pellucid.worker import matte_handler
 from tiny import TinyModel
@@ -60,6 +61,19 @@ async def test_a_job_stores_the_matte_at_the_origins_size(engine: Engine, blobs:
     alpha = to_array(matte_at(blob, width=200, height=120))[:, :, 0]
     assert alpha[60, 100] > 250
     assert alpha[5, 5] < 5
+
+
+@pytest.mark.parametrize("tier", list(Tier))
+async def test_one_worker_makes_every_tier(engine: Engine, blobs: ObjectBlobs, tier: Tier) -> None:
+    data = _photo()
+    recipe_id = engine.recipe.by_tier[tier].id
+    digest = keys.digest(data)
+    job = Job(key=keys.matte_name(digest, 0, recipe_id), origin_digest=digest, page=0, recipe_id=recipe_id)
+    await blobs.put(keys.origin_bytes_key(digest), data)
+    await matte_handler(engine, origins=blobs, mattes=blobs, time_limit_s=60)(job)
+    blob = await blobs.get(keys.matte_key(job.key))
+    assert blob is not None
+    assert unpack_header(blob).recipe_id == recipe_id
 
 
 async def test_a_stored_matte_is_not_made_again(engine: Engine, blobs: ObjectBlobs) -> None:

@@ -4,27 +4,31 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from pellucid.cutout.graphs import find_graph
 from pellucid.cutout.recipe import Recipe
-from pellucid.cutout.runtime import DeviceInfo, FloatArray, Precision, Session, describe_device
-from pellucid.cutout.segment import CoarseMatte, segment
+from pellucid.cutout.refine import enlarge, reduction, refine
+from pellucid.cutout.runtime import FloatArray, Precision, Session, describe_device
+from pellucid.cutout.segment import CoarseMatte, Scaled, segment
+from pellucid.cutout.tiers import TIERS
 from pellucid.errors import ImageError, ModelUnavailableError
 from pellucid.folders import default_models_dir
 from pellucid.formats import ImageFormat
 from pellucid.image.decode import decode_full, decode_rgb_array
 from pellucid.image.encode import encode
 from pellucid.image.facts import ImageFacts
-from pellucid.image.matte_file import matte_at, pack_matte, unpack_header
+from pellucid.image.matte_file import pack_matte
 from pellucid.image.probe import probe
-from pellucid.image.vips import from_array, to_array
+from pellucid.image.vips import from_array, to_array, to_srgb_size
 from pellucid.models.cards import DEFAULT_MODEL, find_card
 from pellucid.models.weights import is_pulled
 from pellucid.render.cutting import cut_out
+from pellucid.spec import WHITE, Tier
 
 DEFAULT_MAX_PIXELS = 100_000_000
 
@@ -59,15 +63,10 @@ class Cutout:
         return self._rgba.copy()
 
 
-def resolve_precision(precision: str, device: DeviceInfo) -> Precision:
-    """`auto` as what `device` computes fastest at equal scores; anything else as it is named."""
-    if precision == "auto":
-        return Precision.BF16 if Precision.BF16 in device.precisions else Precision.F32
-    return Precision(precision)
-
-
 class Engine:
-    """One model on one device. Calls of several threads take turns at the model; weights stay in memory with it."""
+    """One model on one device, in every tier. Calls of several threads take turns at the model; weights stay in memory
+    with it.
+    """
 
     def __init__(
         self,
@@ -76,6 +75,7 @@ class Engine:
         model: str = DEFAULT_MODEL,
         device: str = "CPU",
         precision: str = "auto",
+        quality: Tier | str = Tier.STANDARD,
         threads: int = 0,
         compiled_dir: Path | None = None,
         cards: Path | None = None,
@@ -84,15 +84,17 @@ class Engine:
     ) -> None:
         """Load `model` from `models_dir` (None: the user's cache folder).
 
-        `threads` 0 leaves the number to the runtime; `compiled_dir` keeps the compiled model between starts. Raises
-        ModelUnavailableError when the weights are missing, damaged or not licensed for the use, DeviceUnavailableError
-        when `device` is not there.
+        `quality` (fast, standard, best) is the tier where none is named. `threads` 0 leaves the number to the runtime;
+        `compiled_dir` keeps the compiled model between starts. Raises ModelUnavailableError when the weights are
+        missing, damaged or not licensed for the use, DeviceUnavailableError when `device` is not there, ValueError when
+        there is no such `quality`.
         """
+        tier = Tier(quality)
         self.card = find_card(model, extra=cards)
         if not (self.card.commercial_use or allow_noncommercial):
             raise ModelUnavailableError(
-                f"the weights of {model} are licensed as {self.card.licence}, not for commercial use; "
-                "PELLUCID_MODEL_ALLOW_NONCOMMERCIAL=true accepts that"
+                f"the weights of {model} are not cleared for commercial use (licence: {self.card.licence}); "
+                "PELLUCID_MODEL_ALLOW_NONCOMMERCIAL=true, in Python allow_noncommercial=True, accepts that"
             )
         models_dir = models_dir or default_models_dir()
         if not is_pulled(self.card, models_dir):
@@ -100,56 +102,88 @@ class Engine:
                 f"the weights of {model} are not in {models_dir}; run `pellucid models pull {model}`"
             )
         self.device = describe_device(device)
-        self.recipe = Recipe(model=model, precision=resolve_precision(precision, self.device))
+        resolved, graph = find_graph(self.card, models_dir, wished=precision, device=self.device)
+        self.recipe = Recipe(model=model, precision=resolved, tier=tier)
         self.max_pixels = max_pixels
         self._session = Session(
-            self.card.path_in(models_dir),
+            graph,
             device=device,
-            precision=self.recipe.precision,
+            precision=resolved,
             threads=threads,
             cache_dir=compiled_dir,
+            sizes=TIERS[tier].usual_sizes(self.card),
+            one_graph=self.card.resizable and resolved is not Precision.INT8,
         )
 
-    def segment(self, rgb_hwc: npt.NDArray[np.uint8]) -> CoarseMatte:
-        """The coarse matte of pixels at the model's input size (uint8, H x W x 3, sRGB)."""
-        return segment(rgb_hwc, session=self._session, card=self.card)
+    def segment(self, rgb_hwc: npt.NDArray[np.uint8], *, tier: Tier | None = None) -> CoarseMatte:
+        """The coarse matte of pixels of any size (uint8, H x W x 3, sRGB)."""
+        return self._segment(_scaler(rgb_hwc), tier)
 
-    def make_matte(self, data: bytes, facts: ImageFacts) -> bytes:
+    def make_matte(self, data: bytes, facts: ImageFacts, *, tier: Tier | None = None) -> bytes:
         """The stored form (`image.matte_file`) of the matte of an encoded picture. Raises ImageError."""
-        rgb = decode_rgb_array(data, facts, width=self.card.input_width, height=self.card.input_height)
-        coarse = self.segment(rgb)
+        if TIERS[tier or self.recipe.tier].refined:
+            matte, coarse = self._matte(decode_rgb_array(data, facts, width=facts.width, height=facts.height), tier)
+        else:
+            # Nothing needs the pixels at full size: JPEG shrinks while it decodes.
+            coarse = self._segment(partial(_decoded, data, facts), tier)
+            matte = enlarge(coarse.alpha_hw, width=facts.width, height=facts.height)
         return pack_matte(
-            coarse.alpha_hw,
+            matte,
             width=facts.width,
             height=facts.height,
             confidence=coarse.confidence,
             empty=coarse.empty,
-            recipe_id=self.recipe.id,
+            recipe_id=self.recipe.by_tier[tier or self.recipe.tier].id,
         )
 
-    def cut(self, image: Picture) -> Cutout:
+    def cut(self, image: Picture, *, tier: Tier | None = None) -> Cutout:
         """Cut out the subject of a picture: encoded bytes (JPEG, PNG, WebP, AVIF, HEIC, GIF, TIFF, BMP, SVG ...), the
         path of such a file, or pixels (uint8, H x W x 3 or 4, sRGB, straight alpha).
 
         Raises ImageError when `image` is no usable picture, OSError when the file cannot be read.
         """
-        data = _encoded(image)
-        facts = probe(data, max_pixels=self.max_pixels)
-        blob = self.make_matte(data, facts)
-        header = unpack_header(blob)
-        return Cutout(
-            photo=to_array(decode_full(data, facts)),
-            matte_hw=to_array(matte_at(blob, width=facts.width, height=facts.height))[:, :, 0],
-            confidence=header.confidence,
-            empty=header.empty,
-        )
+        photo = self._pixels(image)
+        rgb = photo if photo.shape[2] == 3 else to_array(from_array(photo).flatten(background=WHITE.rgb))
+        matte, coarse = self._matte(rgb, tier)
+        return Cutout(photo=photo, matte_hw=matte, confidence=coarse.confidence, empty=coarse.empty)
+
+    def cut_png(self, image: Picture, *, tier: Tier | None = None) -> bytes:
+        """`cut(image).rgba()` as a PNG file. Raises as `cut` does."""
+        return encode(from_array(self.cut(image, tier=tier).rgba()), format=ImageFormat.PNG, quality=None)
+
+    def _segment(self, scaled: Scaled, tier: Tier | None) -> CoarseMatte:
+        return segment(scaled, session=self._session, card=self.card, rule=TIERS[tier or self.recipe.tier])
+
+    def _matte(self, rgb: npt.NDArray[np.uint8], tier: Tier | None) -> tuple[npt.NDArray[np.uint8], CoarseMatte]:
+        """The matte at the size of `rgb` (uint8, H x W x 3), uint8 H x W."""
+        height, width = rgb.shape[:2]
+        factor = reduction(width, height)
+        small = rgb if factor == 1 else to_array(from_array(rgb).shrink(factor, factor, ceil=True))
+        coarse = self._segment(_scaler(small, rgb), tier)
+        if TIERS[tier or self.recipe.tier].refined:
+            return refine(rgb, small, coarse.alpha_hw), coarse
+        return enlarge(coarse.alpha_hw, width=width, height=height), coarse
+
+    def _pixels(self, image: Picture) -> npt.NDArray[np.uint8]:
+        if isinstance(image, np.ndarray):
+            if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in (3, 4) or image.size == 0:
+                raise ImageError(f"pixels must be uint8, H x W x 3 or 4, not {image.dtype} {image.shape}")
+            if image.shape[0] * image.shape[1] > self.max_pixels:
+                raise ImageError(f"the picture has more than {self.max_pixels} pixels")
+            return image
+        data = image if isinstance(image, bytes) else Path(image).read_bytes()
+        return to_array(decode_full(data, probe(data, max_pixels=self.max_pixels)))
 
 
-def _encoded(image: Picture) -> bytes:
-    if isinstance(image, bytes):
-        return image
-    if isinstance(image, np.ndarray):
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in (3, 4) or image.size == 0:
-            raise ImageError(f"pixels must be uint8, H x W x 3 or 4, not {image.dtype} {image.shape}")
-        return encode(from_array(image), format=ImageFormat.PNG, quality=None)
-    return Path(image).read_bytes()
+def _decoded(data: bytes, facts: ImageFacts, width: int, height: int) -> npt.NDArray[np.uint8]:
+    return decode_rgb_array(data, facts, width=width, height=height)
+
+
+def _scaler(*pictures: npt.NDArray[np.uint8]) -> Scaled:
+    """Resamples from the first of `pictures` (one picture, smallest first) that need not be enlarged, else the last."""
+
+    def scaled(width: int, height: int) -> npt.NDArray[np.uint8]:
+        source = next((each for each in pictures if each.shape[0] >= height and each.shape[1] >= width), pictures[-1])
+        return to_array(to_srgb_size(from_array(source), width=width, height=height))
+
+    return scaled

@@ -10,6 +10,7 @@ import structlog
 from cachetools import TTLCache
 
 from pellucid import keys
+from pellucid.cutout.recipe import Recipe
 from pellucid.errors import OriginUnreachableError, QueueError, RenderError, SpecError
 from pellucid.flight import SingleFlight
 from pellucid.formats import FORMATS, ImageFormat
@@ -58,7 +59,7 @@ class Delivery:
 
 
 class Pipeline:
-    """Delivers specs. `recipe_id` is the recipe that new mattes are made with."""
+    """Delivers specs. `recipe` is what new mattes are made with; its tier is that of URLs that name none."""
 
     def __init__(
         self,
@@ -68,7 +69,7 @@ class Pipeline:
         renditions: Renditions,
         queue: Queue,
         pool: RenderPool,
-        recipe_id: str,
+        recipe: Recipe,
         max_output_pixels: int,
     ) -> None:
         self._origins = origins
@@ -76,7 +77,8 @@ class Pipeline:
         self._renditions = renditions
         self._queue = queue
         self._pool = pool
-        self._recipe_id = recipe_id
+        self._recipe_ids = {tier: each.id for tier, each in recipe.by_tier.items()}
+        self._tier = recipe.tier
         self._max_output_pixels = max_output_pixels
         self._renders: SingleFlight[str, Rendition | None] = SingleFlight()
         # A picture that crashed its decoder or took too long is left alone for a while, or it would hold up all others.
@@ -92,8 +94,9 @@ class Pipeline:
         target = plan(
             spec.render, width=origin.facts.width, height=origin.facts.height, max_pixels=self._max_output_pixels
         )
-        name = keys.matte_name(origin.digest, 0, self._recipe_id)
-        cutting = await self._cutting(origin, name) if spec.cutout else None
+        recipe_id = self._recipe_ids[spec.tier or self._tier]
+        name = keys.matte_name(origin.digest, 0, recipe_id)
+        cutting = await self._cutting(origin, name, recipe_id) if spec.cutout else None
         cut = cutting is not None and cutting.state is CutoutState.READY
         output = choose_output(spec, origin.facts, cut=cut, accepted=accepted)
         _check_sides(target, output.format)
@@ -103,14 +106,14 @@ class Pipeline:
             return await self.deliver(token, spec, accepted=accepted)
         return Delivery(rendition=rendition, negotiable=output.negotiable, cutting=cutting)
 
-    async def _cutting(self, origin: Origin, name: str) -> Cutting:
+    async def _cutting(self, origin: Origin, name: str, recipe_id: str) -> Cutting:
         header = await self._mattes.header(name)
         if header is not None:
             return Cutting(state=CutoutState.NO_SUBJECT if header.empty else CutoutState.READY)
         if not origin.stored:
             # A full disk: no worker could read the bytes.
             return Cutting(state=CutoutState.BUSY)
-        job = Job(key=name, origin_digest=origin.digest, page=0, recipe_id=self._recipe_id)
+        job = Job(key=name, origin_digest=origin.digest, page=0, recipe_id=recipe_id)
         try:
             receipt = await self._queue.submit(job, priority=Priority.IMPATIENT)
         except QueueError as error:

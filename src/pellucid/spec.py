@@ -43,6 +43,14 @@ class OutputFormat(enum.StrEnum):
     WEBP = "webp"
 
 
+class Tier(enum.StrEnum):
+    """How much is spent on a matte (`bg_quality`); `cutout.tiers` says what each does."""
+
+    FAST = "fast"
+    STANDARD = "standard"
+    BEST = "best"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Colour:
     """An sRGB colour, 8 bits a channel, straight alpha (255 = opaque)."""
@@ -135,9 +143,10 @@ class OutputSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spec:
-    """What one URL asks for. `cutout` = the background is removed."""
+    """What one URL asks for. `cutout` = the background is removed; `tier` None = the server's default."""
 
     origin: OriginRef
     cutout: bool = False
+    tier: Tier | None = None
     render: RenderSpec = field(default_factory=RenderSpec)
     output: OutputSpec = field(default_factory=OutputSpec)

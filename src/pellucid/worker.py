@@ -12,6 +12,7 @@ from pellucid.engine import Engine
 from pellucid.errors import ImageError
 from pellucid.image.probe import probe
 from pellucid.queue.port import Handler, Job, JobMootError, JobRefusedError
+from pellucid.spec import Tier
 from pellucid.store.port import BlobStore
 
 _log = structlog.get_logger(__name__)
@@ -27,6 +28,7 @@ def matte_handler(engine: Engine, *, origins: BlobStore, mattes: BlobStore, time
     Doing a job twice changes nothing: a matte that is stored is not computed again. An undecodable origin is refused
     for good; an origin whose bytes are gone makes the job moot, the next request fetches it and submits again.
     """
+    tiers = {recipe.id: tier for tier, recipe in engine.recipe.by_tier.items()}
 
     async def handle(job: Job) -> None:
         key = keys.matte_key(job.key)
@@ -39,11 +41,12 @@ def matte_handler(engine: Engine, *, origins: BlobStore, mattes: BlobStore, time
             # A power cut left a damaged file, which a tolerant decoder might take for a picture. It is fetched again.
             await origins.delete(keys.origin_bytes_key(job.origin_digest))
             raise JobMootError("the stored origin is damaged")
-        if job.recipe_id != engine.recipe.id:
+        tier = tiers.get(job.recipe_id)
+        if tier is None:
             raise JobRefusedError("recipe-not-here")
         try:
             async with asyncio.timeout(time_limit_s):
-                matte = await asyncio.to_thread(_make, engine, data)
+                matte = await asyncio.to_thread(_make, engine, data, tier)
         except TimeoutError:
             _log.error("job is over its time", origin=job.origin_digest, attempt=job.attempt, limit_s=time_limit_s)
             os._exit(EXIT_STUCK)
@@ -55,5 +58,5 @@ def matte_handler(engine: Engine, *, origins: BlobStore, mattes: BlobStore, time
     return handle
 
 
-def _make(engine: Engine, data: bytes) -> bytes:
-    return engine.make_matte(data, probe(data, max_pixels=engine.max_pixels))
+def _make(engine: Engine, data: bytes, tier: Tier) -> bytes:
+    return engine.make_matte(data, probe(data, max_pixels=engine.max_pixels), tier=tier)

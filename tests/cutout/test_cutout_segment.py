@@ -11,21 +11,34 @@ import pytest
 
 from pellucid.cutout.recipe import Recipe
 from pellucid.cutout.runtime import Precision, Session, describe_device
-from pellucid.cutout.segment import confidence, prepare, segment
+from pellucid.cutout.segment import CoarseMatte, confidence, prepare, segment
+from pellucid.cutout.tiers import TIERS
 from pellucid.errors import CutoutError, DeviceUnavailableError, ModelUnavailableError
 from pellucid.models.cards import find_card
+from pellucid.spec import Tier
 from tiny import TINY_SIDE, TinyModel
 
 
 def _session(tiny: TinyModel, cache: Path | None = None) -> Session:
-    return Session(tiny.models_dir / "tiny.onnx", device="CPU", precision=Precision.F32, threads=1, cache_dir=cache)
+    return _open(tiny.models_dir / "tiny.onnx", cache=cache)
+
+
+def _open(weights: Path, *, cache: Path | None = None, one_graph: bool = False) -> Session:
+    sizes = [(TINY_SIDE, TINY_SIDE)]
+    return Session(
+        weights, device="CPU", precision=Precision.F32, threads=1, cache_dir=cache, sizes=sizes, one_graph=one_graph
+    )
+
+
+def _fast(rgb: np.ndarray, tiny: TinyModel) -> CoarseMatte:
+    card = find_card("tiny", extra=tiny.cards)
+    return segment(lambda width, height: rgb, session=_session(tiny), card=card, rule=TIERS[Tier.FAST])
 
 
 def test_bright_is_foreground(tiny_model: TinyModel) -> None:
-    card = find_card("tiny", extra=tiny_model.cards)
     rgb = np.zeros((TINY_SIDE, TINY_SIDE, 3), np.uint8)
     rgb[8:24, 8:24] = 255
-    matte = segment(rgb, session=_session(tiny_model), card=card)
+    matte = _fast(rgb, tiny_model)
     assert matte.alpha_hw.shape == (TINY_SIDE, TINY_SIDE)
     assert matte.alpha_hw[16, 16] > 0.99
     assert matte.alpha_hw[0, 0] < 0.01
@@ -35,10 +48,9 @@ def test_bright_is_foreground(tiny_model: TinyModel) -> None:
 
 def test_an_empty_matte_stays_empty(tiny_model: TinyModel) -> None:
     """No stretch to full contrast: faint noise must not become a subject."""
-    card = find_card("tiny", extra=tiny_model.cards)
     rgb = np.full((TINY_SIDE, TINY_SIDE, 3), 90, np.uint8)
     rgb[4, 4] = 120
-    matte = segment(rgb, session=_session(tiny_model), card=card)
+    matte = _fast(rgb, tiny_model)
     assert matte.empty
     assert matte.alpha_hw.max() < 0.5
 
@@ -68,10 +80,10 @@ def test_compiled_models_are_kept(tiny_model: TinyModel, tmp_path: Path) -> None
 
 def test_missing_and_broken_weights(tmp_path: Path) -> None:
     with pytest.raises(ModelUnavailableError, match="missing"):
-        Session(tmp_path / "no.onnx", device="CPU", precision=Precision.F32, threads=1, cache_dir=None)
+        _open(tmp_path / "no.onnx")
     (tmp_path / "bad.onnx").write_bytes(b"not a model" * 50)
     with pytest.raises(ModelUnavailableError, match="cannot be loaded"):
-        Session(tmp_path / "bad.onnx", device="CPU", precision=Precision.F32, threads=1, cache_dir=None)
+        _open(tmp_path / "bad.onnx")
 
 
 def test_unknown_device_lists_those_that_exist() -> None:
@@ -79,13 +91,31 @@ def test_unknown_device_lists_those_that_exist() -> None:
         describe_device("TPU9")
 
 
+@pytest.mark.parametrize("one_graph", [False, True])
+def test_a_session_runs_at_any_size(tiny_model: TinyModel, *, one_graph: bool) -> None:
+    session = _open(tiny_model.models_dir / "tiny.onnx", one_graph=one_graph)
+    for width, height in ((TINY_SIDE, TINY_SIDE), (64, 96), (TINY_SIDE, TINY_SIDE)):
+        bright = np.full((1, 3, height, width), 1, np.float32)
+        alpha = session.run(bright)
+        assert alpha.shape == (1, 1, height, width)
+        assert alpha.min() > 0.99
+
+
+@pytest.mark.parametrize("tier", list(Tier))
 @pytest.mark.parametrize("precision", list(Precision))
-def test_recipe_ids_round_trip(precision: Precision) -> None:
-    recipe = Recipe(model="birefnet-lite", precision=precision)
+def test_recipe_ids_round_trip(precision: Precision, tier: Tier) -> None:
+    recipe = Recipe(model="birefnet-lite", precision=precision, tier=tier)
     assert Recipe.parse(recipe.id) == recipe
 
 
-@pytest.mark.parametrize("text", ["", "u2net", "u2net-bf16", "u2net-int3-v1", "-bf16-v1", "u2net-bf16-vx"])
+def test_every_tier_and_precision_has_a_recipe_of_its_own() -> None:
+    ids = [each.id for precision in Precision for each in Recipe(model="m", precision=precision).by_tier.values()]
+    assert len(set(ids)) == len(Tier) * len(Precision)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "u2net", "u2net-bf16", "u2net-bf16-v1", "u2net-int3-fast-v1", "-bf16-fast-v1", "u2net-bf16-fast-vx"]
+)
 def test_nonsense_is_no_recipe(text: str) -> None:
     with pytest.raises(CutoutError):
         Recipe.parse(text)
@@ -104,7 +134,7 @@ import numpy as np
 from pellucid.cutout.runtime import Precision, Session, describe_device
 describe_device()
 s = Session(Path({str(tiny_model.models_dir / "tiny.onnx")!r}), device="CPU", precision=Precision.F32, threads=1,
-            cache_dir=None)
+            cache_dir=None, sizes=[({TINY_SIDE}, {TINY_SIDE})])
 s.run(np.zeros((1, 3, {TINY_SIDE}, {TINY_SIDE}), np.float32))
 assert sys.modules["openvino_telemetry"] is None
 """

@@ -17,6 +17,7 @@ from queue_contract import QueueContract
 from queue_helpers import SOON_S, Gate, MovableClock, Recorder, break_down, make_info, make_job, refuse, until, working
 
 from pellucid.errors import QueueError
+from pellucid.queue.database import SCHEMA_VERSION
 from pellucid.queue.port import Owed, Priority
 from pellucid.queue.sqlite import SqliteQueue
 
@@ -136,10 +137,25 @@ async def test_a_file_of_another_program(path: Path, make_queue: OpenQueue) -> N
 async def test_a_newer_schema_is_refused(path: Path, make_queue: OpenQueue) -> None:
     await (await make_queue()).aclose()
     with closing(sqlite3.connect(path)) as db:
-        db.execute("PRAGMA user_version = 2")
+        db.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
     with pytest.raises(QueueError) as caught:
         await make_queue()
     assert_helpful(caught.value, path, "run the newer Pellucid")
+
+
+async def test_a_queue_of_schema_1_goes_on(path: Path, make_queue: OpenQueue) -> None:
+    """Its jobs are kept; what workers said of themselves is said again."""
+    await (await make_queue()).aclose()
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript(
+            "ALTER TABLE workers RENAME COLUMN recipes TO recipe_id; PRAGMA user_version = 1;"
+            "INSERT INTO workers VALUES ('w', 1, 'u2net', 'CPU', 'bf16', 'u2net-bf16-v1', 0);"
+            "INSERT INTO jobs (key, origin_digest, page, recipe_id, priority) VALUES ('k', 'o', 0, 'r', 10);"
+        )
+    queue = await make_queue()
+    stats = await queue.stats()
+    assert (stats.waiting, stats.workers) == (1, ())
+    assert await queue.owed_origins() == {"o"}
 
 
 async def test_a_path_that_cannot_be_a_file(path: Path, make_queue: OpenQueue) -> None:

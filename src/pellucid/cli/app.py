@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from pellucid.cli.models import models_app, pull_missing
-from pellucid.cli.options import Config, DataDir, Device, Model, ModelsDir, Precision, read_settings
+from pellucid.cli.options import Config, DataDir, Device, Model, ModelsDir, Precision, Quality, read_settings
 
 app = typer.Typer(
     name="pellucid",
@@ -51,6 +51,7 @@ def serve(
     model: Model = None,
     device: Device = None,
     precision: Precision = None,
+    quality: Quality = None,
     config: Config = None,
 ) -> None:
     """Start the image server with its render processes and matte workers."""
@@ -65,6 +66,7 @@ def serve(
         model__name=model,
         model__device=device,
         model__precision=precision,
+        model__quality=quality,
     )
     if pull:
         pull_missing(settings)
@@ -81,6 +83,7 @@ def work(
     model: Model = None,
     device: Device = None,
     precision: Precision = None,
+    quality: Quality = None,
     config: Config = None,
 ) -> None:
     """Start one more matte worker on the queue of a server's data directory."""
@@ -91,6 +94,7 @@ def work(
         model__name=model,
         model__device=device,
         model__precision=precision,
+        model__quality=quality,
     )
     from pellucid.serve.children import run_worker  # noqa: PLC0415 - the runtime's imports
     from pellucid.wiring.engines import resolve_recipe  # noqa: PLC0415
@@ -107,11 +111,17 @@ def cut(
     model: Model = None,
     device: Device = None,
     precision: Precision = None,
+    quality: Quality = None,
     config: Config = None,
 ) -> None:
     """Cut out the subjects of pictures, without a server: OUT_DIR/<name>.png, RGBA, at the picture's own size."""
     settings = read_settings(
-        config, models_dir=models_dir, model__name=model, model__device=device, model__precision=precision
+        config,
+        models_dir=models_dir,
+        model__name=model,
+        model__device=device,
+        model__precision=precision,
+        model__quality=quality,
     )
     from pellucid.cli.cut import cut_files  # noqa: PLC0415 - the runtime's imports
 
@@ -120,10 +130,23 @@ def cut(
 
 @app.command("eval")
 def evaluate(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder with images/, masks/ and perhaps ignore/.")],
+    folder: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="DIR",
+            help="Folder with images/, masks/ and perhaps ignore/. With --synthetic: photographs as more backdrops.",
+            show_default=False,
+        ),
+    ] = None,
     *,
+    synthetic: Annotated[
+        bool, typer.Option("--synthetic", help="Measure the colour of edges on scenes made by code instead.")
+    ] = False,
     sheet: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write an HTML page with the worst twenty.", show_default=False)
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Write an HTML page: the worst twenty, or all made scenes.", show_default=False
+        ),
     ] = None,
     json: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write all numbers as JSON.", show_default=False)
@@ -132,14 +155,27 @@ def evaluate(
     model: Model = None,
     device: Device = None,
     precision: Precision = None,
+    quality: Quality = None,
     config: Config = None,
 ) -> None:
-    """Measure mattes against true masks: IoU, boundary IoU, MAE, MSE, SAD, gradient error, S-measure, max-F."""
-    settings = read_settings(
-        config, models_dir=models_dir, model__name=model, model__device=device, model__precision=precision
-    )
-    from pellucid.cli.evaluate import evaluate_folder  # noqa: PLC0415 - the runtime's imports
+    """Measure mattes against true masks: IoU, boundary IoU, MAE, MSE, SAD, gradient error, S-measure, max-F.
 
+    With --synthetic: how much of the old background's colour stays in the edges.
+    """
+    if folder is None and not synthetic:
+        raise typer.BadParameter("name a folder, or say --synthetic", param_hint="DIR")
+    settings = read_settings(
+        config,
+        models_dir=models_dir,
+        model__name=model,
+        model__device=device,
+        model__precision=precision,
+        model__quality=quality,
+    )
+    from pellucid.cli.evaluate import evaluate_folder, evaluate_synthetic  # noqa: PLC0415 - the runtime's imports
+
+    if synthetic or folder is None:
+        raise typer.Exit(evaluate_synthetic(settings, photographs=folder, sheet_file=sheet, json_file=json))
     raise typer.Exit(evaluate_folder(folder, settings, sheet_file=sheet, json_file=json))
 
 

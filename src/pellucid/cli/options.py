@@ -15,7 +15,9 @@ DataDir = Annotated[Path | None, typer.Option(help="Everything the server writes
 ModelsDir = Annotated[Path | None, typer.Option(help="Where model weights lie.", show_default=False)]
 Model = Annotated[str | None, typer.Option("--model", "-m", help="Model card to use.", show_default=False)]
 Device = Annotated[str | None, typer.Option(help="Device of the runtime.", show_default=False)]
-Precision = Annotated[str | None, typer.Option(help="auto, f32 or bf16.", show_default=False)]
+Precision = Annotated[str | None, typer.Option(help="auto, int8, bf16 or f32.", show_default=False)]
+
+Quality = Annotated[str | None, typer.Option("--quality", "-q", help="fast, standard or best.", show_default=False)]
 
 
 def read_settings(config: Path | None = None, **flags: object) -> SettingsTree:

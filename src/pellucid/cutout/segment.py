@@ -1,13 +1,17 @@
-"""From pixels at the model's size to a coarse alpha. Pure but for the session."""
+"""From a picture to a coarse alpha: the passes of a tier, weighed against each other. Pure but for the session."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from pellucid.cutout.runtime import FloatArray, Session
+from pellucid.cutout.specks import remove_specks
+from pellucid.cutout.tiers import Pass, TierRule
+from pellucid.image import vips
 from pellucid.models.cards import ModelCard
 
 _SURE = 0.5
@@ -16,11 +20,19 @@ _SURE = 0.5
 _EMPTY_SHARE = 0.0005
 """A subject below this share of the picture (51 of 320 x 320 pixels) is taken for noise: nothing recognisable."""
 
+_WEIGHT_POWER = 6
+"""Passes are averaged with confidence ** 6: 0.97 against 0.85 is 2.2 to 1. Against the plain mean of 160, 192, 224, 256
+and 320 px: IoU 0.9645 to 0.9708, boundary IoU 0.8196 to 0.8527, MAE 0.0290 to 0.0227 (26 cats and dogs); powers 2 and
+12 give IoU 0.9704 and 0.9665."""
+
+Scaled = Callable[[int, int], npt.NDArray[np.uint8]]
+"""The picture at (width, height): uint8, height x width x 3, sRGB."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CoarseMatte:
-    """`alpha_hw`: float32 in [0, 1] at the model's size. `confidence` in [0, 1]: how far the model was from guessing.
-    `empty`: nothing recognisable as a foreground.
+    """`alpha_hw`: float32 in [0, 1] at the size of the largest pass. `confidence` in [0, 1]: how far the model was from
+    guessing. `empty`: nothing recognisable as a foreground.
     """
 
     alpha_hw: FloatArray
@@ -35,15 +47,31 @@ def prepare(rgb_hwc: npt.NDArray[np.uint8], card: ModelCard) -> FloatArray:
     return np.ascontiguousarray(scaled.transpose(2, 0, 1)[np.newaxis])
 
 
-def segment(rgb_hwc: npt.NDArray[np.uint8], *, session: Session, card: ModelCard) -> CoarseMatte:
-    """Run the model on one picture at its input size (uint8, H x W x 3, sRGB).
+def segment(scaled: Scaled, *, session: Session, card: ModelCard, rule: TierRule) -> CoarseMatte:
+    """Run the passes of `rule` on one picture.
 
     The output is clipped, not stretched: an empty matte stays empty. Stretching it to full contrast, as is common,
     turns faint noise into a subject.
     """
-    output = session.run(prepare(rgb_hwc, card))
-    alpha = np.clip(np.nan_to_num(output[0, 0], nan=0.0), 0.0, 1.0)
+    alphas = [_look(rule.first, scaled, session=session, card=card)]
+    first = confidence(alphas[0])
+    again = rule.further(card, confidence=first, share=float(alphas[0].mean()))
+    alphas += [_look(each, scaled, session=session, card=card) for each in again]
+    alpha = remove_specks(fuse(alphas))
     return CoarseMatte(alpha_hw=alpha, confidence=confidence(alpha), empty=bool((alpha >= _SURE).mean() < _EMPTY_SHARE))
+
+
+def fuse(alphas: list[FloatArray]) -> FloatArray:
+    """The mean of square alphas of any size at the size of the largest, weighted by confidence."""
+    if len(alphas) == 1:
+        return alphas[0]
+    height, width = max((alpha.shape for alpha in alphas), key=lambda shape: shape[0] * shape[1])
+    weights = np.array([confidence(alpha) ** _WEIGHT_POWER for alpha in alphas], np.float32)
+    weights = weights / weights.sum() if weights.sum() > 0 else np.full_like(weights, 1 / len(alphas))
+    fused = np.zeros((height, width), np.float32)
+    for weight, alpha in zip(weights, alphas, strict=True):
+        fused += weight * _enlarged(alpha, width=width, height=height)
+    return np.clip(fused, 0, 1)
 
 
 def confidence(alpha_hw: FloatArray) -> float:
@@ -55,3 +83,17 @@ def confidence(alpha_hw: FloatArray) -> float:
     weight = np.where(alpha_hw > 0.02, np.maximum(alpha_hw, 0.02), 0.0)
     total = float(weight.sum())
     return float((np.abs(2 * alpha_hw - 1) * weight).sum() / total) if total > 0 else 0.0
+
+
+def _look(each: Pass, scaled: Scaled, *, session: Session, card: ModelCard) -> FloatArray:
+    rgb = scaled(*each.size(card))
+    output = session.run(prepare(rgb[:, ::-1] if each.mirrored else rgb, card))
+    alpha = np.clip(np.nan_to_num(output[0, 0], nan=0.0), 0.0, 1.0)
+    return np.ascontiguousarray(alpha[:, ::-1]) if each.mirrored else alpha
+
+
+def _enlarged(alpha: FloatArray, *, width: int, height: int) -> FloatArray:
+    if alpha.shape == (height, width):
+        return alpha
+    image = vips.enlarge_in_place(vips.from_float_array(alpha), width=width, height=height)
+    return vips.to_float_array(image)

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from pellucid.cutout.recipe import Recipe
 from pellucid.http.headers import Lifetimes
 from pellucid.http.images import ImageApp
 from pellucid.http.service import service_routes
@@ -17,15 +18,15 @@ from pellucid.wiring.web import Web, open_web
 _OWN_PAGES = frozenset({"/", "/favicon.ico", "/robots.txt"})
 
 
-def create_app(settings: SettingsTree, *, recipe_id: str) -> ASGIApp:
+def create_app(settings: SettingsTree, *, recipe: Recipe) -> ASGIApp:
     """The application. Everything it needs is opened by its lifespan and closed with it."""
-    return _App(settings, recipe_id=recipe_id)
+    return _App(settings, recipe=recipe)
 
 
 class _App:
-    def __init__(self, settings: SettingsTree, *, recipe_id: str) -> None:
+    def __init__(self, settings: SettingsTree, *, recipe: Recipe) -> None:
         self._settings = settings
-        self._recipe_id = recipe_id
+        self._recipe = recipe
         self._images: ImageApp | None = None
         self._service: Starlette = Starlette(lifespan=self._lifespan)
 
@@ -40,7 +41,7 @@ class _App:
 
     @asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncGenerator[None, None]:
-        async with open_web(self._settings, recipe_id=self._recipe_id) as web:
+        async with open_web(self._settings, recipe=self._recipe) as web:
             self._open(web)
             yield
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import msgspec
 import numpy as np
@@ -59,12 +59,22 @@ class MatteHeader(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def pack_matte(
-    alpha: NDArray[np.float32], *, width: int, height: int, confidence: float, empty: bool, recipe_id: str
+    alpha: NDArray[np.float32] | NDArray[np.uint8],
+    *,
+    width: int,
+    height: int,
+    confidence: float,
+    empty: bool,
+    recipe_id: str,
 ) -> bytes:
-    """The blob for `alpha`, a (rows, columns) float32 array in [0, 1] of any size, resampled to the origin's upright
-    `width` x `height` and rounded to 8 bits. Values stay in [0, 1].
+    """The blob for `alpha`: (height, width) uint8 at the origin's upright size, or (rows, columns) float32 in [0, 1] of
+    any size, which is resampled to `width` x `height` and rounded to 8 bits. Values stay in [0, 1].
     """
-    full_image = _to_8_bits(vips.from_float_array(alpha), width=width, height=height).copy_memory()
+    if alpha.dtype == np.uint8:
+        full_image = vips.from_array(cast("NDArray[np.uint8]", alpha)[..., np.newaxis])
+    else:
+        coarse = vips.from_float_array(cast("NDArray[np.float32]", alpha))
+        full_image = _to_8_bits(coarse, width=width, height=height).copy_memory()
     full = _encode_part(full_image)
     parts = [full]
     full_part = _describe(full, full_image, offset=0)

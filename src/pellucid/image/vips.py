@@ -139,6 +139,17 @@ def to_array(image: VipsImage) -> NDArray[np.uint8]:
     return np.asarray(image.numpy(), dtype=np.uint8).reshape(image.height, image.width, image.bands)
 
 
+def to_float_array(image: VipsImage) -> NDArray[np.float32]:
+    """The pixels of a float image of one band: (height, width) float32."""
+    return np.asarray(image.numpy(), dtype=np.float32).reshape(image.height, image.width)
+
+
+def label_regions(levels: NDArray[np.uint8]) -> NDArray[np.intp]:
+    """Numbers from 0 for the connected regions of equal value in a (height, width) array: (height, width)."""
+    labelled: Any = from_array(levels[..., None])
+    return np.asarray(labelled.labelregions().numpy(), dtype=np.intp).reshape(levels.shape)
+
+
 def attach_icc(image: VipsImage, profile: bytes) -> VipsImage:
     """A copy of `image` that carries `profile`."""
     tagged: Any = image.copy(interpretation=image.interpretation)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,6 +26,11 @@ class Seat:
     due_at: float = 0.0
     probe_at: float = 0.0
 
+    @property
+    def recipes(self) -> str:
+        """What it takes, as `JobTable` wants it."""
+        return _as_json(self.info)
+
 
 class Crew:
     """The rows of `workers` and the locks that say who of them is alive."""
@@ -36,12 +42,17 @@ class Crew:
         self._clock = clock
 
     def alive(self) -> tuple[WorkerInfo, ...]:
-        query = "SELECT worker_id, pid, model, device, precision, recipe_id FROM workers ORDER BY worker_id"
+        query = "SELECT worker_id, pid, model, device, precision, recipes FROM workers ORDER BY worker_id"
         return tuple(
             WorkerInfo(
-                worker_id=worker_id, pid=pid, model=model, device=device, precision=precision, recipe_id=recipe_id
+                worker_id=worker_id,
+                pid=pid,
+                model=model,
+                device=device,
+                precision=precision,
+                recipe_ids=tuple(json.loads(recipes)),
             )
-            for worker_id, pid, model, device, precision, recipe_id in self._db.connection.execute(query).fetchall()
+            for worker_id, pid, model, device, precision, recipes in self._db.connection.execute(query).fetchall()
             if self._owners.is_alive(worker_id)
         )
 
@@ -89,14 +100,14 @@ class Crew:
         if version == seat.version and now < seat.due_at:
             return None
         # A look first: many idle workers woken by one job would otherwise queue up for the write lock.
-        if self._table.is_due(now, seat.info.recipe_id):
+        if self._table.is_due(now, seat.recipes):
             if seat.lock is not None:
                 seat.lock.ensure()  # without its file this worker would look dead, and lose the job at once
-            job = self._table.claim(seat.info.worker_id, now, seat.info.recipe_id)
+            job = self._table.claim(seat.info.worker_id, now, seat.recipes)
             if job is not None:
                 return job
         seat.version = version
-        seat.due_at = self._table.next_due_at(seat.info.recipe_id)
+        seat.due_at = self._table.next_due_at(seat.recipes)
         return None
 
     def sweep(self) -> int:
@@ -122,5 +133,9 @@ class Crew:
     def _sign(self, info: WorkerInfo) -> None:
         self._db.connection.execute(
             "INSERT OR REPLACE INTO workers VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (info.worker_id, info.pid, info.model, info.device, info.precision, info.recipe_id, self._clock()),
+            (info.worker_id, info.pid, info.model, info.device, info.precision, _as_json(info), self._clock()),
         )
+
+
+def _as_json(info: WorkerInfo) -> str:
+    return json.dumps(info.recipe_ids)

@@ -13,7 +13,10 @@ from typing import TypeVar
 from pellucid.errors import QueueError
 from pellucid.queue.owners import Owners
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+
+_UPGRADES = {1: "DELETE FROM workers; ALTER TABLE workers RENAME COLUMN recipe_id TO recipes; PRAGMA user_version = 2;"}
+"""What makes a file of a schema one of the next; rows of workers are written anew by those that live."""
 
 ResultT = TypeVar("ResultT")
 
@@ -114,7 +117,10 @@ class Database:
                 f"the queue file {self._path} is of schema {version}, this Pellucid knows {SCHEMA_VERSION}: "
                 "run the newer Pellucid, or stop everything and delete the file (no finished matte is lost)"
             )
-        if version < SCHEMA_VERSION:
+        if 0 < version < SCHEMA_VERSION:
+            script = "".join(_UPGRADES[step] for step in range(version, SCHEMA_VERSION))
+            db.executescript(f"BEGIN IMMEDIATE; {script} COMMIT;")
+        elif version == 0:
             schema = resources.files("pellucid.queue").joinpath("sqlite.sql").read_text(encoding="utf-8")
             db.executescript(f"BEGIN IMMEDIATE; {schema} COMMIT;")
 

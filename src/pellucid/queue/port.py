@@ -70,8 +70,8 @@ class WorkerInfo:
     model: str
     device: str
     precision: str
-    recipe_id: str = ""
-    """It takes jobs of this recipe only; empty: of any."""
+    recipe_ids: tuple[str, ...] = ()
+    """It takes jobs of these recipes only; empty: of any."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

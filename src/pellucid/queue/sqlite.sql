@@ -1,4 +1,4 @@
--- Schema 1 of the queue file (PRAGMA user_version). A row of jobs exists only while work is owed or a failure is remembered.
+-- Schema 2 of the queue file (PRAGMA user_version). A row of jobs exists only while work is owed or a failure is remembered.
 --
 --   (none)  -> waiting   submit
 --   waiting -> running   claim: attempts + 1
@@ -36,7 +36,7 @@ CREATE TABLE workers (
     model     TEXT    NOT NULL,
     device    TEXT    NOT NULL,
     precision TEXT    NOT NULL,
-    recipe_id TEXT    NOT NULL,                -- takes jobs of this recipe only; '' = of any
+    recipes   TEXT    NOT NULL,                -- takes jobs of these recipes only, a JSON list; [] = of any
     seen_at   REAL    NOT NULL
 ) WITHOUT ROWID;
 
@@ -47,4 +47,4 @@ CREATE TABLE pace (
 );
 INSERT INTO pace VALUES (0, 0);
 
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;

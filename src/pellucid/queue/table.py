@@ -27,14 +27,16 @@ _MAX_DOUBLINGS = 30
 
 _ROW = "SELECT key, turn, state, priority, attempts, due_at, owner, failures, reason FROM jobs"
 
-_CLAIM = """
+_OF_RECIPES = "(:recipes = '[]' OR recipe_id IN (SELECT value FROM json_each(:recipes)))"
+
+_CLAIM = f"""
 UPDATE jobs SET state = 'running', owner = :owner, attempts = attempts + 1, due_at = :lease_until
 WHERE turn = (
-    SELECT turn FROM jobs WHERE state = 'waiting' AND due_at <= :now AND :recipe_id IN ('', recipe_id)
+    SELECT turn FROM jobs WHERE state = 'waiting' AND due_at <= :now AND {_OF_RECIPES}
     ORDER BY priority DESC, turn LIMIT 1
 )
 RETURNING key, origin_digest, page, recipe_id, attempts
-"""
+"""  # noqa: S608 - a constant of ours
 
 _RANK = """
 SELECT count(*) FROM jobs WHERE state = 'waiting' AND (priority > :priority OR (priority = :priority AND turn <= :turn))
@@ -130,18 +132,20 @@ class JobTable:
 
     # Running
 
-    def is_due(self, now: float, recipe_id: str) -> bool:
-        query = "SELECT 1 FROM jobs WHERE state = 'waiting' AND due_at <= ? AND ? IN ('', recipe_id) LIMIT 1"
-        return self._db.connection.execute(query, (now, recipe_id)).fetchone() is not None
+    # `recipes` is a JSON list of recipe ids; `[]` stands for any.
 
-    def next_due_at(self, recipe_id: str) -> float:
-        """When the first waiting job of the recipe may run; infinite if none waits."""
-        query = "SELECT min(due_at) FROM jobs WHERE state = 'waiting' AND ? IN ('', recipe_id)"
-        found = self._db.connection.execute(query, (recipe_id,)).fetchone()[0]
+    def is_due(self, now: float, recipes: str) -> bool:
+        query = f"SELECT 1 FROM jobs WHERE state = 'waiting' AND due_at <= :now AND {_OF_RECIPES} LIMIT 1"  # noqa: S608
+        return self._db.connection.execute(query, {"now": now, "recipes": recipes}).fetchone() is not None
+
+    def next_due_at(self, recipes: str) -> float:
+        """When the first waiting job of the recipes may run; infinite if none waits."""
+        query = f"SELECT min(due_at) FROM jobs WHERE state = 'waiting' AND {_OF_RECIPES}"  # noqa: S608
+        found = self._db.connection.execute(query, {"recipes": recipes}).fetchone()[0]
         return float("inf") if found is None else found
 
-    def claim(self, worker_id: str, now: float, recipe_id: str) -> Job | None:
-        values = {"owner": worker_id, "now": now, "recipe_id": recipe_id, "lease_until": now + self._rules.lease_s}
+    def claim(self, worker_id: str, now: float, recipes: str) -> Job | None:
+        values = {"owner": worker_id, "now": now, "recipes": recipes, "lease_until": now + self._rules.lease_s}
         with self._db.writing() as db:
             claimed = db.execute(_CLAIM, values).fetchall()
         if not claimed:

@@ -33,7 +33,7 @@ EXIT_CANNOT_START = 3
 """A child that could not open what it needs; starting it again would end the same way."""
 
 
-def run_web(settings: SettingsTree, recipe_id: str, sock: socket.socket, lifeline: Connection) -> None:
+def run_web(settings: SettingsTree, recipe: Recipe, sock: socket.socket, lifeline: Connection) -> None:
     """The web process: uvicorn on the inherited socket."""
     import uvicorn  # noqa: PLC0415 - this process only
 
@@ -41,7 +41,7 @@ def run_web(settings: SettingsTree, recipe_id: str, sock: socket.socket, lifelin
 
     _begin("pellucid: web", settings, lifeline)
     config = uvicorn.Config(
-        create_app(settings, recipe_id=recipe_id),
+        create_app(settings, recipe=recipe),
         loop="uvloop",
         http="httptools",
         lifespan="on",
@@ -91,7 +91,7 @@ async def _work(settings: SettingsTree, recipe: Recipe, *, own_terminal: bool) -
         model=engine.card.name,
         device=f"{engine.device.name} ({engine.device.full_name.strip()})",
         precision=str(engine.recipe.precision),
-        recipe_id=engine.recipe.id,
+        recipe_ids=tuple(each.id for each in engine.recipe.by_tier.values()),
     )
     async with open_queue(settings) as queue:
         await queue.work(

@@ -17,6 +17,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pellucid.cutout.runtime import Precision
 from pellucid.folders import default_data_dir, default_models_dir
 from pellucid.models.cards import DEFAULT_MODEL
+from pellucid.spec import Tier
 
 KIB = 1 << 10
 MIB = 1 << 20
@@ -133,10 +134,16 @@ class ModelSettings(Section):
     device: str = Field(default="CPU", description="The device of the runtime.")
     precision: Literal["auto"] | Precision = Field(
         default="auto",
-        description="`f32`, `bf16`, or `auto`: bf16 where the CPU computes it. Name one if a fleet's machines differ.",
+        description="`f32`, `bf16`, `int8`, or `auto`: int8 where the model is calibrated for it, else bf16 where the "
+        "CPU computes it. Name one if a fleet's machines differ.",
+    )
+    quality: Tier = Field(
+        default=Tier.STANDARD, description="`fast`, `standard` or `best`: the tier of a URL that names no `bg_quality`."
     )
     threads: int = Field(default=0, ge=0, description="Threads per matte worker; 0: its share of the cores.")
-    allow_noncommercial: bool = Field(default=False, description="Use weights whose licence forbids commercial use.")
+    allow_noncommercial: bool = Field(
+        default=False, description="Use weights whose licence forbids commercial use or does not clearly allow it."
+    )
 
 
 class QueueSettings(Section):

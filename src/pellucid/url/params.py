@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
-from pellucid.spec import Fit, OriginRef, OutputFormat, Spec
+from pellucid.spec import Fit, OriginRef, OutputFormat, Spec, Tier
 from pellucid.url.colours import parse_colour
 from pellucid.url.values import (
     read_enlarge,
@@ -92,6 +92,14 @@ PARAMS: tuple[Param, ...] = (
         doc="Remove the background: only the subject stays, on transparency or on `bg_color`.",
         grammar="1 or 0",
         default="0",
+    ),
+    Param(
+        name="bg_quality",
+        reader=read_word({tier.value: tier for tier in Tier}),
+        writer=write_word(default=None),
+        field="tier",
+        doc="How much is spent on the matte. An extension of Pellucid's; without it the server's default holds.",
+        grammar="one of fast, standard, best",
     ),
     Param(
         name="bg_color",

@@ -83,6 +83,6 @@ def read_word(words: Mapping[str, ValueT]) -> Callable[[str], ValueT]:
     return read
 
 
-def write_word(*, default: StrEnum) -> Callable[[StrEnum], str | None]:
+def write_word(*, default: StrEnum | None) -> Callable[[StrEnum | None], str | None]:
     """A writer of words that are spelled like the enum's values."""
-    return lambda word: None if word is default else word.value
+    return lambda word: None if word is None or word is default else word.value

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pellucid.cutout.graphs import find_graph
 from pellucid.cutout.recipe import Recipe
 from pellucid.cutout.runtime import describe_device
-from pellucid.engine import Engine, resolve_precision
+from pellucid.engine import Engine
+from pellucid.models.cards import find_card
 from pellucid.settings.model import SettingsTree, available_cores
 from pellucid.wiring.storage import Paths
 
 
 def resolve_recipe(settings: SettingsTree) -> Recipe:
-    """The recipe of new mattes, with `auto` resolved for this machine. Raises DeviceUnavailableError."""
+    """The recipe of new mattes, with `auto` resolved for this machine; builds the int8 graph if that is missing.
+
+    Raises DeviceUnavailableError, ModelUnavailableError.
+    """
     model = settings.model
-    return Recipe(model=model.name, precision=resolve_precision(model.precision, describe_device(model.device)))
+    card = find_card(model.name, extra=model.cards)
+    precision, _ = find_graph(card, settings.models_dir, wished=model.precision, device=describe_device(model.device))
+    return Recipe(model=model.name, precision=precision, tier=model.quality)
 
 
 def open_engine(settings: SettingsTree, recipe: Recipe) -> Engine:
@@ -45,6 +52,7 @@ def _open(settings: SettingsTree, *, precision: str, threads: int, compiled_dir:
         model=model.name,
         device=model.device,
         precision=precision,
+        quality=model.quality,
         threads=threads,
         compiled_dir=compiled_dir,
         cards=model.cards,

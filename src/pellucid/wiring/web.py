@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import structlog
 
 from pellucid import keys
+from pellucid.cutout.recipe import Recipe
 from pellucid.demo.samples import SAMPLES_ALIAS
 from pellucid.errors import PellucidError, StoreError
 from pellucid.mattes import Mattes
@@ -41,7 +42,7 @@ class Web:
     queue: SqliteQueue
     blobs: ObjectBlobs
     pool: RenderPool
-    recipe_id: str
+    recipe: Recipe
 
     async def check_ready(self) -> tuple[dict[str, str], list[dict[str, str]]]:
         """("ok" or what is wrong) for store, queue and model, and the living workers."""
@@ -54,10 +55,11 @@ class Web:
             checks["store"] = "not writable, see the log"
         try:
             await self.queue.check_writable()
-            alive = [w for w in (await self.queue.stats()).workers if w.recipe_id == self.recipe_id]
+            wanted = self.recipe.id
+            alive = [w for w in (await self.queue.stats()).workers if wanted in w.recipe_ids]
             workers = [{"model": w.model, "device": w.device, "precision": w.precision} for w in alive]
             if not alive:
-                checks["model"] = f"no worker has loaded the model yet ({self.recipe_id})"
+                checks["model"] = f"no worker has loaded the model yet ({wanted})"
         except PellucidError as error:
             _log.error("queue is not writable", error=str(error))
             checks |= {"queue": "not writable, see the log", "model": "unknown"}
@@ -65,7 +67,7 @@ class Web:
 
 
 @asynccontextmanager
-async def open_web(settings: SettingsTree, *, recipe_id: str) -> AsyncGenerator[Web, None]:
+async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[Web, None]:
     """Everything a web process needs, opened in order and closed in reverse."""
     paths = Paths.below(settings.data_dir)
     # Name look-ups run on the default executor; asyncio's own has six threads on two cores, and as many slow name
@@ -122,12 +124,12 @@ async def open_web(settings: SettingsTree, *, recipe_id: str) -> AsyncGenerator[
             renditions=Renditions(cache, memory_bytes=settings.cache.memory_bytes),
             queue=queue,
             pool=pool,
-            recipe_id=recipe_id,
+            recipe=recipe,
             max_output_pixels=settings.image.max_output_pixels,
         )
         housekeeping = asyncio.create_task(_keep_house(cache))
         stack.callback(housekeeping.cancel)
-        yield Web(pipeline=pipeline, queue=queue, blobs=blobs, pool=pool, recipe_id=recipe_id)
+        yield Web(pipeline=pipeline, queue=queue, blobs=blobs, pool=pool, recipe=recipe)
 
 
 async def _keep_house(cache: BoundedBlobs) -> None:

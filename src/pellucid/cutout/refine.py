@@ -1,0 +1,184 @@
+"""Edges: the model's small alpha drawn along the contours of the picture at its own resolution.
+
+A guided filter (`cutout.guided`) whose statistics are made on a picture of at most 600 px; its coefficients are applied
+at every pixel of the undecided band, in strips, so the memory does not grow with the picture beyond one byte a pixel.
+Outside the band the enlarged alpha stays, so a flat background stays at exactly 0.
+
+Measured on 26 cats and dogs, 12 objects and people (hand-drawn, hard masks) and a lemur with a true matte, on the
+standard tier; gradient error and boundary IoU:
+
+    radius, share of the diagonal   pets              objects           lemur
+    not refined                     0.0169  0.8561    0.0304  0.8614    0.0222  0.8048
+    0.005                           0.0153  0.8557    0.0307  0.8599    0.0127  0.8403
+    0.010                           0.0148  0.8553    0.0333  0.8543    0.0081  0.8641
+    0.020                           0.0152  0.8450    0.0385  0.8399    0.0053  0.8956
+
+Small radii help fur without harming what is hard; 0.006 is taken. Epsilon 1e-4 and 1e-5, two rounds, and more contrast
+before or after change these numbers by less than the radius does (docs/adr/0006).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pellucid.cutout.guided import fit
+from pellucid.cutout.runtime import FloatArray
+from pellucid.image import vips
+from pellucid.image.vips import VipsImage
+
+Pixels = npt.NDArray[np.uint8]
+
+STATISTICS_SIDE = 600
+"""The longer side, in pixels, that statistics are made at; a picture is reduced by a whole factor to at most that."""
+
+_RADIUS_SHARE = 0.006
+_UNDECIDED = 0.02
+_GROW_SHARE = 0.004
+"""The undecided band is widened by this share of the diagonal: the model's own edge may lie beside the contour."""
+
+_STRIP_PIXELS = 1 << 18
+"""Pixels drawn at a time: temporary arrays of about 30 MB where all of them lie in the band."""
+
+
+def reduction(width: int, height: int) -> int:
+    """The whole factor by which a picture is reduced for its statistics."""
+    return max(1, -(-max(width, height) // STATISTICS_SIDE))
+
+
+def enlarge(alpha_hw: FloatArray, *, width: int, height: int) -> Pixels:
+    """A coarse alpha at `width` x `height` in 8 bits, by the cubic kernel, without shifting it."""
+    return vips.to_array(_to_8_bits(_resampled(vips.from_float_array(alpha_hw), width=width, height=height)))[:, :, 0]
+
+
+def refine(photo: Pixels, small: Pixels, alpha_hw: FloatArray) -> Pixels:
+    """The matte of `photo` (uint8, H x W x 3, sRGB) from its coarse alpha (float32, [0, 1], any size): uint8, H x W.
+
+    `small` is the photo reduced by `reduction` (area means; the last row and column of blocks may be partial).
+    """
+    height, width = photo.shape[:2]
+    factor = reduction(width, height)
+    rows, columns = small.shape[:2]
+    small_alpha = vips.to_float_array(
+        _resampled(vips.from_float_array(alpha_hw), width=columns, height=rows).cast("float")
+    ).clip(0, 1)
+    diagonal = math.hypot(rows, columns)
+    undecided = (small_alpha > _UNDECIDED) & (small_alpha < 1 - _UNDECIDED)
+    matte = enlarge(alpha_hw, width=width, height=height)
+    if not undecided.any():
+        return matte
+    weight = _soft_grow(undecided, radius=max(1, round(_GROW_SHARE * diagonal)))
+    rgb = np.ascontiguousarray(small.transpose(2, 0, 1), dtype=np.float32) * np.float32(1 / 255)
+    lines = fit(rgb, small_alpha, radius=max(2, round(_RADIUS_SHARE * diagonal)))
+    # Five numbers a pixel beside each other: slope in levels, offset, weight.
+    lines[:3] *= np.float32(1 / 255)
+    table = np.ascontiguousarray(np.concatenate((lines, weight[None])).transpose(1, 2, 0))
+    near = _grow(weight > 0, radius=1)
+    strip = max(factor, _STRIP_PIXELS // width // factor * factor)
+    for top in range(0, height, strip):
+        _draw(matte[top : top + strip], photo[top : top + strip], table, near, top=top, factor=factor)
+    return matte
+
+
+def _draw(
+    matte: Pixels, photo: Pixels, table: FloatArray, near: npt.NDArray[np.bool_], *, top: int, factor: int
+) -> None:
+    """Overwrite the rows `matte` (which begin at `top`) where they lie in the band."""
+    height, width = matte.shape
+    blocks = near[top // factor : -(-(top + height) // factor)]
+    if not blocks.any():
+        return
+    band = blocks.repeat(factor, axis=0).repeat(factor, axis=1)[:height, :width]
+    rows, columns = np.nonzero(band)
+    lines = _between(table, rows + top, columns, factor=factor)
+    at = rows * width + columns
+    pixels: Any = photo.reshape(-1, photo.shape[2])
+    alphas: Any = matte.reshape(-1)
+    guided: FloatArray = np.einsum(
+        "pc,pc->p", lines[:, :3], pixels.take(at, axis=0), dtype=np.float32, casting="unsafe"
+    )
+    guided += lines[:, 3]
+    np.clip(guided, 0, 1, out=guided)
+    coarse: FloatArray = alphas.take(at).astype(np.float32)
+    drawn: FloatArray = coarse + (guided * np.float32(255) - coarse) * lines[:, 4]
+    matte[rows, columns] = np.clip(drawn + np.float32(0.5), 0, 255).astype(np.uint8)
+
+
+def _between(
+    table: FloatArray, rows: npt.NDArray[np.intp], columns: npt.NDArray[np.intp], *, factor: int
+) -> FloatArray:
+    """`table` (h x w x n, one entry a block of `factor` pixels) at full-resolution positions, bilinear:
+    positions x n.
+    """
+    height, width, depth = table.shape
+    flat = table.reshape(-1, depth)
+    if factor == 1:
+        return _rows(flat, rows * width + columns)
+    above, down = _neighbours(rows, height, factor)
+    left, right = _neighbours(columns, width, factor)
+    below, beside = np.minimum(above + 1, height - 1) * width, np.minimum(left + 1, width - 1)
+    above = above * width
+    upper = _rows(flat, above + left)
+    upper += (_rows(flat, above + beside) - upper) * right
+    lower = _rows(flat, below + left)
+    lower += (_rows(flat, below + beside) - lower) * right
+    lower -= upper
+    lower *= down
+    upper += lower
+    return upper
+
+
+def _rows(table: FloatArray, at: npt.NDArray[np.intp]) -> FloatArray:
+    """`table[at]`; `take` is twice as fast as an index."""
+    rows: Any = table
+    return rows.take(at, axis=0)
+
+
+def _neighbours(at: npt.NDArray[np.intp], length: int, factor: int) -> tuple[npt.NDArray[np.intp], FloatArray]:
+    """The block centre before each position, and the share of the next one (positions x 1)."""
+    where = np.clip((np.arange(length * factor, dtype=np.float32) + 0.5) / factor - 0.5, 0, length - 1)
+    first = where.astype(np.intp)
+    share = (where - first).astype(np.float32)
+    return first.take(at), share.take(at)[:, None]
+
+
+def _soft_grow(mask: npt.NDArray[np.bool_], *, radius: int) -> FloatArray:
+    """`mask` widened by `radius` with a soft rim: 1 on the mask, falling to 0 within twice the radius."""
+    grown = _grow(mask, radius=radius).astype(np.float32)
+    blurred = np.asarray(grown)
+    for axis in (0, 1):
+        padded = np.pad(blurred, [(radius, radius) if each == axis else (0, 0) for each in (0, 1)], mode="edge")
+        length = blurred.shape[axis]
+        parts = [padded.take(range(shift, shift + length), axis=axis) for shift in range(2 * radius + 1)]
+        blurred = np.sum(parts, axis=0, dtype=np.float32) / np.float32(2 * radius + 1)
+    return np.maximum(blurred, mask).astype(np.float32)
+
+
+def _grow(mask: npt.NDArray[np.bool_], *, radius: int) -> npt.NDArray[np.bool_]:
+    grown = mask.copy()
+    for _ in range(radius):
+        once = grown.copy()
+        once[1:] |= grown[:-1]
+        once[:-1] |= grown[1:]
+        grown = once.copy()
+        grown[:, 1:] |= once[:, :-1]
+        grown[:, :-1] |= once[:, 1:]
+    return grown
+
+
+def _resampled(alpha: VipsImage, *, width: int, height: int) -> VipsImage:
+    # A model's square matte may shrink in one direction and grow in the other.
+    reduced = vips.resize_exactly(
+        alpha, width=min(width, alpha.width), height=min(height, alpha.height), kernel="cubic"
+    )
+    if (reduced.width, reduced.height) == (width, height):
+        return reduced
+    return vips.enlarge_in_place(reduced, width=width, height=height)
+
+
+def _to_8_bits(alpha: VipsImage) -> VipsImage:
+    # The cast cuts fractions off and clips what the kernel overshot.
+    return alpha.linear(255.0, 0.5).cast("uchar")
