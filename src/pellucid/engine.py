@@ -41,7 +41,8 @@ class Cutout:
     """A picture and its matte, both upright at the picture's own size.
 
     `photo`: uint8, H x W x 3 or 4 (straight alpha), sRGB, the picture as it is. `matte_hw`: uint8, H x W, what the
-    model and its refinement say. `empty`: nothing was recognisable as a foreground. `confidence`: [0, 1], uncalibrated.
+    model and its refinement say. `empty`: nothing was recognisable as a foreground. `confidence`: the probability,
+    in [0, 1], that the matte's IoU with the truth is at least 0.9.
     """
 
     photo: npt.NDArray[np.uint8]

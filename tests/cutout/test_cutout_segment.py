@@ -11,7 +11,7 @@ import pytest
 
 from pellucid.cutout.recipe import Recipe
 from pellucid.cutout.runtime import Precision, Session, describe_device
-from pellucid.cutout.segment import CoarseMatte, confidence, prepare, segment
+from pellucid.cutout.segment import CoarseMatte, prepare, segment
 from pellucid.cutout.tiers import TIERS
 from pellucid.errors import CutoutError, DeviceUnavailableError, ModelUnavailableError
 from pellucid.models.cards import find_card
@@ -42,7 +42,7 @@ def test_bright_is_foreground(tiny_model: TinyModel) -> None:
     assert matte.alpha_hw.shape == (TINY_SIDE, TINY_SIDE)
     assert matte.alpha_hw[16, 16] > 0.99
     assert matte.alpha_hw[0, 0] < 0.01
-    assert matte.confidence > 0.95
+    assert matte.confidence > 0.9
     assert not matte.empty
 
 
@@ -62,15 +62,6 @@ def test_prepare_normalises_by_the_card(tiny_model: TinyModel) -> None:
     assert batch.dtype == np.float32
     expected = [(1 - mean) / std for mean, std in zip(card.mean, card.std, strict=True)]
     assert np.allclose(batch[0, :, 0, 0], expected, atol=1e-6)
-
-
-def test_confidence_orders_mattes() -> None:
-    sharp = np.zeros((10, 10), np.float32)
-    sharp[3:6, 3:6] = 1
-    unsure = sharp * 0.6
-    assert confidence(sharp) == 1
-    assert confidence(unsure) < 0.3
-    assert confidence(np.zeros((10, 10), np.float32)) == 0
 
 
 def test_compiled_models_are_kept(tiny_model: TinyModel, tmp_path: Path) -> None:

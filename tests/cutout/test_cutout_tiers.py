@@ -6,8 +6,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from pellucid.cutout.confidence import decidedness
 from pellucid.cutout.runtime import FloatArray
-from pellucid.cutout.segment import confidence, fuse, segment
+from pellucid.cutout.segment import fuse, segment
 from pellucid.cutout.tiers import SMALL_SHARE, TIERS, Pass
 from pellucid.models.cards import find_card
 from pellucid.spec import Tier
@@ -76,7 +77,7 @@ def test_a_mirrored_pass_is_mirrored_back() -> None:
 @pytest.mark.parametrize("tier", list(Tier))
 def test_a_model_with_one_size_is_shown_that_size_only(tier: Tier) -> None:
     rule = TIERS[tier]
-    passes = (rule.first, *rule.further(ISNET, confidence=0, share=0.5))
+    passes = (rule.first, *rule.further(ISNET, decided=0, share=0.5))
     assert {each.size(ISNET) for each in passes} == {(1024, 1024)}
     assert len({each.mirrored for each in passes}) == len(passes)
 
@@ -96,7 +97,7 @@ def test_size_is_never_nothing() -> None:
 def test_the_surer_pass_weighs_more() -> None:
     sure, guessing = _square(64, share=0.5), _square(64, share=1, alpha=0.6)
     fused = fuse([sure, guessing])
-    assert confidence(guessing) == pytest.approx(0.2, abs=1e-6)
+    assert decidedness(guessing) == pytest.approx(0.2, abs=1e-6)
     assert fused[0, 0] > 0.99
     assert fused[60, 60] < 0.01
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from pellucid.engine import Engine
 from pellucid.errors import ImageError, SettingsError
 from pellucid.formats import ImageFormat
 from pellucid.image.encode import encode
 from pellucid.image.vips import from_array
-from pellucid.settings.model import SettingsTree
+from pellucid.settings.model import SettingsTree, available_cores
 from pellucid.wiring.engines import open_library_engine
 
 _SUFFIXES = frozenset(
@@ -36,17 +38,16 @@ def cut_files(inputs: list[Path], output: Path, settings: SettingsTree) -> int:
     failed: list[str] = []
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console) as bar:
+    with Progress(*columns, console=console) as bar, ThreadPoolExecutor(available_cores()) as pool:
         task = bar.add_task("cutting", total=len(targets))
-        for source, target in targets.items():
+        # While the model works on one picture, the next is decoded and the one before written.
+        owed = {pool.submit(_cut_one, engine, source, target): source for source, target in targets.items()}
+        for done in as_completed(owed):
+            source = owed[done]
             bar.update(task, description=source.name)
             try:
-                cutout = engine.cut(source.read_bytes())
-                if cutout.empty:
+                if done.result():
                     console.print(f"{source}: nothing recognisable as a foreground", markup=False, soft_wrap=True)
-                part = target.with_name(f".{target.name}.part")
-                part.write_bytes(encode(from_array(cutout.rgba()), format=ImageFormat.PNG, quality=None))
-                part.replace(target)
             except (ImageError, OSError) as error:
                 failed.append(f"{source}: {error}")
             bar.advance(task)
@@ -54,6 +55,15 @@ def cut_files(inputs: list[Path], output: Path, settings: SettingsTree) -> int:
     for line in failed:
         console.print(line, style="red", markup=False, highlight=False, soft_wrap=True)
     return 1 if failed else 0
+
+
+def _cut_one(engine: Engine, source: Path, target: Path) -> bool:
+    """Write the cutout of `source` whole or not at all; True when nothing in it is recognisable as a foreground."""
+    cutout = engine.cut(source.read_bytes())
+    part = target.with_name(f".{target.name}.part")
+    part.write_bytes(encode(from_array(cutout.rgba()), format=ImageFormat.PNG, quality=None))
+    part.replace(target)
+    return cutout.empty
 
 
 def plan_targets(inputs: list[Path], output: Path) -> dict[Path, Path]:

@@ -7,7 +7,6 @@ coefficients applied at full resolution: K. He, J. Sun, "Fast Guided Filter", 20
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from pellucid.cutout.runtime import FloatArray
 
@@ -75,16 +74,27 @@ def _window_means(planes: FloatArray, radius: int) -> FloatArray:
 
 
 def _means_along(planes: FloatArray, radius: int, *, axis: int) -> FloatArray:
-    """By adding shifted copies: for the radii in use (2 to 5) as fast as running sums, and exact in single precision,
-    which differences of long sums are not.
+    """Sums of 1, 2, 4, ... neighbours are doubled and put together: 4 additions for a window of 9. Exact enough in
+    single precision, which differences of running sums are not.
     """
-    length = planes.shape[axis]
-    moved = planes if axis == 1 else planes.swapaxes(1, 2)
-    sums = moved.copy()
-    for shift in range(1, min(radius, length - 1) + 1):
-        sums[:, shift:] += moved[:, :-shift]
-        sums[:, :-shift] += moved[:, shift:]
-    at: npt.NDArray[np.intp] = np.arange(length)
+    length: int = planes.shape[axis]
+    window = 2 * radius + 1
+    powers = np.pad(planes, [(radius, radius) if each == axis else (0, 0) for each in range(3)])
+    sums = np.zeros_like(planes)
+    size = start = 0
+    for bit in range(window.bit_length()):
+        size = 1 << bit
+        if window & size:
+            sums += _part(powers, axis, start, length)
+            start += size
+        if window >> (bit + 1):
+            powers = _part(powers, axis, 0, powers.shape[axis] - size) + _part(powers, axis, size, None)
+    at = np.arange(length)
     counts = np.minimum(at + radius, length - 1) - np.maximum(at - radius, 0) + 1
-    sums *= (np.float32(1) / counts.astype(np.float32))[None, :, None]
-    return sums if axis == 1 else sums.swapaxes(1, 2)
+    sums *= (np.float32(1) / counts.astype(np.float32)).reshape((1, -1, 1) if axis == 1 else (1, 1, -1))
+    return sums
+
+
+def _part(planes: FloatArray, axis: int, start: int, length: int | None) -> FloatArray:
+    part = slice(start, None if length is None else start + length)
+    return planes[:, part] if axis == 1 else planes[:, :, part]

@@ -97,13 +97,12 @@ def _draw(
     at = rows * width + columns
     pixels: Any = photo.reshape(-1, photo.shape[2])
     alphas: Any = matte.reshape(-1)
-    guided: FloatArray = np.einsum(
-        "pc,pc->p", lines[:, :3], pixels.take(at, axis=0), dtype=np.float32, casting="unsafe"
-    )
+    colours: FloatArray = pixels.take(at, axis=0).astype(np.float32)
+    guided: FloatArray = np.einsum("pc,pc->p", lines[:, :3], colours)
     guided += lines[:, 3]
     np.clip(guided, 0, 1, out=guided)
     coarse: FloatArray = alphas.take(at).astype(np.float32)
-    drawn: FloatArray = coarse + (guided * np.float32(255) - coarse) * lines[:, 4]
+    drawn = coarse + (guided * np.float32(255) - coarse) * lines[:, 4]
     matte[rows, columns] = np.clip(drawn + np.float32(0.5), 0, 255).astype(np.uint8)
 
 

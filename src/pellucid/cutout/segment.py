@@ -8,20 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from pellucid.cutout.confidence import confidence, decidedness, nothing_there
 from pellucid.cutout.runtime import FloatArray, Session
 from pellucid.cutout.specks import remove_specks
 from pellucid.cutout.tiers import Pass, TierRule
 from pellucid.image import vips
 from pellucid.models.cards import ModelCard
 
-_SURE = 0.5
-"""Alpha from which a pixel counts as subject."""
-
-_EMPTY_SHARE = 0.0005
-"""A subject below this share of the picture (51 of 320 x 320 pixels) is taken for noise: nothing recognisable."""
-
 _WEIGHT_POWER = 6
-"""Passes are averaged with confidence ** 6: 0.97 against 0.85 is 2.2 to 1. Against the plain mean of 160, 192, 224, 256
+"""Passes are averaged with decidedness ** 6: 0.97 against 0.85 is 2.2 to 1. Against the plain mean of 160, 192, 224, 256
 and 320 px: IoU 0.9645 to 0.9708, boundary IoU 0.8196 to 0.8527, MAE 0.0290 to 0.0227 (26 cats and dogs); powers 2 and
 12 give IoU 0.9704 and 0.9665."""
 
@@ -31,8 +26,8 @@ Scaled = Callable[[int, int], npt.NDArray[np.uint8]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CoarseMatte:
-    """`alpha_hw`: float32 in [0, 1] at the size of the largest pass. `confidence` in [0, 1]: how far the model was from
-    guessing. `empty`: nothing recognisable as a foreground.
+    """`alpha_hw`: float32 in [0, 1] at the size of the largest pass. `confidence` in [0, 1]: the probability that
+    its IoU with the truth is at least 0.9. `empty`: nothing recognisable as a foreground.
     """
 
     alpha_hw: FloatArray
@@ -54,35 +49,24 @@ def segment(scaled: Scaled, *, session: Session, card: ModelCard, rule: TierRule
     turns faint noise into a subject.
     """
     alphas = [_look(rule.first, scaled, session=session, card=card)]
-    first = confidence(alphas[0])
-    again = rule.further(card, confidence=first, share=float(alphas[0].mean()))
+    first = decidedness(alphas[0])
+    again = rule.further(card, decided=first, share=float(alphas[0].mean()))
     alphas += [_look(each, scaled, session=session, card=card) for each in again]
     alpha = remove_specks(fuse(alphas))
-    return CoarseMatte(alpha_hw=alpha, confidence=confidence(alpha), empty=bool((alpha >= _SURE).mean() < _EMPTY_SHARE))
+    return CoarseMatte(alpha_hw=alpha, confidence=confidence(alpha), empty=nothing_there(alpha))
 
 
 def fuse(alphas: list[FloatArray]) -> FloatArray:
-    """The mean of square alphas of any size at the size of the largest, weighted by confidence."""
+    """The mean of square alphas of any size at the size of the largest, weighted by decidedness."""
     if len(alphas) == 1:
         return alphas[0]
     height, width = max((alpha.shape for alpha in alphas), key=lambda shape: shape[0] * shape[1])
-    weights = np.array([confidence(alpha) ** _WEIGHT_POWER for alpha in alphas], np.float32)
+    weights = np.array([decidedness(alpha) ** _WEIGHT_POWER for alpha in alphas], np.float32)
     weights = weights / weights.sum() if weights.sum() > 0 else np.full_like(weights, 1 / len(alphas))
     fused = np.zeros((height, width), np.float32)
     for weight, alpha in zip(weights, alphas, strict=True):
         fused += weight * _enlarged(alpha, width=width, height=height)
     return np.clip(fused, 0, 1)
-
-
-def confidence(alpha_hw: FloatArray) -> float:
-    """How decided the matte is where it sees a subject at all: 1 = every such pixel is 0 or 1, 0 = all are halves.
-
-    The mean of |2a - 1| weighted by how much each pixel says 'subject' (a, at least 0.02 so that faint doubt counts).
-    Uncalibrated: it orders pictures, it is no probability.
-    """
-    weight = np.where(alpha_hw > 0.02, np.maximum(alpha_hw, 0.02), 0.0)
-    total = float(weight.sum())
-    return float((np.abs(2 * alpha_hw - 1) * weight).sum() / total) if total > 0 else 0.0
 
 
 def _look(each: Pass, scaled: Scaled, *, session: Session, card: ModelCard) -> FloatArray:

@@ -52,7 +52,7 @@ class Pass:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TierRule:
-    """What a tier does. Further passes run where the first one's confidence is below `sure`: `more`, or `more_small`
+    """What a tier does. Further passes run where the first one's decidedness is below `sure`: `more`, or `more_small`
     where the subject is small. `refined`: edges follow the contours of the picture at its own resolution.
     """
 
@@ -62,9 +62,9 @@ class TierRule:
     sure: float
     refined: bool
 
-    def further(self, card: ModelCard, *, confidence: float, share: float) -> tuple[Pass, ...]:
+    def further(self, card: ModelCard, *, decided: float, share: float) -> tuple[Pass, ...]:
         """The passes after the first, of which a model with one size makes none twice. `share` is the subject's."""
-        if confidence >= self.sure:
+        if decided >= self.sure:
             return ()
         chosen = self.more_small if share < SMALL_SHARE else self.more
         if card.resizable:
@@ -94,7 +94,7 @@ TIERS: Mapping[Tier, TierRule] = MappingProxyType(
                 Pass(scale=0.7),
                 Pass(scale=1.0),
             ),
-            more_small=(Pass(scale=1.0), Pass(scale=1.0, mirrored=True), Pass(scale=0.8), Pass(scale=1.2)),
+            more_small=(Pass(scale=1.0), Pass(scale=1.0, mirrored=True), Pass(scale=0.8)),
             sure=1.01,
             refined=True,
         ),

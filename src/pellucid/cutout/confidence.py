@@ -1,0 +1,52 @@
+"""How far a matte can be trusted, and when there is no subject at all. Pure.
+
+Calibrated on 179 mattes of the standard tier: 39 photographs with true masks, and 140 scenes in which their subjects lie
+small (2 to 40 % of the area) on other backgrounds. Said and found, in groups of what was said:
+
+    said      0.10   0.44   0.70   0.86   0.93   0.95
+    found     0.09   0.38   0.70   0.90   0.94   0.94
+    mattes      11     13     23     48     50     34
+
+Expected calibration error 0.019 (on the photographs alone 0.089), Brier score 0.102; decidedness taken as it is 0.147.
+On the same mattes `nothing_there` was never wrong (0 of 179: below 1.7 % with 95 % confidence); of 29 pictures without a
+subject (backgrounds with the subject painted over, textures) it found 13. In the others the model sees something: a
+blot, a shelf, a bench.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pellucid.cutout.runtime import FloatArray
+
+_SURE = 0.5
+"""Alpha from which a pixel counts as subject."""
+
+_EMPTY_SHARE = 0.0005
+"""A subject below this share of the picture (51 of 320 x 320 pixels) is taken for noise."""
+
+_UNDECIDED = 0.3
+"""Decidedness below which there is nothing but doubt."""
+
+_DECIDEDNESS = (0.0, 0.6, 0.75, 0.85, 0.9, 0.94, 0.97, 1.0)
+_CONFIDENCE = (0.0, 0.05, 0.1, 0.4, 0.65, 0.85, 0.93, 0.97)
+
+
+def decidedness(alpha_hw: FloatArray) -> float:
+    """How decided the matte is where it sees a subject at all: 1 = every such pixel is 0 or 1, 0 = all are halves.
+
+    The mean of |2a - 1| weighted by how much each pixel says 'subject' (a, at least 0.02 so that faint doubt counts).
+    """
+    weight = np.where(alpha_hw > 0.02, np.maximum(alpha_hw, 0.02), 0.0)
+    total = float(weight.sum())
+    return float((np.abs(2 * alpha_hw - 1) * weight).sum() / total) if total > 0 else 0.0
+
+
+def confidence(alpha_hw: FloatArray) -> float:
+    """The probability, in [0, 1], that the matte's IoU with the truth is at least 0.9."""
+    return float(np.interp(decidedness(alpha_hw), _DECIDEDNESS, _CONFIDENCE))
+
+
+def nothing_there(alpha_hw: FloatArray) -> bool:
+    """Whether nothing in the picture is recognisable as a foreground."""
+    return bool((alpha_hw >= _SURE).mean() < _EMPTY_SHARE) or decidedness(alpha_hw) < _UNDECIDED
