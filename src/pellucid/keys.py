@@ -6,7 +6,7 @@ import hashlib
 
 from pellucid.spec import OriginRef, Token
 
-RENDER_VERSION = 1
+RENDER_VERSION = 2
 """Part of every rendition key: raise it when the same plan gives other pixels or other bytes."""
 
 

@@ -20,6 +20,7 @@ def test_decidedness_orders_mattes() -> None:
     assert decidedness(_matte(0.5)) == 0
     assert decidedness(_matte(0.6)) == pytest.approx(0.2, abs=1e-6)
     assert decidedness(_matte(0)) == 0
+    assert decidedness(_matte(0.05)) == 0, "to see nothing much is no decision for a subject"
 
 
 def test_confidence_is_a_probability_that_never_falls() -> None:

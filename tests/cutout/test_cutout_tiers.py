@@ -65,6 +65,12 @@ def test_a_small_subject_gets_more_pixels() -> None:
     assert looks.sizes == [256, 320]
 
 
+def test_a_look_that_sees_nothing_does_not_outvote_one_that_sees() -> None:
+    faint = np.full((256, 256), 0.08, np.float32)
+    seen = _square(320, share=0.02)
+    assert _run(_Looks(faint, np.ascontiguousarray(seen[:, ::-1])), Tier.STANDARD)[10, 10] > 0.99
+
+
 def test_a_mirrored_pass_is_mirrored_back() -> None:
     """The subject is at the left; the mirrored look sees it at the right, so it must say right to agree."""
     left = _square(256, share=0.25, alpha=0.8)
@@ -100,6 +106,20 @@ def test_the_surer_pass_weighs_more() -> None:
     assert decidedness(guessing) == pytest.approx(0.2, abs=1e-6)
     assert fused[0, 0] > 0.99
     assert fused[60, 60] < 0.01
+
+
+def test_what_one_pass_of_five_sees_leaves_no_ghost() -> None:
+    subject = _square(256, share=0.25)
+    ghost = subject.copy()
+    ghost[160:240, 160:240] = 1
+    fused = fuse([subject, subject, ghost, subject, subject])
+    assert fused[200, 200] == 0
+    assert fused[60, 60] == 1
+
+
+def test_soft_edges_that_passes_agree_on_stay_soft() -> None:
+    ramp = np.tile(np.linspace(0, 1, 256, dtype=np.float32), (256, 1))
+    assert np.allclose(fuse([ramp, ramp, ramp]), ramp, atol=1e-6)
 
 
 def test_passes_that_know_nothing_are_averaged() -> None:

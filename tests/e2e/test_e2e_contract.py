@@ -96,6 +96,20 @@ def test_other_sizes_and_colours_of_a_cut_picture_are_ready_at_once(
     assert origin.hits["/rocket.jpg"] == hits
 
 
+def test_each_tier_has_a_matte_of_its_own(server: PellucidServer, origin: PhotoOrigin, cup_jpg: bytes) -> None:
+    url = origin.put("/tiers.jpg", cup_jpg) + "?w=300&bg_remove=1&force_format=png"
+    usual = server.wait_for(url, "ready")
+    named = server.ask(f"{url}&bg_quality=standard")
+    assert (named.state, named.headers["etag"]) == ("ready", usual.headers["etag"]), "the default, said aloud"
+    assert server.ask(f"{url}&bg_quality=fast").state == "pending"
+    fast = server.wait_for(f"{url}&bg_quality=fast", "ready")
+    best = server.wait_for(f"{url}&bg_quality=best", "ready")
+    assert len({usual.headers["etag"], fast.headers["etag"], best.headers["etag"]}) == 3
+    bad = server.ask(f"{url}&bg_quality=superb")
+    assert bad.status == 400
+    assert b"fast, standard, best" in bad.body
+
+
 def test_conditional_requests(server: PellucidServer, origin: PhotoOrigin, rocket_jpg: bytes) -> None:
     url = origin.put("/conditional.jpg", rocket_jpg) + "?w=220&bg_remove=1"
     pending = server.ask(url)

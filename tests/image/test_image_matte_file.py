@@ -86,8 +86,18 @@ def test_shrinking_leaves_no_ghost_of_alpha() -> None:
     assert (small[77:148, 103:197] == 255).all()
 
 
+@pytest.mark.parametrize(("width", "height"), [(150, 100), (120, 90), (300, 200), (7, 3), (290, 199)])
+def test_shrinking_takes_the_mean_of_what_a_pixel_covers(width: int, height: int) -> None:
+    fine = np.random.default_rng(0).integers(0, 256, (400, 600), dtype=np.uint8)
+    small = at(pack(fine.astype(np.float32) / np.float32(255), 600, 400), width, height).astype(float)
+    if 600 % width == 0 and 400 % height == 0:
+        blocks = fine.reshape(height, 400 // height, width, 600 // width).mean(axis=(1, 3))
+        assert np.abs(small - blocks).max() <= 1.5
+    assert abs(small.mean() - fine.mean()) < 1
+
+
 def test_the_overview_is_used_when_it_is_large_enough() -> None:
-    blob = bytearray(pack(disc(64, 64), 2000, 1500))
+    blob = bytearray(pack(disc(64, 64), 2400, 1800))
     header = unpack_header(bytes(blob))
     start = len(blob) - header.overview.length - header.full.length
     blob[start + 100] ^= 0xFF  # the full-size part is damaged, the overview is not

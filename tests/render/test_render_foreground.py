@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from render_samples import disc, mixed
+from render_samples import disc, levels, mixed
 
+from pellucid.render import foreground
 from pellucid.render.foreground import estimate_foreground
 
 
@@ -23,7 +24,7 @@ def test_the_old_background_disappears_from_the_edge(height: int, width: int) ->
     photo = mixed(subject, green, alpha)
     truth = np.broadcast_to(np.array(subject, float), photo.shape)
     assert band_error(photo, truth, alpha) > 15
-    assert band_error(estimate_foreground(photo, alpha), truth, alpha) < 5
+    assert band_error(estimate_foreground(photo, levels(alpha)), truth, alpha) < 5
 
 
 def test_textured_subjects_and_backgrounds_improve_as_well() -> None:
@@ -32,27 +33,28 @@ def test_textured_subjects_and_backgrounds_improve_as_well() -> None:
     behind = np.stack((40 + 0 * x, 170 + 50 * np.sin(y / 25), 190 + 40 * np.cos(x / 31)), axis=-1)
     alpha = disc(300, 400, softness=0.12)
     photo = mixed(subject, behind, alpha)
-    assert band_error(estimate_foreground(photo, alpha), subject, alpha) < band_error(photo, subject, alpha) / 3
+    assert band_error(estimate_foreground(photo, levels(alpha)), subject, alpha) < band_error(photo, subject, alpha) / 3
 
 
 def test_sure_pixels_are_left_alone() -> None:
     photo = np.random.default_rng(0).integers(0, 256, (90, 70, 3), dtype=np.uint8)
     alpha = disc(90, 70)
-    out = estimate_foreground(photo, alpha)
-    assert (out[alpha == 1] == photo[alpha == 1]).all()
-    assert (out[alpha == 0] == 0).all()
+    matte_hw = levels(alpha)
+    out = estimate_foreground(photo, matte_hw)
+    assert (out[matte_hw == 255] == photo[matte_hw == 255]).all()
+    assert (out[matte_hw == 0] == 0).all()
 
 
 @pytest.mark.parametrize("alpha", [0.0, 1.0])
 def test_without_a_band_there_is_nothing_to_do(alpha: float) -> None:
     photo = np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)
-    out = estimate_foreground(photo, np.full((30, 40), alpha, np.float32))
+    out = estimate_foreground(photo, np.full((30, 40), round(255 * alpha), np.uint8))
     assert (out == (photo if alpha else 0)).all()
 
 
 def test_a_subject_that_is_the_whole_picture_keeps_its_colour() -> None:
     photo = np.full((64, 64, 3), (10, 120, 240), np.uint8)
-    out = estimate_foreground(photo, np.full((64, 64), 0.5, np.float32))
+    out = estimate_foreground(photo, np.full((64, 64), 128, np.uint8))
     assert np.abs(out.astype(int) - photo).max() <= 1
 
 
@@ -60,7 +62,7 @@ def test_large_pictures_have_no_seams() -> None:
     # Smooth colours are made at a third of this size and corrected in strips.
     alpha = disc(2100, 1400, softness=0.3)
     photo = mixed((230, 120, 20), (20, 60, 200), alpha)
-    out = estimate_foreground(photo, alpha).astype(int)
+    out = estimate_foreground(photo, levels(alpha)).astype(int)
     inside = (alpha[1:] > 0.1) & (alpha[:-1] > 0.1)
     assert np.abs(np.diff(out, axis=0))[inside].max() <= 4
 
@@ -70,11 +72,42 @@ def test_large_pictures_have_no_seams() -> None:
 def test_any_shape_and_any_matte_work(height: int, width: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     photo = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
-    alpha = np.clip(rng.random((height, width), dtype=np.float32) * 1.6 - 0.3, 0, 1)
-    before = photo.copy(), alpha.copy()
-    out = estimate_foreground(photo, alpha)
+    matte_hw = levels(np.clip(rng.random((height, width), dtype=np.float32) * 1.6 - 0.3, 0, 1))
+    before = photo.copy(), matte_hw.copy()
+    out = estimate_foreground(photo, matte_hw)
     assert out.shape == photo.shape
     assert out.dtype == np.uint8
     assert (photo == before[0]).all()
-    assert (alpha == before[1]).all()
-    assert (out[alpha == 1] == photo[alpha == 1]).all()
+    assert (matte_hw == before[1]).all()
+    assert (out[matte_hw == 255] == photo[matte_hw == 255]).all()
+
+
+@pytest.mark.parametrize(("height", "width"), [(50, 70), (900, 1300), (2500, 400)])
+def test_a_picture_of_one_colour_keeps_it(height: int, width: int) -> None:
+    photo = np.full((height, width, 3), (10, 120, 240), np.uint8)
+    matte_hw = levels(disc(height, width, softness=0.2))
+    out = estimate_foreground(photo, matte_hw)
+    assert (out[matte_hw > 0] == photo[0, 0]).all()
+
+
+def test_glass_without_an_opaque_pixel_gets_its_own_colour() -> None:
+    alpha = disc(400, 600) * np.float32(0.6)
+    alpha[150:250, 290:310] = 1  # the one place that says what the glass looks like
+    photo = mixed((30, 90, 200), (230, 220, 60), alpha)
+    truth = np.broadcast_to(np.array((30, 90, 200), float), photo.shape)
+    assert band_error(estimate_foreground(photo, levels(alpha)), truth, alpha) < 6
+
+
+def test_strips_leave_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(1)
+    photo = rng.integers(0, 256, (700, 300, 3), dtype=np.uint8)
+    matte_hw = levels(disc(700, 300, softness=0.4))
+    whole = estimate_foreground(photo, matte_hw)
+    monkeypatch.setattr(foreground, "_STRIP_PIXELS", 300 * 7)
+    assert (estimate_foreground(photo, matte_hw) == whole).all()
+    # Blocks of 3 x 3 pixels do not end where strips do.
+    monkeypatch.setattr(foreground, "_GRID_SIDE", 250)
+    monkeypatch.setattr(foreground, "_WORKING_SIDE", 100)
+    in_strips = estimate_foreground(photo, matte_hw)
+    monkeypatch.setattr(foreground, "_STRIP_PIXELS", 1 << 20)
+    assert (estimate_foreground(photo, matte_hw) == in_strips).all()

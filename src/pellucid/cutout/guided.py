@@ -27,8 +27,8 @@ def fit(rgb: FloatArray, alpha: FloatArray, *, radius: int) -> FloatArray:
         bottom = min(height, top + _ROWS)
         around = slice(max(0, top - radius), min(height, bottom + radius))
         inside = slice(top - around.start, bottom - around.start)
-        raw[:, top:bottom] = _solve(_window_means(_products(rgb[:, around], alpha[around]), radius)[:, inside])
-    return _window_means(raw, radius)
+        raw[:, top:bottom] = _solve(window_means(_products(rgb[:, around], alpha[around]), radius)[:, inside])
+    return window_means(raw, radius)
 
 
 def _products(rgb: FloatArray, alpha: FloatArray) -> FloatArray:
@@ -68,7 +68,7 @@ def _solve(means: FloatArray) -> FloatArray:
     return solved
 
 
-def _window_means(planes: FloatArray, radius: int) -> FloatArray:
+def window_means(planes: FloatArray, radius: int) -> FloatArray:
     """Means over windows of 2 `radius` + 1, cut off at the picture's edge."""
     return _means_along(_means_along(planes, radius, axis=2), radius, axis=1)
 
@@ -98,3 +98,16 @@ def _means_along(planes: FloatArray, radius: int, *, axis: int) -> FloatArray:
 def _part(planes: FloatArray, axis: int, start: int, length: int | None) -> FloatArray:
     part = slice(start, None if length is None else start + length)
     return planes[:, part] if axis == 1 else planes[:, :, part]
+
+
+def widened(plane: FloatArray, radius: int) -> FloatArray:
+    """The largest value within `radius` pixels across and down (float32, h x w)."""
+    for axis in (0, 1):
+        largest = plane.copy()
+        for shift in range(1, min(radius, plane.shape[axis] - 1) + 1):
+            ahead, behind = (slice(shift, None), slice(None, -shift))
+            here, there = (ahead, behind) if axis == 0 else ((slice(None), ahead), (slice(None), behind))
+            np.maximum(largest[here], plane[there], out=largest[here])
+            np.maximum(largest[there], plane[here], out=largest[there])
+        plane = largest
+    return plane

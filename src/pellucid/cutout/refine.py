@@ -40,6 +40,8 @@ _UNDECIDED = 0.02
 _GROW_SHARE = 0.004
 """The undecided band is widened by this share of the diagonal: the model's own edge may lie beside the contour."""
 
+_CUBIC_SIDE = 1600
+
 _STRIP_PIXELS = 1 << 18
 """Pixels drawn at a time: temporary arrays of about 30 MB where all of them lie in the band."""
 
@@ -50,8 +52,17 @@ def reduction(width: int, height: int) -> int:
 
 
 def enlarge(alpha_hw: FloatArray, *, width: int, height: int) -> Pixels:
-    """A coarse alpha at `width` x `height` in 8 bits, by the cubic kernel, without shifting it."""
-    return vips.to_array(_to_8_bits(_resampled(vips.from_float_array(alpha_hw), width=width, height=height)))[:, :, 0]
+    """A coarse alpha at `width` x `height` in 8 bits, by the cubic kernel, without shifting it.
+
+    The last factor is left to a bilinear kernel, whose steps nobody sees on what is smooth: half the time at 12
+    megapixels.
+    """
+    image = vips.from_float_array(alpha_hw)
+    middle = min(1.0, _CUBIC_SIDE / max(width, height))
+    image = _resampled(image, width=max(1, round(width * middle)), height=max(1, round(height * middle)))
+    if middle < 1:
+        image = vips.enlarge_in_place(image.copy_memory(), width=width, height=height, interpolator="bilinear")
+    return vips.to_array(_to_8_bits(image))[:, :, 0]
 
 
 def refine(photo: Pixels, small: Pixels, alpha_hw: FloatArray) -> Pixels:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pellucid.cutout.confidence import confidence, decidedness, nothing_there
+from pellucid.cutout.guided import widened, window_means
 from pellucid.cutout.runtime import FloatArray, Session
 from pellucid.cutout.specks import remove_specks
 from pellucid.cutout.tiers import Pass, TierRule
@@ -16,9 +17,15 @@ from pellucid.image import vips
 from pellucid.models.cards import ModelCard
 
 _WEIGHT_POWER = 6
-"""Passes are averaged with decidedness ** 6: 0.97 against 0.85 is 2.2 to 1. Against the plain mean of 160, 192, 224, 256
-and 320 px: IoU 0.9645 to 0.9708, boundary IoU 0.8196 to 0.8527, MAE 0.0290 to 0.0227 (26 cats and dogs); powers 2 and
-12 give IoU 0.9704 and 0.9665."""
+"""Passes are averaged with decidedness ** 6: 0.97 against 0.85 is 2.2 to 1. Against the plain mean of 160, 192, 224,
+256 and 320 px: IoU 0.9645 to 0.9708, boundary IoU 0.8196 to 0.8527, MAE 0.0290 to 0.0227 (26 cats and dogs); powers
+2 and 12 give IoU 0.9704 and 0.9665."""
+
+_AREA_SHARE = 0.02
+_AGREED = 0.15
+_DISPUTED = 0.3
+"""Passes disagree over an area where their standard deviation, averaged over a square of 2 % of the diagonal, is above
+0.15, wholly above 0.3."""
 
 Scaled = Callable[[int, int], npt.NDArray[np.uint8]]
 """The picture at (width, height): uint8, height x width x 3, sRGB."""
@@ -63,10 +70,24 @@ def fuse(alphas: list[FloatArray]) -> FloatArray:
     height, width = max((alpha.shape for alpha in alphas), key=lambda shape: shape[0] * shape[1])
     weights = np.array([decidedness(alpha) ** _WEIGHT_POWER for alpha in alphas], np.float32)
     weights = weights / weights.sum() if weights.sum() > 0 else np.full_like(weights, 1 / len(alphas))
-    fused = np.zeros((height, width), np.float32)
-    for weight, alpha in zip(weights, alphas, strict=True):
-        fused += weight * _enlarged(alpha, width=width, height=height)
-    return np.clip(fused, 0, 1)
+    planes = np.stack([_enlarged(alpha, width=width, height=height) for alpha in alphas])
+    fused: FloatArray = np.clip(np.tensordot(weights, planes, axes=1), 0, 1).astype(np.float32)
+    variance: FloatArray = np.tensordot(weights, (planes - fused) ** 2, axes=1).astype(np.float32)
+    return _outvoted(fused, variance)
+
+
+def _outvoted(fused: FloatArray, variance: FloatArray) -> FloatArray:
+    """`fused` with twice the contrast about one half where the passes disagree over an area.
+
+    A mean of passes shows what one of five took for the subject at a fifth of its strength: a ghost. Where they agree,
+    and along edges, which they merely draw a little apart, nothing changes. MAE on 26 cats and dogs, best tier: 0.0227
+    to 0.0149, standard 0.0186 to 0.0155; gradient error 0.0159 to 0.0168 and 0.0169 to 0.0170; IoU as it was.
+    """
+    radius = max(1, round(_AREA_SHARE * float(np.hypot(*fused.shape)) / 2))
+    spread = window_means(np.sqrt(variance, dtype=np.float32)[None], radius)[0]
+    disagreement = widened(np.clip((spread - _AGREED) / (_DISPUTED - _AGREED), 0, 1).astype(np.float32), radius)
+    firmer: FloatArray = np.clip(2 * fused - np.float32(0.5), 0, 1)
+    return fused + (firmer - fused) * disagreement
 
 
 def _look(each: Pass, scaled: Scaled, *, session: Session, card: ModelCard) -> FloatArray:

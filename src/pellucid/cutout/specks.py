@@ -2,8 +2,9 @@
 
 A speck is a region with alpha of at least 0.1 that covers less than 0.1 % of the picture (66 of 256 x 256 pixels) and
 less than 2 % of the largest region: it goes. A pinhole is a region with alpha below 0.9, enclosed by the subject, of
-less than 0.05 % of the picture (33 pixels), in which alpha nowhere falls below 0.25: it is filled. So a ring or a handle,
-whose inside the model takes for background, stays open however small it is, and a flock of small birds stays a flock.
+less than 0.05 % of the picture (33 pixels), in which alpha nowhere falls below 0.25: it is filled. So a ring or a
+handle, whose inside the model takes for background, stays open however small it is, and a flock of small birds stays a
+flock.
 """
 
 from __future__ import annotations

