@@ -22,8 +22,8 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
     """Of one file of weights.
 
     `made_with`: package to version. `pictures`: how many, and what they were, in words. `activations`: name of a tensor
-    in the ONNX file to the (low, high) that its 256 levels span; 0 lies within. `floating`: convolutions, by the name of
-    their node in the graph, whose weights stay in floating point.
+    in the ONNX file to the (low, high) that its 256 levels span; 0 lies within. `floating`: convolutions, by
+    the name of their weights' tensor, that stay in floating point.
     """
 
     model: str
@@ -54,9 +54,9 @@ def load_calibration(card: ModelCard, models_dir: Path | None = None) -> Calibra
     One that was made for other weights (a card of the same name with another file) is passed over. Raises
     ModelUnavailableError when the user's own cannot be read.
     """
-    if models_dir is not None and (own := _read_own(own_calibration_path(card, models_dir))) is not None:
-        if own.weights_sha256 == card.sha256:
-            return own
+    own = None if models_dir is None else _read_own(own_calibration_path(card, models_dir))
+    if own is not None and own.weights_sha256 == card.sha256:
+        return own
     ours = files("pellucid.models").joinpath("calibrations", f"{card.name}.json")
     if not ours.is_file():
         return None
@@ -101,5 +101,5 @@ def _read_own(path: Path) -> Calibration | None:
         return None
     except (OSError, msgspec.DecodeError) as error:
         raise ModelUnavailableError(
-            f"the calibration {path} cannot be used ({error}); delete it, or make it again with `pellucid models optimize`"
+            f"the calibration {path} cannot be used ({error}); delete it, or make it with `pellucid models optimize`"
         ) from error
