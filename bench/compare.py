@@ -60,6 +60,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=BENCH.parent / ".bench" / "out")
     parser.add_argument("--only", type=lambda text: text.split(","), default=list(PARTS), help=",".join(PARTS))
     parser.add_argument("--images", type=int, default=40, help="pictures of the folder")
+    parser.add_argument("--memory-pictures", type=int, default=500, help="pictures in a row for the memory plot")
     parser.add_argument("--quick", action="store_true", help="tiny counts: does it run?")
     parser.add_argument("--docs", action="store_true", help="write the section of docs/benchmarks.md, too")
     parser.add_argument("--redraw", type=Path, metavar="FILE", help="tables and plots of an earlier results.json")
@@ -89,7 +90,7 @@ def run(options: argparse.Namespace, programs: Programs) -> Results:
         count, rounds = (3, 1) if quick else (options.images, 3)
         results.folder = measure_folder(tiers, programs, pictures, count=count, rounds=rounds)
     if "memory" in options.only:
-        count, every = (8, 2) if quick else (500, 50)
+        count, every = (8, 2) if quick else (options.memory_pictures, max(1, options.memory_pictures // 10))
         results.memory = measure_memory(tiers, programs, pictures, large_megapixels=50, count=count, every=every)
     if "startup" in options.only:
         results.startup = measure_startup(tiers, programs, pictures, rounds=1 if quick else 5)

@@ -19,8 +19,7 @@ def folder_command(side: str, programs: Programs, source: Path, target: Path) ->
     """Cut every picture of `source` into `target`, with the same weights."""
     if side == REMBG:
         return [str(programs.rembg_env / "bin" / "rembg"), "p", "-m", "u2net", str(source), str(target)]
-    quality = ["--quality", side] if _takes_quality() else []
-    return [sys.executable, "-m", "pellucid", "cut", str(source), "-o", str(target), *quality]
+    return [sys.executable, "-m", "pellucid", "cut", str(source), "-o", str(target), "--quality", side]
 
 
 def run_watched(command: list[str], programs: Programs) -> FolderRun:
@@ -51,9 +50,3 @@ def _tree(pid: int) -> list[int]:
     except OSError:
         return [pid]
     return [pid, *(below for child in children for below in _tree(int(child)))]
-
-
-def _takes_quality() -> bool:
-    """Whether `pellucid cut` knows tiers; without them it has one, and the comparison found only `standard`."""
-    text = subprocess.run([sys.executable, "-m", "pellucid", "cut", "--help"], capture_output=True, check=True).stdout
-    return b"--quality" in text

@@ -150,7 +150,8 @@ class Engine:
 
     def cut_png(self, image: Picture, *, tier: Tier | None = None) -> bytes:
         """`cut(image).rgba()` as a PNG file. Raises as `cut` does."""
-        return encode(from_array(self.cut(image, tier=tier)._rgba), format=ImageFormat.PNG, quality=None)
+        cutout = self.cut(image, tier=tier)
+        return encode(from_array(cut_out(cutout.photo, cutout.matte_hw)), format=ImageFormat.PNG, quality=None)
 
     def _segment(self, scaled: Scaled, tier: Tier | None) -> CoarseMatte:
         return segment(scaled, session=self._session, card=self.card, rule=TIERS[tier or self.recipe.tier])

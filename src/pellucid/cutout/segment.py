@@ -87,7 +87,7 @@ def _outvoted(fused: FloatArray, variance: FloatArray) -> FloatArray:
     spread = window_means(np.sqrt(variance, dtype=np.float32)[None], radius)[0]
     disagreement = widened(np.clip((spread - _AGREED) / (_DISPUTED - _AGREED), 0, 1).astype(np.float32), radius)
     firmer: FloatArray = np.clip(2 * fused - np.float32(0.5), 0, 1)
-    return fused + (firmer - fused) * disagreement
+    return (fused + (firmer - fused) * disagreement).astype(np.float32)
 
 
 def _look(each: Pass, scaled: Scaled, *, session: Session, card: ModelCard) -> FloatArray:
