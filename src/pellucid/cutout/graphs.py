@@ -40,7 +40,7 @@ def find_graph(card: ModelCard, models_dir: Path, *, wished: str, device: Device
 def _int8(card: ModelCard, models_dir: Path, calibration: Calibration | None) -> Path:
     if calibration is None:
         raise ModelUnavailableError(
-            f"{card.name} has no calibration for int8; `pellucid models optimize {card.name}` makes one from photos"
+            f"{card.name} has no calibration for int8; `pellucid models optimize {card.name} PHOTOS_DIR` makes one"
         )
     if is_built(card, models_dir, calibration):
         return int8_path(card, models_dir, calibration)

@@ -9,11 +9,12 @@ from __future__ import annotations
 import numpy as np
 
 from pellucid.cutout.runtime import FloatArray
+from pellucid.strips import for_each_strip
 
 _EPSILON = np.float32(1e-3)
 """Regularises the windows' colour covariance, colours in [0, 1]: contrast below about 3 % is no contour."""
 
-_ROWS = 48
+_ROWS = 64
 """Rows fitted at a time: 13 planes of a strip stay in the cache."""
 
 
@@ -23,11 +24,14 @@ def fit(rgb: FloatArray, alpha: FloatArray, *, radius: int) -> FloatArray:
     """
     height = alpha.shape[0]
     raw = np.empty((4, *alpha.shape), np.float32)
-    for top in range(0, height, _ROWS):
+
+    def solve_rows(top: int) -> None:
         bottom = min(height, top + _ROWS)
         around = slice(max(0, top - radius), min(height, bottom + radius))
         inside = slice(top - around.start, bottom - around.start)
         raw[:, top:bottom] = _solve(window_means(_products(rgb[:, around], alpha[around]), radius)[:, inside])
+
+    for_each_strip(solve_rows, range(0, height, _ROWS))
     return window_means(raw, radius)
 
 

@@ -25,10 +25,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pellucid.cutout.guided import fit
+from pellucid.cutout.guided import fit, window_means
 from pellucid.cutout.runtime import FloatArray
 from pellucid.image import vips
 from pellucid.image.vips import VipsImage
+from pellucid.strips import for_each_strip
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -89,8 +90,11 @@ def refine(photo: Pixels, small: Pixels, alpha_hw: FloatArray) -> Pixels:
     table = np.ascontiguousarray(np.concatenate((lines, weight[None])).transpose(1, 2, 0))
     near = _grow(weight > 0, radius=1)
     strip = max(factor, _STRIP_PIXELS // width // factor * factor)
-    for top in range(0, height, strip):
+
+    def draw(top: int) -> None:
         _draw(matte[top : top + strip], photo[top : top + strip], table, near, top=top, factor=factor)
+
+    for_each_strip(draw, range(0, height, strip))
     return matte
 
 
@@ -158,13 +162,7 @@ def _neighbours(at: npt.NDArray[np.intp], length: int, factor: int) -> tuple[npt
 def _soft_grow(mask: npt.NDArray[np.bool_], *, radius: int) -> FloatArray:
     """`mask` widened by `radius` with a soft rim: 1 on the mask, falling to 0 within twice the radius."""
     grown = _grow(mask, radius=radius).astype(np.float32)
-    blurred = np.asarray(grown)
-    for axis in (0, 1):
-        padded = np.pad(blurred, [(radius, radius) if each == axis else (0, 0) for each in (0, 1)], mode="edge")
-        length = blurred.shape[axis]
-        parts = [padded.take(range(shift, shift + length), axis=axis) for shift in range(2 * radius + 1)]
-        blurred = np.sum(parts, axis=0, dtype=np.float32) / np.float32(2 * radius + 1)
-    return np.maximum(blurred, mask).astype(np.float32)
+    return np.maximum(window_means(grown[None], radius)[0], mask.astype(np.float32))
 
 
 def _grow(mask: npt.NDArray[np.bool_], *, radius: int) -> npt.NDArray[np.bool_]:

@@ -26,6 +26,7 @@ import numpy as np
 from pellucid.image import vips
 from pellucid.image.vips import VipsImage
 from pellucid.render.smooth import smooth_colours
+from pellucid.strips import for_each_strip
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -52,31 +53,38 @@ def estimate_foreground(rgb: NDArray[np.uint8], matte_hw: NDArray[np.uint8]) -> 
     height, width = matte_hw.shape
     foreground = np.empty_like(rgb, order="C")
     strip = max(1, _STRIP_PIXELS // width)
-    bands: list[NDArray[np.bool_]] = []
-    for top in range(0, height, strip):
+    tops = range(0, height, strip)
+    band = np.empty(matte_hw.shape, np.bool_)
+
+    def keep_what_shows(top: int) -> None:
         part = slice(top, top + strip)
         shown = (matte_hw[part] > 0).view(np.uint8)
         for colour in range(3):
             np.multiply(rgb[part, :, colour], shown, out=foreground[part, :, colour])
         # 1 to 254 in one comparison: 0 wraps round to 255.
-        bands.append((matte_hw[part] - np.uint8(1)) < np.uint8(254))
-    if not any(band.any() for band in bands):
+        np.less(matte_hw[part] - np.uint8(1), np.uint8(254), out=band[part])
+
+    for_each_strip(keep_what_shows, tops)
+    if not band.any():
         return foreground
     block = -(-max(height, width) // _GRID_SIDE)
     smooth = _smooth_image(rgb, matte_hw, block=block)
     shares = _shares()
-    for top, band in zip(range(0, height, strip), bands, strict=True):
-        # Flat positions and `take`: ten times faster than a boolean index.
-        inside = np.flatnonzero(band)
-        if inside.size == 0:
-            continue
+
+    def correct(top: int) -> None:
         part = slice(top, top + strip)
+        # Flat positions and `take`: ten times faster than a boolean index.
+        inside = np.flatnonzero(band[part])
+        if inside.size == 0:
+            return
         first, last = top // block, (min(top + strip, height) - 1) // block
         grid = vips.to_array(smooth.crop(0, first, smooth.width, last - first + 1))
         both = _take(grid, _blocks_of(inside, width, block=block, down=top - first * block, across=smooth.width))
         photo = _take(rgb[part], inside)
         level = matte_hw[part].ravel().take(inside)
         foreground[part].reshape(-1, 3)[inside] = _explain(both, photo, level, shares)
+
+    for_each_strip(correct, tops)
     return foreground
 
 
