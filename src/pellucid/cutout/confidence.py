@@ -1,7 +1,7 @@
 """How far a matte can be trusted, and when there is no subject at all. Pure.
 
-Calibrated on the standard tier with 39 photographs that have true masks and 148 scenes in which their subjects lie small
-(2 to 40 % of the area) on other backgrounds (`bench/confidence.py`). Said and found, in groups of what was said:
+Calibrated on the standard tier with 39 photographs that have true masks and 148 scenes in which their subjects lie
+small (2 to 40 % of the area) on other backgrounds (`bench/confidence.py`). Said and found, in groups of what was said:
 
     said      0.11   0.43   0.73   0.87   0.93   0.95
     found     0.00   0.53   0.68   0.84   0.96   0.87
@@ -9,7 +9,8 @@ Calibrated on the standard tier with 39 photographs that have true masks and 148
 
 Expected calibration error 0.053, on the photographs alone 0.045; Brier score 0.114 and 0.095. On the same mattes
 `nothing_there` was never wrong (0 of 187: below 1.6 % with 95 % confidence); of 39 pictures without a subject
-(backgrounds with the subject painted over) it found 11. In the others the model sees something: a blot, a shelf, a bench.
+(backgrounds with the subject painted over) it found 11. In the others the model sees something: a blot, a shelf,
+a bench.
 """
 
 from __future__ import annotations
