@@ -22,10 +22,9 @@ from pellucid.cutout.quantise import (
     quantise,
     quantise_weights,
     remove_other_graphs,
-    runtime,
     verify_int8,
 )
-from pellucid.cutout.runtime import FloatArray, Precision, Session
+from pellucid.cutout.runtime import FloatArray, Precision, Session, openvino_module
 from pellucid.errors import ModelUnavailableError
 from pellucid.folders import default_models_dir
 from pellucid.models.calibration import Calibration, load_calibration
@@ -55,7 +54,11 @@ def _run(graph: Path, batch: FloatArray) -> FloatArray:
 
 def _nodes(path: Path, kind: str) -> list[Any]:
     # The model is kept alive by its nodes.
-    return [node for node in runtime().Core().read_model(str(path)).get_ordered_ops() if node.get_type_name() == kind]
+    return [
+        node
+        for node in openvino_module().Core().read_model(str(path)).get_ordered_ops()
+        if node.get_type_name() == kind
+    ]
 
 
 def test_quantisers_are_where_the_calibration_says(conv: Model, tmp_path: Path) -> None:
@@ -86,7 +89,7 @@ def test_weights_are_int8_with_a_scale_for_each_output_channel(conv: Model, tmp_
 
 
 def test_what_the_model_gives_out_is_not_rounded_to_levels(conv: Model, tmp_path: Path) -> None:
-    model = runtime().Core().read_model(str(_build(conv, tmp_path)))
+    model = openvino_module().Core().read_model(str(_build(conv, tmp_path)))
     givers = [result.input_value(0).get_node().get_type_name() for result in model.get_results()]
     assert givers == ["Sigmoid", "Relu"]
 
@@ -253,7 +256,7 @@ def test_our_calibrations_fit_the_real_weights(name: str) -> None:
         pytest.skip(f"the weights of {name} are not here")
     calibration = load_calibration(card)
     assert calibration is not None
-    model = runtime().Core().read_model(str(card.path_in(default_models_dir())))
+    model = openvino_module().Core().read_model(str(card.path_in(default_models_dir())))
     quantise(model, calibration)
     kinds = [node.get_type_name() for node in model.get_ordered_ops()]
     assert kinds.count("FakeQuantize") == 168

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pellucid.cutout.quantise import constant_weights, layer_name, quantise_convolutions, runtime
-from pellucid.cutout.runtime import FloatArray
+from pellucid.cutout.quantise import constant_weights, layer_name, quantise_convolutions
+from pellucid.cutout.runtime import FloatArray, openvino_module
 from pellucid.cutout.segment import prepare
 from pellucid.errors import ModelUnavailableError
 from pellucid.models.calibration import Calibration
@@ -60,7 +60,7 @@ def calibrate(weights: Path, card: ModelCard, pictures: Sequence[Pixels], *, des
     `described` is the calibration's `pictures`. 1 s a picture for u2net at 256 x 256 on 2 cores. Raises
     ModelUnavailableError when nothing in the model can be quantised.
     """
-    openvino = runtime()  # before NNCF is imported: it must not find the telemetry package either
+    openvino = openvino_module()  # before NNCF is imported: it must not find the telemetry package either
     import nncf  # noqa: PLC0415 # pyright: ignore[reportMissingImports] - of the extra [optimize]
 
     nncf_any: Any = nncf
@@ -104,7 +104,7 @@ def layer_errors(
 
     `progress` is called with (layers done, layers).
     """
-    openvino = runtime()
+    openvino = openvino_module()
     core = openvino.Core()
     batches = [prepare(picture, card) for picture in pictures]
     original = core.read_model(str(weights))
@@ -123,7 +123,7 @@ def layer_errors(
 
 def compare(weights: Path, graph: Path, card: ModelCard, pictures: Sequence[Pixels]) -> Agreement:
     """How `graph` (int8) agrees with `weights` (ONNX, in f32) on `pictures`, all of one size."""
-    core = runtime().Core()
+    core = openvino_module().Core()
     batches = [prepare(picture, card) for picture in pictures]
     expected, found = (_alphas_of(core, path, batches) for path in (weights, graph))
     pairs = list(zip(found, expected, strict=True))

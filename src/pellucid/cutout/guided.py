@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from pellucid.cutout.runtime import FloatArray
+from pellucid.cutout.windows import window_means
 from pellucid.strips import for_each_strip
 
 _EPSILON = np.float32(1e-3)
@@ -70,48 +71,3 @@ def _solve(means: FloatArray) -> FloatArray:
     solved[:3] /= np.maximum(rr * c_rr + rg * c_rg + rb * c_rb, _EPSILON**3)
     solved[3] = mean_alpha - (solved[:3] * mean_rgb).sum(0)
     return solved
-
-
-def window_means(planes: FloatArray, radius: int) -> FloatArray:
-    """Means over windows of 2 `radius` + 1, cut off at the picture's edge."""
-    return _means_along(_means_along(planes, radius, axis=2), radius, axis=1)
-
-
-def _means_along(planes: FloatArray, radius: int, *, axis: int) -> FloatArray:
-    """Sums of 1, 2, 4, ... neighbours are doubled and put together: 4 additions for a window of 9. Exact enough in
-    single precision, which differences of running sums are not.
-    """
-    length: int = planes.shape[axis]
-    window = 2 * radius + 1
-    powers = np.pad(planes, [(radius, radius) if each == axis else (0, 0) for each in range(3)])
-    sums = np.zeros_like(planes)
-    size = start = 0
-    for bit in range(window.bit_length()):
-        size = 1 << bit
-        if window & size:
-            sums += _part(powers, axis, start, length)
-            start += size
-        if window >> (bit + 1):
-            powers = _part(powers, axis, 0, powers.shape[axis] - size) + _part(powers, axis, size, None)
-    at = np.arange(length)
-    counts = np.minimum(at + radius, length - 1) - np.maximum(at - radius, 0) + 1
-    sums *= (np.float32(1) / counts.astype(np.float32)).reshape((1, -1, 1) if axis == 1 else (1, 1, -1))
-    return sums
-
-
-def _part(planes: FloatArray, axis: int, start: int, length: int | None) -> FloatArray:
-    part = slice(start, None if length is None else start + length)
-    return planes[:, part] if axis == 1 else planes[:, :, part]
-
-
-def widened(plane: FloatArray, radius: int) -> FloatArray:
-    """The largest value within `radius` pixels across and down (float32, h x w)."""
-    for axis in (0, 1):
-        largest = plane.copy()
-        for shift in range(1, min(radius, plane.shape[axis] - 1) + 1):
-            ahead, behind = (slice(shift, None), slice(None, -shift))
-            here, there = (ahead, behind) if axis == 0 else ((slice(None), ahead), (slice(None), behind))
-            np.maximum(largest[here], plane[there], out=largest[here])
-            np.maximum(largest[there], plane[here], out=largest[there])
-        plane = largest
-    return plane

@@ -11,17 +11,16 @@ sizes and digests of the other two. Without it there is no graph.
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-from types import ModuleType
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from pellucid.cutout.runtime import openvino_module
 from pellucid.errors import ModelUnavailableError
 from pellucid.models.calibration import Calibration
 from pellucid.models.cards import ModelCard
@@ -86,7 +85,7 @@ def build_int8(weights: Path, calibration: Calibration, target_dir: Path) -> Pat
             f"the calibration of {calibration.model} was made for other weights than {weights} "
             f"(sha256 {found}, expected {calibration.weights_sha256})"
         )
-    openvino = runtime()
+    openvino = openvino_module()
     try:
         model = openvino.Core().read_model(str(weights))
     except RuntimeError as error:
@@ -129,7 +128,7 @@ def quantise_convolutions(model: Any, *, keep: Iterable[str]) -> None:  # noqa: 
     the scale of each output channel, in place.
     """
     kept = set(keep)
-    opset = runtime().opset13
+    opset = openvino_module().opset13
     for node in model.get_ordered_ops():
         weights = constant_weights(node)
         if weights is not None and layer_name(node) not in kept:
@@ -149,15 +148,6 @@ def remove_other_graphs(card: ModelCard, models_dir: Path, calibration: Calibrat
         for path in models_dir.glob(f"{card.name}-int8-v*-*.{suffix}"):
             if path.stem != kept:
                 path.unlink(missing_ok=True)
-
-
-def runtime() -> Any:  # noqa: ANN401 - the runtime's stubs are partial
-    """OpenVINO's module, its telemetry switched off."""
-    # As in `cutout.runtime`: neither OpenVINO nor NNCF finds the telemetry package, and both take their stubs.
-    sys.modules.setdefault("openvino_telemetry", cast(ModuleType, None))
-    import openvino  # noqa: PLC0415 - 0.3 to 0.6 s, paid by processes that build graphs only
-
-    return openvino
 
 
 def _stem(model: str, calibration: Calibration) -> str:
@@ -212,7 +202,7 @@ def _quantise_tensor(output: Any, low: float, high: float) -> None:  # noqa: ANN
         if reader.get_node().get_type_name() not in ("ShapeOf", "Result")
     ]
     low, high = align(low, high)
-    opset = runtime().opset13
+    opset = openvino_module().opset13
     bounds = [opset.constant(bound, np.float32) for bound in (low, high, low, high)]
     quantised = opset.fake_quantize(output, *bounds, _LEVELS)
     quantised.set_friendly_name(f"{output.get_any_name()}/int8")
@@ -232,7 +222,7 @@ def _write(model: Any, target: Path) -> None:  # noqa: ANN401
     with tempfile.TemporaryDirectory(prefix=".int8-", dir=target.parent) as scratch:
         part = Path(scratch) / target.name
         # As it is: the default would round biases and scales to half precision.
-        runtime().serialize(model, str(part), str(part.with_suffix(".bin")))
+        openvino_module().serialize(model, str(part), str(part.with_suffix(".bin")))
         record = _Record(xml=_describe(part), bin=_describe(part.with_suffix(".bin")))
         part.with_suffix(".json").write_bytes(msgspec.json.encode(record))
         # The old record goes first: it must not vouch for a mixture of old and new files.

@@ -25,8 +25,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pellucid.cutout.guided import fit, window_means
+from pellucid.cutout.guided import fit
 from pellucid.cutout.runtime import FloatArray
+from pellucid.cutout.windows import widened, window_means
 from pellucid.image import vips
 from pellucid.image.vips import VipsImage
 from pellucid.strips import for_each_strip
@@ -55,8 +56,8 @@ def reduction(width: int, height: int) -> int:
 def enlarge(alpha_hw: FloatArray, *, width: int, height: int) -> Pixels:
     """A coarse alpha at `width` x `height` in 8 bits, by the cubic kernel, without shifting it.
 
-    The last factor is left to a bilinear kernel, whose steps nobody sees on what is smooth: half the time at 12
-    megapixels.
+    The last factor is left to a bilinear kernel, whose steps nobody sees on what is smooth (at most 7 levels of 255 on
+    noise): 0.24 for 0.33 s at 24 megapixels, no gain at 12.
     """
     image = vips.from_float_array(alpha_hw)
     middle = min(1.0, _CUBIC_SIDE / max(width, height))
@@ -88,7 +89,7 @@ def refine(photo: Pixels, small: Pixels, alpha_hw: FloatArray) -> Pixels:
     # Five numbers a pixel beside each other: slope in levels, offset, weight.
     lines[:3] *= np.float32(1 / 255)
     table = np.ascontiguousarray(np.concatenate((lines, weight[None])).transpose(1, 2, 0))
-    near = _grow(weight > 0, radius=1)
+    near = widened(weight, 1) > 0
     strip = max(factor, _STRIP_PIXELS // width // factor * factor)
 
     def draw(top: int) -> None:
@@ -161,20 +162,8 @@ def _neighbours(at: npt.NDArray[np.intp], length: int, factor: int) -> tuple[npt
 
 def _soft_grow(mask: npt.NDArray[np.bool_], *, radius: int) -> FloatArray:
     """`mask` widened by `radius` with a soft rim: 1 on the mask, falling to 0 within twice the radius."""
-    grown = _grow(mask, radius=radius).astype(np.float32)
-    return np.maximum(window_means(grown[None], radius)[0], mask.astype(np.float32))
-
-
-def _grow(mask: npt.NDArray[np.bool_], *, radius: int) -> npt.NDArray[np.bool_]:
-    grown = mask.copy()
-    for _ in range(radius):
-        once = grown.copy()
-        once[1:] |= grown[:-1]
-        once[:-1] |= grown[1:]
-        grown = once.copy()
-        grown[:, 1:] |= once[:, :-1]
-        grown[:, :-1] |= once[:, 1:]
-    return grown
+    marked = mask.astype(np.float32)
+    return np.maximum(window_means(widened(marked, radius)[None], radius)[0], marked)
 
 
 def _resampled(alpha: VipsImage, *, width: int, height: int) -> VipsImage:

@@ -30,7 +30,7 @@ class Precision(enum.StrEnum):
 
     INT8 = "int8"
     """Scores within 0.001 IoU of f32 and about half of bf16's time; needs a calibration (`models.calibration`). What
-    stays in floating point (the last layers) is computed as in f32."""
+    stays in floating point is computed as in f32."""
 
 
 _HINTS = {Precision.F32: "f32", Precision.BF16: "bf16", Precision.INT8: "f32"}
@@ -143,9 +143,15 @@ class Session:
             ) from error
 
 
-def _core() -> Any:  # noqa: ANN401 - the runtime's stubs are partial
-    # Its import looks for the telemetry package and, finding none, takes a stub: no call home.
+def openvino_module() -> Any:  # noqa: ANN401 - the runtime's stubs are partial
+    """The runtime's module, its telemetry switched off: its import looks for the telemetry package and, finding none,
+    takes a stub. NNCF does the same, so call this before it is imported.
+    """
     sys.modules.setdefault("openvino_telemetry", cast(ModuleType, None))
     import openvino  # noqa: PLC0415 - 0.3 to 0.6 s, paid by processes that run models only
 
-    return openvino.Core()
+    return openvino
+
+
+def _core() -> Any:  # noqa: ANN401 - the runtime's stubs are partial
+    return openvino_module().Core()

@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from pellucid.cutout.confidence import confidence, decidedness, nothing_there
-from pellucid.cutout.guided import widened, window_means
 from pellucid.cutout.runtime import FloatArray, Session
 from pellucid.cutout.specks import remove_specks
 from pellucid.cutout.tiers import Pass, TierRule
+from pellucid.cutout.windows import widened, window_means
 from pellucid.image import vips
 from pellucid.models.cards import ModelCard
 
