@@ -1,17 +1,18 @@
 """Edges: the model's small alpha drawn along the contours of the picture at its own resolution.
 
 A guided filter (`cutout.guided`) whose statistics are made on a picture of at most 600 px; its coefficients are applied
-at every pixel of the undecided band, in strips, so the memory does not grow with the picture beyond one byte a pixel.
-Outside the band the enlarged alpha stays, so a flat background stays at exactly 0.
+at every pixel where the model is undecided, in strips: the memory does not grow beyond one byte a pixel. Elsewhere the
+enlarged alpha stays, so a flat background stays at exactly 0.
 
 Measured on 26 cats and dogs, 12 objects and people (hand-drawn, hard masks) and a lemur with a true matte, on the
 standard tier; gradient error and boundary IoU:
 
     radius, share of the diagonal   pets              objects           lemur
-    not refined                     0.0169  0.8561    0.0304  0.8614    0.0222  0.8048
-    0.005                           0.0153  0.8557    0.0307  0.8599    0.0127  0.8403
-    0.010                           0.0148  0.8553    0.0333  0.8543    0.0081  0.8641
-    0.020                           0.0152  0.8450    0.0385  0.8399    0.0053  0.8956
+    not refined                     0.0185  0.8437    0.0314  0.8601    0.0301  0.7881
+    0.005                           0.0168  0.8461    0.0312  0.8591    0.0187  0.8215
+    0.006                           0.0165  0.8468    0.0312  0.8581    0.0187  0.8215
+    0.010                           0.0161  0.8474    0.0324  0.8543    0.0130  0.8444
+    0.020                           0.0162  0.8441    0.0352  0.8426    0.0095  0.8793
 
 Small radii help fur without harming what is hard; 0.006 is taken. Epsilon 1e-4 and 1e-5, two rounds, and more contrast
 before or after change these numbers by less than the radius does (docs/adr/0006).
@@ -27,7 +28,7 @@ import numpy.typing as npt
 
 from pellucid.cutout.guided import fit
 from pellucid.cutout.runtime import FloatArray
-from pellucid.cutout.windows import widened, window_means
+from pellucid.cutout.windows import widened
 from pellucid.image import vips
 from pellucid.image.vips import VipsImage
 from pellucid.strips import for_each_strip
@@ -38,9 +39,15 @@ STATISTICS_SIDE = 600
 """The longer side, in pixels, that statistics are made at; a picture is reduced by a whole factor to at most that."""
 
 _RADIUS_SHARE = 0.006
-_UNDECIDED = 0.02
-_GROW_SHARE = 0.004
-"""The undecided band is widened by this share of the diagonal: the model's own edge may lie beside the contour."""
+
+_DECIDED = 0.005
+_UNDECIDED = 0.04
+"""The filter's share of the result grows from 0 where the coarse alpha is within 0.005 of 0 or 1 to all from 0.04 on.
+
+What the model has decided stays decided. Drawing 0.4 % of the diagonal beyond that as well lets the colours of the
+background's own texture in as a fog of 10 % beside hard edges: alpha added where both truth and model say 0, in 1e-4 of
+the picture, objects 7.6 against 1.6 (not refined 1.0), pets 4.3 against 2.6 (2.4); gradient error 0.0159 against 0.0165
+on pets, 0.0311 against 0.0312 on objects, 0.0171 against 0.0187 on the lemur."""
 
 _CUBIC_SIDE = 1600
 
@@ -79,11 +86,10 @@ def refine(photo: Pixels, small: Pixels, alpha_hw: FloatArray) -> Pixels:
         _resampled(vips.from_float_array(alpha_hw), width=columns, height=rows).cast("float")
     ).clip(0, 1)
     diagonal = math.hypot(rows, columns)
-    undecided = (small_alpha > _UNDECIDED) & (small_alpha < 1 - _UNDECIDED)
+    weight = _undecidedness(small_alpha)
     matte = enlarge(alpha_hw, width=width, height=height)
-    if not undecided.any():
+    if not weight.any():
         return matte
-    weight = _soft_grow(undecided, radius=max(1, round(_GROW_SHARE * diagonal)))
     rgb = np.ascontiguousarray(small.transpose(2, 0, 1), dtype=np.float32) * np.float32(1 / 255)
     lines = fit(rgb, small_alpha, radius=max(2, round(_RADIUS_SHARE * diagonal)))
     # Five numbers a pixel beside each other: slope in levels, offset, weight.
@@ -160,10 +166,9 @@ def _neighbours(at: npt.NDArray[np.intp], length: int, factor: int) -> tuple[npt
     return first.take(at), share.take(at)[:, None]
 
 
-def _soft_grow(mask: npt.NDArray[np.bool_], *, radius: int) -> FloatArray:
-    """`mask` widened by `radius` with a soft rim: 1 on the mask, falling to 0 within twice the radius."""
-    marked = mask.astype(np.float32)
-    return np.maximum(window_means(widened(marked, radius)[None], radius)[0], marked)
+def _undecidedness(alpha: FloatArray) -> FloatArray:
+    from_decided = np.minimum(alpha, np.float32(1) - alpha)
+    return np.clip((from_decided - _DECIDED) / (_UNDECIDED - _DECIDED), 0, 1).astype(np.float32)
 
 
 def _resampled(alpha: VipsImage, *, width: int, height: int) -> VipsImage:
