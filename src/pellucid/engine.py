@@ -106,14 +106,15 @@ class Engine:
         resolved, graph = find_graph(self.card, models_dir, wished=precision, device=self.device)
         self.recipe = Recipe(model=model, precision=resolved, tier=tier)
         self.max_pixels = max_pixels
+        own_graphs = resolved is Precision.INT8 or not self.card.resizable
         self._session = Session(
             graph,
             device=device,
             precision=resolved,
             threads=threads,
             cache_dir=compiled_dir,
-            sizes=TIERS[tier].usual_sizes(self.card),
-            one_graph=self.card.resizable and resolved is not Precision.INT8,
+            sizes=TIERS[tier].frequent_sizes(self.card) if own_graphs else (),
+            others=not own_graphs or (self.card.resizable and bool(TIERS[tier].more_small)),
         )
 
     def segment(self, rgb_hwc: npt.NDArray[np.uint8], *, tier: Tier | None = None) -> CoarseMatte:

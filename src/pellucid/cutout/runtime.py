@@ -62,13 +62,16 @@ def describe_device(name: str = "CPU") -> DeviceInfo:
 Size = tuple[int, int]
 """(width, height) of a model's input."""
 
+_ANY_SIZE: Size = (-1, -1)
+
 
 class Session:
-    """One model on one device, compiled for each input size it is run at. Calls of several threads take turns.
+    """One model on one device: a graph for each input size it is often run at, and one for any other. Calls of several
+    threads take turns.
 
-    One graph for any size takes 1.5 times as long in int8 (80 for 54 ms at 256 x 256, 53 for 33 at 192 x 192); a size
-    of its own costs 0.9 s once, 0.3 s from the cache, and about 85 MB. In bf16 and f32 it is the other way round: 1.2
-    times as long, but each size would hold the weights once more, 350 MB for u2net.
+    The graph for any size takes 1.5 times as long in int8 (40 for 27 ms at 224 x 224, 75 for 51 at 320 x 320); one for
+    a single size costs 0.9 s once, 0.3 s from the cache, and 100 to 160 MB. In bf16 and f32 any size takes 1.2 times as
+    long, but each size would hold the weights once more, 350 MB for u2net: there it serves best alone.
     """
 
     def __init__(
@@ -80,11 +83,11 @@ class Session:
         threads: int,
         cache_dir: Path | None,
         sizes: Sequence[Size],
-        one_graph: bool = False,
+        others: bool = False,
     ) -> None:
-        """Load `weights` (ONNX or OpenVINO IR) and compile them for `sizes`; other sizes are compiled when they are
-        first run. `one_graph`: once, for any size. `threads` 0 leaves the number to the runtime. `cache_dir` keeps the
-        compiled models.
+        """Load `weights` (ONNX or OpenVINO IR) and compile a graph for each of `sizes`. The one for other sizes is
+        compiled now with `others`, else when it is first run. `threads` 0 leaves the number to the runtime. `cache_dir`
+        keeps the compiled models.
 
         Raises ModelUnavailableError when the file is no model, DeviceUnavailableError when the device refuses it.
         """
@@ -106,9 +109,8 @@ class Session:
                     self._config["CACHE_DIR"] = str(cache_dir)
         if not weights.is_file():
             raise ModelUnavailableError(f"{weights} is missing")
-        self._one_graph = one_graph
-        for size in sizes:
-            self._request_for(size)
+        for size in (*sizes, _ANY_SIZE) if others else sizes:
+            self._requests[size] = self._compile(size)
 
     def run(self, batch: FloatArray) -> FloatArray:
         """The first output for `batch` (float32, N x 3 x H x W), as a copy."""
@@ -119,10 +121,9 @@ class Session:
             return np.array(request.get_output_tensor(0).data, dtype=np.float32)
 
     def _request_for(self, size: Size) -> Any:  # noqa: ANN401 - the runtime's stubs are partial
-        size = (-1, -1) if self._one_graph else size
-        request = self._requests.get(size)
+        request = self._requests.get(size) or self._requests.get(_ANY_SIZE)
         if request is None:
-            request = self._requests[size] = self._compile(size)
+            request = self._requests[_ANY_SIZE] = self._compile(_ANY_SIZE)
         return request
 
     def _compile(self, size: Size) -> Any:  # noqa: ANN401 - the runtime's stubs are partial

@@ -71,9 +71,11 @@ class TierRule:
             return chosen
         return tuple(again for again in chosen[:1] if again.mirrored != self.first.mirrored)
 
-    def usual_sizes(self, card: ModelCard) -> tuple[tuple[int, int], ...]:
-        """Input sizes of the passes on an ordinary picture, each once: what is compiled before the first job."""
-        return tuple(dict.fromkeys(each.size(card) for each in (self.first, *self.more)))
+    def frequent_sizes(self, card: ModelCard) -> tuple[tuple[int, int], ...]:
+        """Input sizes of the first pass and the one that follows most often: worth a graph each. With one for every
+        size of the best tier a worker took 1217 MB at 50 megapixels.
+        """
+        return tuple(dict.fromkeys(each.size(card) for each in (self.first, *self.more[:1])))
 
 
 TIERS: Mapping[Tier, TierRule] = MappingProxyType(
