@@ -109,3 +109,13 @@ def test_strips_leave_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = _refined(photo, _coarse())
     monkeypatch.setattr(module, "_STRIP_PIXELS", 1)
     assert np.array_equal(whole, _refined(photo, _coarse()))
+
+
+def test_statistics_of_the_whole_picture_are_not_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the box around what is undecided is fitted: nothing outside has a part in the result."""
+    photo, _ = _photo(800)
+    alpha = np.zeros((200, 200), np.float32)
+    alpha[20:120, 60:160] = _coarse()[50:150, 50:150]
+    boxed = _refined(photo, alpha)
+    monkeypatch.setattr(module, "_box", lambda mask, margin: (slice(None), slice(None)))
+    assert np.array_equal(boxed, _refined(photo, alpha))
