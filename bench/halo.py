@@ -1,6 +1,6 @@
 """Whose cutouts keep the old background's colour in their edges? Made scenes, true mattes given, errors in levels.
 
-    .venv/bin/python bench/halo.py [--scenes 28] [--photographs [DIR]] [--rembg-python PYTHON]
+    .venv/bin/python bench/halo.py [--scenes 28] [--first 0] [--photographs [DIR]] [--rembg-python PYTHON]
 
 Prints three tables by kind of edge: the halo at the scene's own size (1600 x 1200), at 400 px across, and there over
 six colours. With --rembg-python, a Python that has rembg and its packages, rembg's functions run on the same photos and
@@ -127,6 +127,7 @@ def table(title: str, results: Mapping[str, list[HaloResult]], field: str) -> No
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--scenes", type=int)
+    parser.add_argument("--first", type=int, default=0, help="seed of the first scene")
     parser.add_argument("--photographs", type=Path, nargs="?", const=False, default=None)
     parser.add_argument("--rembg-python")
     options = parser.parse_args()
@@ -141,12 +142,12 @@ def main() -> None:
             **others,
         }
         results: dict[str, list[HaloResult]] = {name: [] for name in (*contenders, TRUTH)}
-        for scene in make_scenes(count, photographs=photographs):
+        for scene in make_scenes(count, first=options.first, photographs=photographs):
             for name, contender in contenders.items():
                 results[name].append(measure_given_matte(scene, contender))
             results[TRUTH].append(sharper_truth(scene))
     backdrops = ", photographs among the backdrops" if photographs else ""
-    print(f"{datetime.now(UTC):%Y-%m-%d}, Python {platform.python_version()}; {count} scenes{backdrops}")
+    print(f"{datetime.now(UTC):%Y-%m-%d}, Python {platform.python_version()}; {count} scenes from seed {options.first}{backdrops}")
     own = {name: group for name, group in results.items() if name not in ONLY_SMALL}
     names = {"rembg naive, reduced": "rembg naive", "pymatting ml, reduced": "pymatting ml"}
     own = {names.get(name, name): group for name, group in own.items()}

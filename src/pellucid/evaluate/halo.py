@@ -97,10 +97,14 @@ class HaloResult:
 
 
 def make_scenes(
-    count: int = SCENES, *, size: tuple[int, int] = SCENE_SIZE, photographs: Sequence[Pixels] = ()
+    count: int = SCENES,
+    *,
+    first: int = 0,
+    size: tuple[int, int] = SCENE_SIZE,
+    photographs: Sequence[Pixels] = (),
 ) -> Iterator[Scene]:
-    """The benchmark's scenes: seeds 0 to `count` - 1. `photographs` are one more backdrop."""
-    return (generate(seed, size, photographs=photographs) for seed in range(count))
+    """The benchmark's scenes: `count` seeds from `first` on. `photographs` are one more backdrop."""
+    return (generate(seed, size, photographs=photographs) for seed in range(first, first + count))
 
 
 def measure_given_matte(scene: Scene, contender: Contender, *, width: int = RENDERED_WIDTH) -> HaloResult:
