@@ -53,7 +53,7 @@ async def test_a_job_stores_the_matte_at_the_origins_size(engine: Engine, blobs:
     data = _photo()
     job = _job(engine, data)
     await blobs.put(keys.origin_bytes_key(job.origin_digest), data)
-    await matte_handler(engine, origins=blobs, mattes=blobs, time_limit_s=60)(job)
+    await matte_handler(engine, origins=blobs, mattes=Mattes(blobs), time_limit_s=60)(job)
     blob = await blobs.get(keys.matte_key(job.key))
     assert blob is not None
     header = unpack_header(blob)
@@ -70,7 +70,7 @@ async def test_one_worker_makes_every_tier(engine: Engine, blobs: ObjectBlobs, t
     digest = keys.digest(data)
     job = Job(key=keys.matte_name(digest, 0, recipe_id), origin_digest=digest, page=0, recipe_id=recipe_id)
     await blobs.put(keys.origin_bytes_key(digest), data)
-    await matte_handler(engine, origins=blobs, mattes=blobs, time_limit_s=60)(job)
+    await matte_handler(engine, origins=blobs, mattes=Mattes(blobs), time_limit_s=60)(job)
     blob = await blobs.get(keys.matte_key(job.key))
     assert blob is not None
     assert unpack_header(blob).recipe_id == recipe_id
@@ -80,14 +80,14 @@ async def test_a_stored_matte_is_not_made_again(engine: Engine, blobs: ObjectBlo
     data = _photo()
     job = _job(engine, data)
     await blobs.put(keys.matte_key(job.key), b"already here")
-    await matte_handler(engine, origins=blobs, mattes=blobs, time_limit_s=60)(
+    await matte_handler(engine, origins=blobs, mattes=Mattes(blobs), time_limit_s=60)(
         job
     )  # and the origin's bytes are not even needed
     assert await blobs.get(keys.matte_key(job.key)) == b"already here"
 
 
 async def test_what_cannot_be_done_is_said(engine: Engine, blobs: ObjectBlobs) -> None:
-    handle = matte_handler(engine, origins=blobs, mattes=blobs, time_limit_s=60)
+    handle = matte_handler(engine, origins=blobs, mattes=Mattes(blobs), time_limit_s=60)
     with pytest.raises(JobMootError):
         await handle(_job(engine, b"never stored"))
     await blobs.put(keys.origin_bytes_key(keys.digest(b"no picture")), b"no picture")
@@ -103,7 +103,7 @@ async def test_the_queue_drives_the_handler(engine: Engine, blobs: ObjectBlobs, 
     stop = asyncio.Event()
     info = WorkerInfo(worker_id="w", pid=1, model="tiny", device="CPU", precision="f32")
     work = asyncio.create_task(
-        queue.work(matte_handler(engine, origins=blobs, mattes=blobs, time_limit_s=60), info=info, stop=stop)
+        queue.work(matte_handler(engine, origins=blobs, mattes=Mattes(blobs), time_limit_s=60), info=info, stop=stop)
     )
     try:
         for data in (good, bad, lost):
@@ -126,7 +126,7 @@ async def test_a_damaged_matte_counts_as_missing(engine: Engine, blobs: ObjectBl
     job = _job(engine, data)
     key = keys.matte_key(job.key)
     await blobs.put(keys.origin_bytes_key(job.origin_digest), data)
-    await matte_handler(engine, origins=blobs, mattes=blobs, time_limit_s=60)(job)
+    await matte_handler(engine, origins=blobs, mattes=Mattes(blobs), time_limit_s=60)(job)
     whole = await blobs.get(key)
     assert whole is not None
     mattes = Mattes(blobs)
@@ -144,7 +144,7 @@ async def test_a_damaged_origin_is_no_bad_picture(engine: Engine, blobs: ObjectB
     job = _job(engine, data)
     await blobs.put(keys.origin_bytes_key(job.origin_digest), b"\0" * len(data))
     with pytest.raises(JobMootError, match="damaged"):
-        await matte_handler(engine, origins=blobs, mattes=blobs, time_limit_s=60)(job)
+        await matte_handler(engine, origins=blobs, mattes=Mattes(blobs), time_limit_s=60)(job)
     assert not await blobs.exists(keys.origin_bytes_key(job.origin_digest))
 
 

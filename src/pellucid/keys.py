@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from pellucid.spec import OriginRef, Token
+from pellucid.spec import OriginRef, Tier, Token
 
 RENDER_VERSION = 2
 """Part of every rendition key: raise it when the same plan gives other pixels or other bytes."""
@@ -30,6 +30,16 @@ def matte_name(origin_digest: str, page: int, recipe_id: str) -> str:
     whoever asks has shown the bytes.
     """
     return f"{origin_digest}.{page}.{recipe_id}"
+
+
+def newest_matte_key(origin_digest: str, page: int, tier: Tier) -> str:
+    """Store key of the name of the matte that was made last for an origin in a tier, whatever its recipe."""
+    return f"mattes/newest/{origin_digest}.{page}.{tier}"
+
+
+def origin_tag(token: Token, ref: OriginRef) -> str:
+    """The name of an origin in `Cache-Tag` and `Surrogate-Key`: letters and digits, so that every CDN takes it."""
+    return f"o{digest(f'{token} {ref}'.encode())[:20]}"
 
 
 def matte_key(name: str) -> str:

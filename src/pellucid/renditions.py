@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass
 
 import msgspec
@@ -14,6 +15,16 @@ from pellucid.store.envelope import seal, unseal
 from pellucid.store.port import BlobStore
 
 _log = structlog.get_logger(__name__)
+
+
+class Found(enum.StrEnum):
+    """Where a rendition came from."""
+
+    MEMORY = "memory"
+    DISK = "disk"
+    MADE = "made"
+    SHARED = "shared"
+    """Made for another request at the same time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,11 +54,11 @@ class Renditions:
         self._memory: LRUCache[str, Rendition] = LRUCache(memory_bytes, getsizeof=lambda item: len(item.body) + 500)
         self._largest = memory_bytes // 8
 
-    async def get(self, key: str) -> Rendition | None:
+    async def get(self, key: str) -> tuple[Rendition, Found] | None:
         """The rendition under `key`, None when it must be made."""
         found = self._memory.get(key)
         if found is not None:
-            return found
+            return found, Found.MEMORY
         blob = await self._blobs.get(key)
         opened = unseal(blob, _Header) if blob is not None else None
         if opened is None:
@@ -55,7 +66,7 @@ class Renditions:
         header, body = opened
         rendition = Rendition(body=body, media_type=header.media_type, etag=header.etag)
         self._remember(key, rendition)
-        return rendition
+        return rendition, Found.DISK
 
     async def put(self, key: str, rendition: Rendition) -> None:
         """Keep `rendition`."""

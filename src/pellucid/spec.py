@@ -51,6 +51,21 @@ class Tier(enum.StrEnum):
     BEST = "best"
 
 
+class Pending(enum.StrEnum):
+    """What is answered while a matte is owed (`bg_pending`). No part of any rendition."""
+
+    ORIGINAL = "original"
+    """The same picture with its background."""
+    WAIT = "wait"
+    """Hold the answer until the cutout is there, up to the server's limit; then the original."""
+    BLANK = "blank"
+    """A picture of the right size: transparent, or the background colour."""
+    ACCEPTED = "202"
+    """No picture: 202 with the status as JSON."""
+    LOCKED = "423"
+    """No picture: 423 with a problem document."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Colour:
     """An sRGB colour, 8 bits a channel, straight alpha (255 = opaque)."""
@@ -148,5 +163,6 @@ class Spec:
     origin: OriginRef
     cutout: bool = False
     tier: Tier | None = None
+    pending: Pending = Pending.ORIGINAL
     render: RenderSpec = field(default_factory=RenderSpec)
     output: OutputSpec = field(default_factory=OutputSpec)

@@ -11,6 +11,7 @@ from pellucid import keys
 from pellucid.engine import Engine
 from pellucid.errors import ImageError
 from pellucid.image.probe import probe
+from pellucid.mattes import Mattes
 from pellucid.queue.port import Handler, Job, JobMootError, JobRefusedError
 from pellucid.spec import Tier
 from pellucid.store.port import BlobStore
@@ -22,7 +23,7 @@ EXIT_STUCK = 4
 """A job was over its time. A thread cannot be stopped, so the process ends; the queue counts the attempt."""
 
 
-def matte_handler(engine: Engine, *, origins: BlobStore, mattes: BlobStore, time_limit_s: float) -> Handler:
+def matte_handler(engine: Engine, *, origins: BlobStore, mattes: Mattes, time_limit_s: float) -> Handler:
     """The handler for `Queue.work`. A job that takes longer than `time_limit_s` ends the process.
 
     Doing a job twice changes nothing: a matte that is stored is not computed again. An undecodable origin is refused
@@ -31,8 +32,12 @@ def matte_handler(engine: Engine, *, origins: BlobStore, mattes: BlobStore, time
     tiers = {recipe.id: tier for tier, recipe in engine.recipe.by_tier.items()}
 
     async def handle(job: Job) -> None:
-        key = keys.matte_key(job.key)
-        if await mattes.exists(key):
+        tier = tiers.get(job.recipe_id)
+        if tier is None:
+            raise JobRefusedError("recipe-not-here")
+        if await mattes.exists(job.key):
+            # The last attempt was killed after its matte was stored, perhaps before the rest.
+            await mattes.point_to(job.key, origin_digest=job.origin_digest, page=job.page, tier=tier)
             return
         data = await origins.get(keys.origin_bytes_key(job.origin_digest))
         if data is None:
@@ -41,9 +46,6 @@ def matte_handler(engine: Engine, *, origins: BlobStore, mattes: BlobStore, time
             # A power cut left a damaged file, which a tolerant decoder might take for a picture. It is fetched again.
             await origins.delete(keys.origin_bytes_key(job.origin_digest))
             raise JobMootError("the stored origin is damaged")
-        tier = tiers.get(job.recipe_id)
-        if tier is None:
-            raise JobRefusedError("recipe-not-here")
         try:
             async with asyncio.timeout(time_limit_s):
                 matte = await asyncio.to_thread(_make, engine, data, tier)
@@ -53,7 +55,7 @@ def matte_handler(engine: Engine, *, origins: BlobStore, mattes: BlobStore, time
         except ImageError as error:
             _log.warning("origin cannot be cut", origin=job.origin_digest, error=str(error))
             raise JobRefusedError("undecodable") from error
-        await mattes.put(key, matte)
+        await mattes.store(job.key, matte, origin_digest=job.origin_digest, page=job.page, tier=tier)
 
     return handle
 

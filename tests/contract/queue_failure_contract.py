@@ -25,6 +25,16 @@ from pellucid.queue.port import Failed, Full, Job, JobMootError, Owed, Priority
 class FailureContract:
     """What fails: refusals, attempts, leases, and the memory of them. Part of `QueueContract`."""
 
+    async def test_a_look_owes_nothing(self, make_queue: MakeQueue) -> None:
+        queue = await make_queue()
+        assert await queue.look("k") is None
+        assert (await queue.stats()).waiting == 0
+        await queue.submit(make_job("k"), priority=Priority.IMPATIENT)
+        assert await queue.look("k") == Owed(position=1, eta_s=pytest.approx(1), attempts=0)
+        async with working(queue, Recorder(refuse)):
+            assert await queue.wait("k", timeout_s=SOON_S)
+        assert await queue.look("k") == Failed(reason="undecodable", retry_in_s=pytest.approx(300, abs=5), attempts=1)
+
     async def test_a_refused_job_is_remembered_then_tried_again(self, make_queue: MakeQueue) -> None:
         clock = MovableClock()
         queue = await make_queue(clock=clock)
@@ -34,10 +44,10 @@ class FailureContract:
                 assert isinstance(await queue.submit(make_job("k"), priority=Priority.PATIENT), Owed)
                 assert await queue.wait("k", timeout_s=SOON_S)
                 receipt = await queue.submit(make_job("k"), priority=Priority.IMPATIENT)
-                assert receipt == Failed(reason="undecodable", retry_in_s=pytest.approx(left_alone_s))
+                assert receipt == Failed(reason="undecodable", retry_in_s=pytest.approx(left_alone_s), attempts=1)
                 clock.now += left_alone_s - 1
                 receipt = await queue.submit(make_job("k"), priority=Priority.IMPATIENT)
-                assert receipt == Failed(reason="undecodable", retry_in_s=pytest.approx(1))
+                assert receipt == Failed(reason="undecodable", retry_in_s=pytest.approx(1), attempts=1)
                 assert (await queue.stats()).failed == 1
                 clock.now += 2
         assert refused.attempts == [1, 1, 1]
@@ -99,7 +109,7 @@ class FailureContract:
             assert await queue.wait("k", timeout_s=SOON_S)
         assert broken.attempts == [1, 2, 3]
         receipt = await queue.submit(make_job("k"), priority=Priority.PATIENT)
-        assert receipt == Failed(reason="attempts-used-up", retry_in_s=pytest.approx(300))
+        assert receipt == Failed(reason="attempts-used-up", retry_in_s=pytest.approx(300), attempts=3)
 
     async def test_a_backed_off_job_holds_up_no_other(self, make_queue: MakeQueue) -> None:
         clock = MovableClock()
@@ -177,7 +187,7 @@ class FailureContract:
                 clock.now += 31
                 assert await queue.wait("k", timeout_s=SOON_S)
                 receipt = await queue.submit(make_job("k"), priority=Priority.PATIENT)
-                assert receipt == Failed(reason="attempts-used-up", retry_in_s=pytest.approx(300))
+                assert receipt == Failed(reason="attempts-used-up", retry_in_s=pytest.approx(300), attempts=2)
                 for gate in gates:
                     gate.opened.set()
 

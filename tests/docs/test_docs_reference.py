@@ -9,7 +9,7 @@ from typer.main import get_command
 
 from pellucid.cli.app import app
 from pellucid.http.problems import PROBLEMS
-from pellucid.pipeline import CutoutState
+from pellucid.pipeline.states import CutoutState
 from pellucid.settings.load import setting_names, variable_name
 from pellucid.settings.reference import settings_markdown
 from pellucid.url.params import PARAMS_BY_SPELLING
@@ -43,7 +43,7 @@ def test_every_setting_is_documented() -> None:
     assert not [path for path in setting_names() if f"`{variable_name(path)}`" not in page]
 
 
-@pytest.mark.parametrize("state", list(CutoutState))
+@pytest.mark.parametrize("state", sorted(set(CutoutState) - {CutoutState.UNASKED}))
 def test_every_state_is_documented(state: CutoutState) -> None:
     assert f"| {state} |" in _page("states.md")
     assert f"| {state} |" in (ROOT / "README.md").read_text()

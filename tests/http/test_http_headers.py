@@ -2,65 +2,140 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pellucid.http.headers import ALWAYS, Lifetimes, cache_control, cutout_state, delivery_headers, is_not_modified
-from pellucid.pipeline import CutoutState, Cutting, Delivery
+from pellucid.formats import ImageFormat
+from pellucid.http.headers import ALWAYS, Lifetimes, cutout_state, delivery_headers, is_not_modified, life
+from pellucid.image.facts import ImageFacts
+from pellucid.pipeline.states import CutoutState, Cutting, Delivery, Stages
 from pellucid.queue.port import Failed, Full, Owed
-from pellucid.renditions import make_rendition
+from pellucid.renditions import Found, make_rendition
+from pellucid.source.origins import Origin
+from pellucid.spec import DEFAULT_TOKEN, OriginRef, Spec
 
-LIVES = Lifetimes(browser_s=2592000, cdn_s=31536000, pending_s=5, failed_s=300)
+LIVES = Lifetimes(browser_s=2592000, cdn_s=31536000, pending_s=5, failed_s=300, stale_s=60)
 LONG = "public, max-age=2592000, s-maxage=31536000"
 SHORT = "public, max-age=5, s-maxage=5"
+FACTS = ImageFacts(format=ImageFormat.JPEG, width=8, height=6, has_alpha=False)
+ORIGIN = Origin(digest="0" * 32, facts=FACTS, size_bytes=1, url="", record_key="origins/default/x")
+SPEC = Spec(origin=OriginRef(host="example.com", path="/a.jpg"), cutout=True)
 
-PENDING = Cutting(state=CutoutState.PENDING, receipt=Owed(position=3, eta_s=3.2))
-FAILED = Cutting(state=CutoutState.FAILED, receipt=Failed(reason="attempts-used-up", retry_in_s=200))
-READY = Cutting(state=CutoutState.READY)
-NO_SUBJECT = Cutting(state=CutoutState.NO_SUBJECT)
-BUSY = Cutting(state=CutoutState.BUSY, receipt=Full(depth=1000))
+
+def _cutting(state: CutoutState, receipt: Owed | Failed | Full | None = None) -> Cutting:
+    return Cutting(state=state, job="job", origin=ORIGIN, receipt=receipt)
+
+
+OWED = Owed(position=3, eta_s=3.2)
+PENDING = _cutting(CutoutState.PENDING, OWED)
+STALE = _cutting(CutoutState.STALE, OWED)
+FAILED = _cutting(CutoutState.FAILED, Failed(reason="attempts-used-up", retry_in_s=200))
+READY = _cutting(CutoutState.READY)
+NO_SUBJECT = _cutting(CutoutState.NO_SUBJECT)
+BUSY = _cutting(CutoutState.BUSY, Full(depth=1000))
+MINUTE = "public, max-age=60, s-maxage=60"
+
+
+def _life(cutting: Cutting | None) -> str:
+    return dict(life(cutting, LIVES))[b"cache-control"].decode()
 
 
 @pytest.mark.parametrize(
-    ("cutting", "life", "state"),
+    ("cutting", "expected", "state"),
     [
         (PENDING, SHORT, "pending;position=3;eta=4"),
         (READY, LONG, "ready"),
+        (STALE, MINUTE, "stale;position=3;eta=4"),
         (FAILED, "public, max-age=300, s-maxage=300", "failed;reason=attempts-used-up"),
         (NO_SUBJECT, LONG, "no-subject"),
     ],
 )
-def test_states(cutting: Cutting, life: str, state: str) -> None:
-    assert cache_control(cutting, LIVES) == life
+def test_states(cutting: Cutting, expected: str, state: str) -> None:
+    assert _life(cutting) == expected
     assert cutout_state(cutting) == state
 
 
 def test_without_removal_life_is_long() -> None:
-    assert cache_control(None, LIVES) == LONG
+    assert _life(None) == LONG
+
+
+def test_a_cdn_may_be_told_apart() -> None:
+    targeted = replace(LIVES, targeted=True)
+    assert dict(life(PENDING, targeted))[b"cdn-cache-control"] == b"max-age=5"
+    assert dict(life(READY, targeted))[b"cdn-cache-control"] == b"max-age=31536000"
+    assert b"cdn-cache-control" not in dict(life(READY, LIVES))
 
 
 def test_busy_is_short_and_jittered() -> None:
-    lives = {cache_control(BUSY, LIVES) for _ in range(200)}
-    seconds = {int(life.rpartition("=")[2]) for life in lives}
+    lives = {_life(BUSY) for _ in range(200)}
+    seconds = {int(each.rpartition("=")[2]) for each in lives}
     assert seconds <= set(range(5, 31))
     assert len(seconds) > 5
     assert cutout_state(BUSY) == "busy"
 
 
-def _headers(cutting: Cutting | None, *, negotiable: bool, ignored: tuple[str, ...] = ()) -> dict[bytes, bytes]:
-    delivery = Delivery(rendition=make_rendition(b"x", "image/png"), negotiable=negotiable, cutting=cutting)
-    return dict(delivery_headers(delivery, ignored=ignored, lifetimes=LIVES))
+def _headers(
+    cutting: Cutting | None,
+    *,
+    negotiable: bool,
+    ignored: tuple[str, ...] = (),
+    found: Found = Found.MADE,
+    waited_s: int | None = None,
+) -> dict[bytes, bytes]:
+    stages = Stages()
+    stages.ms.update(origin=1.25, cutout=0.5, render=30)
+    delivery = Delivery(
+        rendition=make_rendition(b"x", "image/png"),
+        found=found,
+        origin=ORIGIN,
+        negotiable=negotiable,
+        cutting=cutting,
+        stages=stages,
+    )
+    return dict(
+        delivery_headers(delivery, token=DEFAULT_TOKEN, spec=SPEC, ignored=ignored, lifetimes=LIVES, waited_s=waited_s)
+    )
 
 
-@pytest.mark.parametrize("cutting", [None, PENDING, READY, FAILED, NO_SUBJECT, BUSY])
+@pytest.mark.parametrize("cutting", [None, PENDING, READY, STALE, FAILED, NO_SUBJECT, BUSY])
 def test_every_answer_has_what_is_always_there(cutting: Cutting | None) -> None:
     headers = _headers(cutting, negotiable=False)
     assert set(ALWAYS) <= set(headers.items())
     assert b"last-modified" not in headers
     assert b"vary" not in headers
     assert (b"pellucid-cutout" in headers) is (cutting is not None)
+    assert headers[b"cache-tag"] == headers[b"surrogate-key"]
+    assert headers[b"cache-tag"].isalnum()
     assert _headers(cutting, negotiable=True)[b"vary"] == b"Accept"
+
+
+def test_who_waits_on_request_gets_an_answer_for_himself() -> None:
+    headers = _headers(READY, negotiable=True, waited_s=7)
+    assert headers[b"cache-control"] == b"no-store"
+    assert headers[b"vary"] == b"Accept, Prefer"
+    assert headers[b"preference-applied"] == b"wait=7"
+
+
+@pytest.mark.parametrize("cutting", [PENDING, BUSY, STALE])
+def test_what_may_change_says_where_to_hear_of_it(cutting: Cutting) -> None:
+    link = _headers(cutting, negotiable=False)[b"link"].decode()
+    assert '</-/status/example.com/a.jpg?bg_remove=1>; rel="status"' in link
+    assert '</-/events/example.com/a.jpg?bg_remove=1>; rel="monitor"' in link
+
+
+@pytest.mark.parametrize("cutting", [None, READY, FAILED, NO_SUBJECT])
+def test_what_stays_has_no_link(cutting: Cutting | None) -> None:
+    assert b"link" not in _headers(cutting, negotiable=False)
+
+
+def test_stages_and_where_the_rendition_came_from() -> None:
+    headers = _headers(PENDING, negotiable=False, found=Found.DISK)
+    assert headers[b"server-timing"] == b'origin;dur=1.2, render;dur=30.0, cutout;desc="pending";dur=0.5'
+    assert headers[b"cache-status"] == b"Pellucid; hit; detail=disk"
+    assert _headers(PENDING, negotiable=False)[b"cache-status"].startswith(b"Pellucid; fwd=miss; stored")
 
 
 def test_unknown_parameters_are_named_without_letting_anything_through() -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pellucid.cutout.recipe import Recipe
-from pellucid.http.headers import Lifetimes
+from pellucid.http.headers import ALWAYS, Lifetimes
+from pellucid.http.hot import HotCache
 from pellucid.http.images import ImageApp
 from pellucid.http.service import service_routes
 from pellucid.settings.model import SettingsTree
@@ -37,18 +39,38 @@ class _App:
             if not path.startswith("/-/") and path not in _OWN_PAGES:
                 await self._images(scope, receive, send)
                 return
-        await self._service(scope, receive, send)
+        await self._service(scope, receive, _with_always(send) if scope["type"] == "http" else send)
 
     @asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncGenerator[None, None]:
         async with open_web(self._settings, recipe=self._recipe) as web:
-            self._open(web)
+            hot = self._open(web)
+            follower = asyncio.create_task(web.follow_purges(hot.forget))
             yield
+            follower.cancel()
 
-    def _open(self, web: Web) -> None:
+    def _open(self, web: Web) -> HotCache:
         cache = self._settings.cache
         lifetimes = Lifetimes(
-            browser_s=cache.browser_s, cdn_s=cache.cdn_s, pending_s=cache.pending_s, failed_s=cache.failed_s
+            browser_s=cache.browser_s,
+            cdn_s=cache.cdn_s,
+            pending_s=cache.pending_s,
+            failed_s=cache.failed_s,
+            stale_s=cache.stale_s,
         )
-        self._images = ImageApp(web.pipeline, lifetimes=lifetimes)
-        self._service.router.routes.extend(service_routes(web))
+        hot = HotCache(max_bytes=cache.memory_bytes // 2)
+        self._images = ImageApp(web.pipeline, lifetimes=lifetimes, hot=hot)
+        self._service.router.routes.extend(service_routes(web, hot=hot))
+        return hot
+
+
+def _with_always(send: Send) -> Send:
+    """`send`, with the headers that every answer has added to those that lack them."""
+
+    async def adding(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            present = {name for name, _ in message["headers"]}
+            message["headers"] = [*message["headers"], *(pair for pair in ALWAYS if pair[0] not in present)]
+        await send(message)
+
+    return adding

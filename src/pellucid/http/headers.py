@@ -6,19 +6,37 @@ import math
 import random
 from dataclasses import dataclass
 
-from pellucid.pipeline import CutoutState, Cutting, Delivery
+from pellucid import keys
+from pellucid.pipeline.states import CutoutState, Cutting, Delivery
 from pellucid.queue.port import Failed, Owed
+from pellucid.renditions import Found
+from pellucid.spec import Spec, Token
+from pellucid.url.build import build_url
 
 Headers = list[tuple[bytes, bytes]]
 
 # On every answer, whether or not the request had an Origin header: a CDN stores one answer for all pages.
 ALWAYS: Headers = [
     (b"access-control-allow-origin", b"*"),
-    (b"access-control-expose-headers", b"*, Pellucid-Cutout, Pellucid-Ignored, ETag, Content-Length"),
+    (
+        b"access-control-expose-headers",
+        b"*, Pellucid-Cutout, Pellucid-Ignored, ETag, Content-Length, Link, Retry-After, Cache-Status",
+    ),
     (b"timing-allow-origin", b"*"),
     (b"cross-origin-resource-policy", b"cross-origin"),
     (b"x-content-type-options", b"nosniff"),
 ]
+
+STATUS, EVENTS = "/-/status", "/-/events"
+"""Where the state of a picture is told; its path and query follow."""
+
+_CACHE_STATUS = {
+    Found.MEMORY: b"Pellucid; hit; detail=memory",
+    Found.DISK: b"Pellucid; hit; detail=disk",
+    Found.SHARED: b"Pellucid; fwd=miss; collapsed; detail=rendered",
+    Found.MADE: b"Pellucid; fwd=miss; stored; detail=rendered",
+}
+"""`Cache-Status` (RFC 9211) of a rendition."""
 
 _BUSY_MIN_S, _BUSY_MAX_S = 5, 30
 """The life of a `busy` answer is drawn from this range, so that a page's pictures do not all come back at once."""
@@ -36,19 +54,36 @@ class Lifetimes:
     cdn_s: int
     pending_s: int
     failed_s: int
+    stale_s: int
+    targeted: bool = False
+    """Whether CDNs are told their seconds in `CDN-Cache-Control` (RFC 9213) as well."""
+
+    def of(self, cutting: Cutting | None) -> tuple[int, int]:
+        """Seconds in browsers and in CDNs of a picture in the given state (design: the table of states)."""
+        match cutting.state if cutting is not None else None:
+            case None | CutoutState.READY | CutoutState.NO_SUBJECT:
+                return self.browser_s, self.cdn_s
+            case CutoutState.PENDING | CutoutState.UNASKED:
+                return self.pending_s, self.pending_s
+            case CutoutState.BUSY:
+                seconds = random.randint(_BUSY_MIN_S, _BUSY_MAX_S)  # noqa: S311 - jitter, no secret
+                return seconds, seconds
+            case CutoutState.STALE:
+                return self.stale_s, self.stale_s
+            case CutoutState.FAILED:
+                return self.failed_s, self.failed_s
 
 
-def cache_control(cutting: Cutting | None, lifetimes: Lifetimes) -> str:
-    """`Cache-Control` of a picture in the given state (design: the table of states)."""
-    match cutting.state if cutting is not None else None:
-        case None | CutoutState.READY | CutoutState.NO_SUBJECT:
-            return f"public, max-age={lifetimes.browser_s}, s-maxage={lifetimes.cdn_s}"
-        case CutoutState.PENDING:
-            return _short(lifetimes.pending_s)
-        case CutoutState.BUSY:
-            return _short(random.randint(_BUSY_MIN_S, _BUSY_MAX_S))  # noqa: S311 - jitter, no secret
-        case CutoutState.FAILED:
-            return _short(lifetimes.failed_s)
+NO_STORE: Headers = [(b"cache-control", b"no-store")]
+
+
+def life(cutting: Cutting | None, lifetimes: Lifetimes) -> Headers:
+    """`Cache-Control`, and `CDN-Cache-Control` where that is wanted."""
+    browser_s, cdn_s = lifetimes.of(cutting)
+    headers = [(b"cache-control", f"public, max-age={browser_s}, s-maxage={cdn_s}".encode())]
+    if lifetimes.targeted:
+        headers.append((b"cdn-cache-control", f"max-age={cdn_s}".encode()))
+    return headers
 
 
 def cutout_state(cutting: Cutting) -> str:
@@ -62,22 +97,59 @@ def cutout_state(cutting: Cutting) -> str:
             return str(cutting.state)
 
 
-def delivery_headers(delivery: Delivery, *, ignored: tuple[str, ...], lifetimes: Lifetimes) -> Headers:
+def delivery_headers(
+    delivery: Delivery,
+    *,
+    token: Token,
+    spec: Spec,
+    ignored: tuple[str, ...],
+    lifetimes: Lifetimes,
+    waited_s: int | None = None,
+) -> Headers:
     """What a picture's answer says besides its length and type; the same on a 200 and on a 304.
 
-    No Last-Modified: an origin's date says nothing of its cutout, and ETag serves every case.
+    `waited_s` are the seconds of a `Prefer: wait` that was honoured: the answer is for this caller alone. No
+    Last-Modified: an origin's date says nothing of its cutout, and ETag serves every case.
     """
+    tag = keys.origin_tag(token, spec.origin).encode()
+    cutting = delivery.cutting
     headers = [
         *ALWAYS,
         (b"etag", delivery.rendition.etag.encode()),
-        (b"cache-control", cache_control(delivery.cutting, lifetimes).encode()),
+        *(NO_STORE if waited_s is not None else life(cutting, lifetimes)),
+        *vary(negotiable=delivery.negotiable, preference=waited_s is not None),
+        (b"cache-tag", tag),
+        (b"surrogate-key", tag),
+        (b"cache-status", _CACHE_STATUS[delivery.found]),
+        (b"server-timing", _server_timing(delivery)),
     ]
-    if delivery.negotiable:
-        headers.append((b"vary", b"Accept"))
-    if delivery.cutting is not None:
-        headers.append((b"pellucid-cutout", cutout_state(delivery.cutting).encode()))
+    if waited_s is not None:
+        headers.append((b"preference-applied", f"wait={waited_s}".encode()))
+    if cutting is not None:
+        headers += cutting_headers(cutting, spec)
     if ignored:
         headers.append((b"pellucid-ignored", ", ".join(_quoted(name) for name in ignored[:_MAX_IGNORED]).encode()))
+    return headers
+
+
+def vary(*, negotiable: bool, preference: bool = False) -> Headers:
+    """`Vary`, if the answer depends on a header."""
+    names = [name for name, matters in (("Accept", negotiable), ("Prefer", preference)) if matters]
+    return [(b"vary", ", ".join(names).encode())] if names else []
+
+
+def cutting_headers(cutting: Cutting, spec: Spec) -> Headers:
+    """The state, and while it may change the way to hear of it."""
+    headers: Headers = [(b"pellucid-cutout", cutout_state(cutting).encode())]
+    if cutting.state in (CutoutState.PENDING, CutoutState.BUSY, CutoutState.STALE):
+        url = build_url(spec)
+        headers.append(
+            (
+                b"link",
+                f'<{STATUS}{url}>; rel="status"; type="application/json", '
+                f'<{EVENTS}{url}>; rel="monitor"; type="text/event-stream"'.encode(),
+            )
+        )
     return headers
 
 
@@ -88,8 +160,13 @@ def is_not_modified(if_none_match: str | None, etag: str) -> bool:
     return if_none_match.strip() == "*" or etag in (tag.strip().removeprefix("W/") for tag in if_none_match.split(","))
 
 
-def _short(seconds: int) -> str:
-    return f"public, max-age={seconds}, s-maxage={seconds}"
+def _server_timing(delivery: Delivery) -> bytes:
+    """The stages in ms; the state as well, because scripts can read it of pictures that were loaded by `<img>`."""
+    entries = [f"{name};dur={ms:.1f}" for name, ms in delivery.stages.ms.items() if name != "cutout"]
+    if delivery.cutting is not None:
+        ms = delivery.stages.ms.get("cutout", 0.0)
+        entries.append(f'cutout;desc="{delivery.cutting.state}";dur={ms:.1f}')
+    return ", ".join(entries).encode()
 
 
 def _quoted(name: str) -> str:

@@ -9,17 +9,26 @@ import structlog
 from starlette.types import Receive, Scope, Send
 
 from pellucid.errors import PellucidError
+from pellucid.formats import ImageFormat
 from pellucid.http.headers import ALWAYS, Headers, Lifetimes, delivery_headers, is_not_modified
+from pellucid.http.hot import HotAnswer, HotCache, HotKey
 from pellucid.http.negotiate import accepted_formats
+from pellucid.http.prefer import preferred_wait_s
 from pellucid.http.problems import INTERNAL, METHOD_NOT_ALLOWED, Problem, describe_error, kind_of, make_problem
-from pellucid.pipeline import Pipeline
+from pellucid.http.withheld import withheld_answer
+from pellucid.pipeline.deliver import Pipeline
+from pellucid.pipeline.states import CutoutState, Delivery, Withheld
 from pellucid.spec import DEFAULT_TOKEN
 from pellucid.url.parse import parse_url
 
 _log = structlog.get_logger(__name__)
 
+_READING = frozenset({"GET", "HEAD"})
+
 _LOGGED = 300
 """Characters of a path in the log."""
+
+_LASTING = frozenset({CutoutState.READY, CutoutState.NO_SUBJECT})
 
 _PREFLIGHT: Headers = [
     *ALWAYS,
@@ -33,12 +42,25 @@ _PREFLIGHT: Headers = [
 class ImageApp:
     """An ASGI application: every path that is not one of our own names an origin."""
 
-    def __init__(self, pipeline: Pipeline, *, lifetimes: Lifetimes) -> None:
+    def __init__(self, pipeline: Pipeline, *, lifetimes: Lifetimes, hot: HotCache) -> None:
         self._pipeline = pipeline
         self._lifetimes = lifetimes
+        self._hot = hot
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         method: str = scope["method"]
+        if method in _READING:
+            accept = if_none_match = b""
+            for name, value in scope["headers"]:
+                if name == b"accept":
+                    accept = accept + b"," + value if accept else value
+                elif name == b"if-none-match":
+                    if_none_match = if_none_match + b"," + value if if_none_match else value
+            accepted = accepted_formats(accept.decode("latin-1"))
+            answer = self._hot.get((scope["raw_path"], scope["query_string"], accepted))
+            if answer is not None:
+                await _send_hot(send, answer, if_none_match.decode("latin-1"), head=method == "HEAD")
+                return
         if method == "OPTIONS":
             await _send(send, status=204, headers=_PREFLIGHT, body=b"", head=False)
             return
@@ -60,15 +82,41 @@ class ImageApp:
         if scope["method"] not in ("GET", "HEAD"):
             return _of(make_problem(METHOD_NOT_ALLOWED))
         request = _joined(scope["headers"])
-        parsed = parse_url(_raw_path(scope), scope["query_string"].decode("latin-1"))
+        parsed = parse_url(raw_path(scope), scope["query_string"].decode("latin-1"))
+        accepted = accepted_formats(request.get(b"accept", ""))
+        wait_s = preferred_wait_s(request[b"prefer"]) if b"prefer" in request else None
         delivery = await self._pipeline.deliver(
-            DEFAULT_TOKEN, parsed.spec, accepted=accepted_formats(request.get(b"accept", ""))
+            DEFAULT_TOKEN, parsed.spec, accepted=accepted, patience_s=float(wait_s or 0)
         )
-        headers = delivery_headers(delivery, ignored=parsed.ignored, lifetimes=self._lifetimes)
+        if isinstance(delivery, Withheld):
+            return withheld_answer(delivery, parsed.spec)
+        headers = delivery_headers(
+            delivery,
+            token=DEFAULT_TOKEN,
+            spec=parsed.spec,
+            ignored=parsed.ignored,
+            lifetimes=self._lifetimes,
+            waited_s=wait_s if delivery.waited else None,
+        )
+        if not delivery.waited:
+            self._keep(scope, accepted, delivery, headers)
         if is_not_modified(request.get(b"if-none-match"), delivery.rendition.etag):
             return 304, headers, b""
         headers.append((b"content-type", delivery.rendition.media_type.encode()))
         return 200, headers, delivery.rendition.body
+
+    def _keep(self, scope: Scope, accepted: frozenset[ImageFormat], delivery: Delivery, headers: Headers) -> None:
+        if delivery.cutting is None or delivery.cutting.state in _LASTING:
+            key: HotKey = (scope["raw_path"], scope["query_string"], accepted)
+            self._hot.put(
+                key,
+                etag=delivery.rendition.etag,
+                headers=headers,
+                media_type=delivery.rendition.media_type,
+                body=delivery.rendition.body,
+                record_key=delivery.origin.record_key,
+                fresh_s=delivery.origin.fresh_until - time.time(),
+            )
 
 
 def _joined(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, str]:
@@ -80,10 +128,19 @@ def _joined(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, str]:
     return joined
 
 
-def _raw_path(scope: Scope) -> str:
+def raw_path(scope: Scope) -> str:
     """The path as it was sent: `scope["path"]` is decoded, which would damage an encoded origin."""
     raw: bytes = scope.get("raw_path") or scope["path"].encode()
     return raw.decode("latin-1")
+
+
+async def _send_hot(send: Send, answer: HotAnswer, if_none_match: str, *, head: bool) -> None:
+    if if_none_match and is_not_modified(if_none_match, answer.etag):
+        await send({"type": "http.response.start", "status": 304, "headers": answer.not_modified})
+        await send({"type": "http.response.body", "body": b""})
+        return
+    await send({"type": "http.response.start", "status": 200, "headers": answer.headers})
+    await send({"type": "http.response.body", "body": b"" if head else answer.body})
 
 
 async def _send(send: Send, *, status: int, headers: Headers, body: bytes, head: bool) -> None:

@@ -60,6 +60,9 @@ PROBLEMS: dict[type[PellucidError], ProblemKind] = {
 
 METHOD_NOT_ALLOWED = ProblemKind(status=405, slug="method", title="Only GET and HEAD", cache_s=300)
 NO_SUCH_PAGE = ProblemKind(status=404, slug="no-such-page", title="No such page", cache_s=30)
+PENDING = ProblemKind(status=423, slug="pending", title="The cutout is not there yet", cache_s=0)
+KEY_NEEDED = ProblemKind(status=401, slug="key-needed", title="A key is needed", cache_s=0)
+BUSY = PROBLEMS[errors.BusyError]
 INTERNAL = PROBLEMS[errors.PellucidError]
 
 _PRIVATE_DETAIL = frozenset({errors.StoreError, errors.SettingsError, errors.QueueError})

@@ -37,10 +37,13 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Owed:
-    """The job is waiting or running. `position` is 1 for the one that runs or runs next; `eta_s` an estimate."""
+    """The job is waiting or running. `position` is 1 for the one that runs or runs next; `eta_s` an estimate;
+    `attempts` those begun.
+    """
 
     position: int
     eta_s: float
+    attempts: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +52,7 @@ class Failed:
 
     reason: str
     retry_in_s: float
+    attempts: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +114,10 @@ class Queue(Protocol):
 
     async def submit(self, job: Job, *, priority: Priority) -> Receipt:
         """Owe `job` once. An owed key can only gain priority; a failed one is revived when its time has come."""
+        ...
+
+    async def look(self, key: str) -> Owed | Failed | None:
+        """How the job `key` stands, without owing it: None when it is neither owed nor remembered as failed."""
         ...
 
     async def wait(self, key: str, *, timeout_s: float) -> bool:

@@ -21,10 +21,12 @@ from pellucid.queue.crew import Crew, Seat
 from pellucid.queue.database import Database
 from pellucid.queue.owners import Owners
 from pellucid.queue.port import (
+    Failed,
     Handler,
     Job,
     JobMootError,
     JobRefusedError,
+    Owed,
     Priority,
     QueueStats,
     Receipt,
@@ -124,6 +126,9 @@ class SqliteQueue:
             return self._table.submit(job, priority, workers=self._crew.sweep())
 
         return await self._call(submit)
+
+    async def look(self, key: str) -> Owed | Failed | None:
+        return await self._call(lambda: self._table.look(key, workers=self._crew.sweep()))
 
     async def wait(self, key: str, *, timeout_s: float) -> bool:
         is_owed = partial(self._table.is_owed, key)

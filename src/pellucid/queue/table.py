@@ -108,6 +108,13 @@ class JobTable:
             assert row is not None  # noqa: S101  written a line above, in this transaction
             return self._owed(row, workers)
 
+    def look(self, key: str, *, workers: int) -> Owed | Failed | None:
+        """See the port."""
+        row = self._row(key)
+        if row is None:
+            return None
+        return self._failed(row) if row.state == "failed" else self._owed(row, workers)
+
     def is_owed(self, key: str) -> bool:
         row = self._row(key)
         return row is not None and row.state != "failed"
@@ -218,7 +225,7 @@ class JobTable:
         """The answer to a submit that changes nothing; None if it would change something."""
         now = self._clock()
         if row is not None and row.state == "failed" and row.due_at > now:
-            return Failed(reason=row.reason or "", retry_in_s=row.due_at - now)
+            return self._failed(row)
         if row is None or row.state == "failed":
             depth = self.count("waiting") + self.count("running")
             return Full(depth=depth) if depth >= self._rules.depth_limit else None
@@ -227,11 +234,16 @@ class JobTable:
     def _owed(self, row: Row, workers: int) -> Owed:
         job_s = self.job_s() or _ASSUMED_JOB_S
         if row.state == "running":
-            return Owed(position=1, eta_s=job_s)
+            return Owed(position=1, eta_s=job_s, attempts=row.attempts)
         rank: int = self._db.connection.execute(_RANK, {"priority": row.priority, "turn": row.turn}).fetchone()[0]
         place = rank + self.count("running")
         wait_s = max(0.0, row.due_at - self._clock())
-        return Owed(position=1 if rank <= 1 else place, eta_s=wait_s + job_s * max(1.0, place / max(1, workers)))
+        eta_s = wait_s + job_s * max(1.0, place / max(1, workers))
+        return Owed(position=1 if rank <= 1 else place, eta_s=eta_s, attempts=row.attempts)
+
+    def _failed(self, row: Row) -> Failed:
+        retry_in_s = max(0.0, row.due_at - self._clock())
+        return Failed(reason=row.reason or "", retry_in_s=retry_in_s, attempts=row.attempts)
 
     def _fail(self, row: Row, *, reason: str, error: str) -> None:
         db = self._db.connection

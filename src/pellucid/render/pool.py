@@ -25,7 +25,7 @@ import structlog
 from pellucid import errors
 from pellucid.image.facts import ImageFacts
 from pellucid.render import process
-from pellucid.render.run import RenderJob
+from pellucid.render.run import BlankJob, RenderJob
 
 _log = structlog.get_logger(__name__)
 
@@ -96,6 +96,10 @@ class RenderPool:
     async def render(self, origin: bytes, matte: bytes | None, job: RenderJob) -> bytes:
         """`render.run.render` in a render process; to be called inside `room`."""
         return cast(bytes, await self._call("render", origin, matte, job))
+
+    async def blank(self, job: BlankJob) -> bytes:
+        """`render.run.render_blank` in a render process; to be called inside `room`."""
+        return cast(bytes, await self._call("blank", job))
 
     async def _call(self, name: str, *args: object, **kwargs: object) -> object:
         task = _Task(name=name, args=args, kwargs=kwargs)

@@ -17,9 +17,9 @@ import setproctitle
 from pellucid import errors
 from pellucid.image.probe import probe
 from pellucid.image.vips import harden
-from pellucid.render.run import render
+from pellucid.render.run import render, render_blank
 
-TASKS: dict[str, Callable[..., Any]] = {"probe": probe, "render": render}
+TASKS: dict[str, Callable[..., Any]] = {"probe": probe, "render": render, "blank": render_blank}
 
 Answer = tuple[str, Any]
 """("value", result) or ("error", (class name, message)): exceptions travel by name, not pickled."""

@@ -29,7 +29,7 @@ from pellucid.image.vips import VipsImage
 from pellucid.render.compose import compose
 from pellucid.render.cutting import cut_out
 from pellucid.render.plan import Plan
-from pellucid.spec import WHITE, Colour
+from pellucid.spec import TRANSPARENT, WHITE, Colour
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +40,19 @@ class RenderJob:
 
     facts: ImageFacts
     plan: Plan
+    background: Colour | None
+    format: ImageFormat
+    quality: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlankJob:
+    """A picture with nothing in it: `width` x `height` pixels of `background` (None = transparent), quality as
+    above.
+    """
+
+    width: int
+    height: int
     background: Colour | None
     format: ImageFormat
     quality: int | None = None
@@ -56,6 +69,16 @@ def render(origin: bytes, matte: bytes | None, job: RenderJob) -> bytes:
     image = scale(origin, job)
     for step in STEPS:
         image = step(image, matte, job)
+    return encode(image, format=job.format, quality=job.quality)
+
+
+def render_blank(job: BlankJob) -> bytes:
+    """The bytes of an empty picture; white where the format has no alpha and no colour is named. Raises
+    `RenderError`.
+    """
+    colour = backdrop_for(job.format, job.background) or TRANSPARENT
+    channels = colour.rgb if colour.opaque else (*colour.rgb, colour.alpha)
+    image = vips.uniform(job.width, job.height, channels)
     return encode(image, format=job.format, quality=job.quality)
 
 

@@ -73,6 +73,7 @@ def run_worker(settings: SettingsTree, recipe: Recipe, lifeline: Connection | No
 
 async def _work(settings: SettingsTree, recipe: Recipe, *, own_terminal: bool) -> None:
     from pellucid.image.vips import harden  # noqa: PLC0415 - the imports of a worker, after the process is niced
+    from pellucid.mattes import Mattes  # noqa: PLC0415
     from pellucid.wiring.engines import open_engine  # noqa: PLC0415
     from pellucid.wiring.storage import open_blobs, open_queue  # noqa: PLC0415
     from pellucid.worker import matte_handler  # noqa: PLC0415
@@ -95,7 +96,7 @@ async def _work(settings: SettingsTree, recipe: Recipe, *, own_terminal: bool) -
     )
     async with open_queue(settings) as queue:
         await queue.work(
-            matte_handler(engine, origins=blobs, mattes=blobs, time_limit_s=settings.queue.job_timeout_s),
+            matte_handler(engine, origins=blobs, mattes=Mattes(blobs), time_limit_s=settings.queue.job_timeout_s),
             info=info,
             stop=stop,
         )

@@ -55,7 +55,8 @@ def serve(settings: SettingsTree, *, say: Callable[[str], None] = print) -> int:
     samples = make_samples(Paths.below(settings.data_dir).samples)
     recipe = resolve_recipe(settings)
     supervisor = Supervisor()
-    supervisor.add("web", run_web, settings, recipe, sock)
+    for number in range(settings.web.processes):
+        supervisor.add(f"web-{number + 1}", run_web, settings, recipe, sock)
     for number in range(settings.workers):
         supervisor.add(f"worker-{number + 1}", run_worker, settings, recipe)
     address = address_of(sock)

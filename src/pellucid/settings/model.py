@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
 from pellucid.cutout.runtime import Precision
 from pellucid.folders import default_data_dir, default_models_dir
@@ -116,6 +116,22 @@ class ImageSettings(Section):
     max_output_pixels: int = Field(default=50_000_000, gt=0, description="Largest rendition, in pixels.")
 
 
+class WebSettings(Section):
+    """The processes that speak HTTP."""
+
+    processes: int = Field(default=1, gt=0, description="Web processes on the one port; each has a render pool.")
+    wait_s: float = Field(
+        default=10, gt=0, le=25, description="Seconds that `bg_pending=wait` holds an answer; `Prefer: wait` up to 25."
+    )
+    event_streams: int = Field(
+        default=500, ge=0, description="Streams of `/-/events` at a time per web process; more get a 503."
+    )
+    admin_key: SecretStr = Field(
+        default=SecretStr(""), description="Opens `/-/invalidate`, sent as `Authorization: Bearer KEY`; empty: nobody."
+    )
+    swap_script: bool = Field(default=True, description="Serve the script that swaps pending pictures, `/-/swap.js`.")
+
+
 class RenderSettings(Section):
     """The pool of processes that decode and render."""
 
@@ -164,6 +180,12 @@ class CacheSettings(Section):
     cdn_s: int = Field(default=365 * DAY_S, ge=0, description="Life of a finished picture in CDNs (s-maxage).")
     pending_s: int = Field(default=5, ge=0, description="Life of the interim while a matte is owed, in both.")
     failed_s: int = Field(default=300, ge=0, description="Life of the interim after a failure, in both.")
+    stale_s: int = Field(default=60, ge=0, description="Life of an older cutout while a new one is owed, in both.")
+    show_stale: bool = Field(
+        default=True,
+        description="While a matte is made anew (another recipe, a changed origin), show the older cutout, not the "
+        "background.",
+    )
 
 
 class LogSettings(Section):
@@ -192,6 +214,7 @@ class SettingsTree(Section):
         default={}, description="`_name_=https://host/base/`, comma-separated: short names for origins."
     )
     origin: OriginSettings = Field(default_factory=OriginSettings)
+    web: WebSettings = Field(default_factory=WebSettings)
     image: ImageSettings = Field(default_factory=ImageSettings)
     render: RenderSettings = Field(default_factory=RenderSettings)
     model: ModelSettings = Field(default_factory=ModelSettings)

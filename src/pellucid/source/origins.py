@@ -32,11 +32,14 @@ from pellucid.source.files import read_file
 from pellucid.source.limits import Freshness
 from pellucid.source.location import FileLocation, Location, WebLocation, check_aliases, resolve
 from pellucid.source.records import (
+    INVALIDATED,
+    FormerBytes,
     KnownFailure,
     KnownOrigin,
     Record,
     decode_record,
     encode_record,
+    former_of,
     recall_failure,
     remember_failure,
 )
@@ -68,6 +71,12 @@ class Origin:
     facts: ImageFacts
     size_bytes: int
     url: str
+    record_key: str
+    """Store key of what is known of it (`keys.origin_record_key`)."""
+    fresh_until: float = field(default=0.0, compare=False)
+    """Until when it is believed without asking its server, in seconds since the epoch."""
+    former: tuple[FormerBytes, ...] = ()
+    """What it held before, newest first; perhaps evicted (`Origins.former`)."""
     stored: bool = True
     """False when the store could not take the bytes: they are here, for this request, and nowhere else."""
     body: bytes | None = field(default=None, compare=False, repr=False)
@@ -132,7 +141,7 @@ class Origins:
                 case KnownFailure(until=until) if now < until:
                     raise recall_failure(held.record)
                 case KnownOrigin(fresh_until=until) if now < until and now < held.bytes_seen_at + _BYTES_BELIEF_S:
-                    return _origin(held.record)
+                    return _origin(held.record, key)
                 case _:
                     pass
         return await self._flights.run(key, partial(self._settle, token, key, location))
@@ -157,6 +166,39 @@ class Origins:
         key = keys.origin_record_key(token, ref)
         return await self._refetches.run(key, partial(self._restore, token, key, location))
 
+    async def former(self, origin: Origin, former: FormerBytes) -> Origin | None:
+        """The origin as it was, None when those bytes are gone. Raises StoreError."""
+        if not await self._blobs.exists(keys.origin_bytes_key(former.digest)):
+            return None
+        return replace(
+            origin, digest=former.digest, facts=former.facts, size_bytes=former.size_bytes, former=(), body=None
+        )
+
+    async def invalidate(self, token: Token, ref: OriginRef) -> str:
+        """The next `get` asks the origin's server, unconditionally, and waits for the answer; what is there stands in
+        only when the server cannot be reached. Returns the record's key, for `forget` in other processes. Raises
+        StoreError.
+        """
+        key = keys.origin_record_key(token, ref)
+        self.forget(key)
+        data = await self._records.get(key)
+        match decode_record(data) if data is not None else None:
+            case KnownOrigin() as known:
+                known = msgspec.structs.replace(known, fresh_until=INVALIDATED, validators=Validators())
+                await self._records.put(key, encode_record(known))
+            case KnownFailure():
+                await self._records.delete(key)
+            case None:
+                pass
+        return key
+
+    def forget(self, key: str | None) -> None:
+        """Drop what this process remembers under the record key, None: all of it; the store's record holds."""
+        if key is None:
+            self._memory.clear()
+        else:
+            self._memory.pop(key, None)
+
     async def _settle(self, token: Token, key: str, location: Location) -> Origin:
         record = await self._recall(key, location)
         now = self._clock()
@@ -168,16 +210,16 @@ class Origins:
         present = record is not None and await self._has_bytes(record)
         if record is not None and present and now < record.fresh_until:
             self._hold(key, record)
-            return _origin(record)
+            return _origin(record, key)
         renew = partial(self._renew, token, key, location, known=record, revalidate=present)
-        if record is None or not present:
+        if record is None or not present or record.fresh_until == INVALIDATED:
             return await renew()
         # A slow origin does not slow what is there: past a short patience the stale one is answered, while the
         # question goes on and settles the next answer.
         patience_s = 0 if self._renewals.is_flying(key) else _STALE_PATIENCE_S
         renewal = self._renewals.start(key, renew)
         done, _ = await asyncio.wait({renewal}, timeout=patience_s)
-        return renewal.result() if done else _origin(record)
+        return renewal.result() if done else _origin(record, key)
 
     async def _restore(self, token: Token, key: str, location: Location) -> Origin:
         record = await self._recall(key, location)
@@ -187,7 +229,7 @@ class Origins:
             record = None
         if record is not None and await self._has_bytes(record):
             self._hold(key, record)
-            return _origin(record)
+            return _origin(record, key)
         return await self._renew(token, key, location, known=record, revalidate=False)
 
     async def _recall(self, key: str, location: Location) -> Record | None:
@@ -216,7 +258,7 @@ class Origins:
                 _log.warning("stale origin served", origin=location.name, error=str(error))
                 record = msgspec.structs.replace(known, fresh_until=self._clock() + self._freshness.failure_s)
                 await self._save(key, record)
-                return _origin(record)
+                return _origin(record, key)
             if not isinstance(error, BusyError):
                 await self._save_failure(key, location, error, for_s=self._freshness.failure_s)
             raise
@@ -236,14 +278,14 @@ class Origins:
                 _log.warning("origin is no picture any more, stale one served", origin=location.name, error=str(error))
                 record = msgspec.structs.replace(known, fresh_until=self._clock() + self._freshness.failure_s)
                 await self._save(key, record)
-                return _origin(record)
-            origin = replace(_origin(record), body=answer.body)
+                return _origin(record, key)
+            origin = replace(_origin(record, key), body=answer.body)
             if not await self._store_bytes(record.digest, answer.body):
                 return replace(origin, stored=False)
             await self._save(key, record)
             return origin
         await self._save(key, record)
-        return _origin(record)
+        return _origin(record, key)
 
     def _confirmed(self, known: KnownOrigin, answer: NotModified) -> KnownOrigin:
         now = self._clock()
@@ -286,6 +328,7 @@ class Origins:
             fetched_at=now,
             fresh_for_s=answer.fresh_s,
             fresh_until=now + answer.fresh_s,
+            former=former_of(known, digest),
         )
 
     async def _store_bytes(self, digest: str, body: bytes) -> bool:
@@ -364,5 +407,13 @@ class Origins:
         await self._save(key, remember_failure(error, source=location.name, until=self._clock() + for_s))
 
 
-def _origin(record: KnownOrigin) -> Origin:
-    return Origin(digest=record.digest, facts=record.facts, size_bytes=record.size_bytes, url=record.url)
+def _origin(record: KnownOrigin, key: str) -> Origin:
+    return Origin(
+        digest=record.digest,
+        facts=record.facts,
+        size_bytes=record.size_bytes,
+        url=record.url,
+        record_key=key,
+        fresh_until=record.fresh_until,
+        former=record.former,
+    )

@@ -10,9 +10,18 @@ from pellucid.image.facts import ImageFacts
 from pellucid.source.answers import Validators
 
 
+class FormerBytes(msgspec.Struct, frozen=True, kw_only=True):
+    """What an origin held before its bytes changed. They may be evicted at any time."""
+
+    digest: str
+    facts: ImageFacts
+    size_bytes: int
+
+
 class KnownOrigin(msgspec.Struct, frozen=True, kw_only=True, tag="origin"):
     """An origin whose bytes are in the store. `source` is the location it was asked from: a record of another (an
-    alias was changed) is void. Moments are seconds since the epoch.
+    alias was changed) is void. Moments are seconds since the epoch; `fresh_until` is `INVALIDATED` once somebody said
+    that the bytes may have changed. `former` are the bytes before these, newest first.
     """
 
     source: str
@@ -25,6 +34,7 @@ class KnownOrigin(msgspec.Struct, frozen=True, kw_only=True, tag="origin"):
     fetched_at: float
     fresh_for_s: float
     fresh_until: float
+    former: tuple[FormerBytes, ...] = ()
 
 
 class KnownFailure(msgspec.Struct, frozen=True, kw_only=True, tag="failure"):
@@ -35,6 +45,11 @@ class KnownFailure(msgspec.Struct, frozen=True, kw_only=True, tag="failure"):
     message: str
     until: float
 
+
+INVALIDATED = -1.0
+
+_FORMER = 3
+"""Former bytes remembered: those of a picture that changed again before its cutout was made."""
 
 Record = KnownOrigin | KnownFailure
 
@@ -52,6 +67,16 @@ def decode_record(data: bytes) -> Record | None:
         return _decoder.decode(data)
     except msgspec.DecodeError:
         return None
+
+
+def former_of(known: KnownOrigin | None, digest: str) -> tuple[FormerBytes, ...]:
+    """What a record whose bytes are now `digest` remembers of `known`."""
+    if known is None:
+        return ()
+    if known.digest == digest:
+        return known.former
+    latest = FormerBytes(digest=known.digest, facts=known.facts, size_bytes=known.size_bytes)
+    return tuple(each for each in (latest, *known.former) if each.digest != digest)[:_FORMER]
 
 
 def remember_failure(error: PellucidError, *, source: str, until: float) -> KnownFailure:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
-from pellucid.spec import Fit, OriginRef, OutputFormat, Spec, Tier
+from pellucid.spec import Fit, OriginRef, OutputFormat, Pending, Spec, Tier
 from pellucid.url.colours import parse_colour
 from pellucid.url.values import (
     read_enlarge,
@@ -100,6 +100,17 @@ PARAMS: tuple[Param, ...] = (
         field="tier",
         doc="How much is spent on the matte. An extension of Pellucid's; without it the server's default holds.",
         grammar="one of fast, standard, best",
+    ),
+    Param(
+        name="bg_pending",
+        reader=read_word({pending.value: pending for pending in Pending}),
+        writer=write_word(default=Pending.ORIGINAL),
+        field="pending",
+        doc="What is answered while the matte is owed: the `original`; `wait` holds the answer for up to 10 s; `blank` "
+        "is a picture of the right size, transparent or `bg_color`; `202` is the status as JSON, `423` a problem "
+        "document. An extension of Pellucid's.",
+        grammar="one of original, wait, blank, 202, 423",
+        default="original",
     ),
     Param(
         name="bg_color",

@@ -26,6 +26,7 @@ class Paths:
     cache_index: Path
     compiled: Path
     samples: Path
+    purges: Path
 
     @classmethod
     def below(cls, data_dir: Path) -> Paths:
@@ -35,6 +36,7 @@ class Paths:
             cache_index=data_dir / "cache.sqlite",
             compiled=data_dir / "compiled",
             samples=data_dir / "samples",
+            purges=data_dir / "purges.jsonl",
         )
 
 

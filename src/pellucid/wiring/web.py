@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -15,7 +15,9 @@ from pellucid.cutout.recipe import Recipe
 from pellucid.demo.samples import SAMPLES_ALIAS
 from pellucid.errors import PellucidError, StoreError
 from pellucid.mattes import Mattes
-from pellucid.pipeline import Pipeline
+from pellucid.pipeline.cuttings import Cuttings
+from pellucid.pipeline.deliver import Pipeline
+from pellucid.purges import Purge, Purges
 from pellucid.queue.sqlite import SqliteQueue
 from pellucid.render.pool import RenderPool
 from pellucid.renditions import Renditions
@@ -24,11 +26,15 @@ from pellucid.source.fetch import Fetcher
 from pellucid.source.limits import FetchLimits, Freshness
 from pellucid.source.netguard import Guard
 from pellucid.source.origins import Origins
+from pellucid.spec import OriginRef, Token
 from pellucid.store.bounded import BoundedBlobs
 from pellucid.store.objects import ObjectBlobs
 from pellucid.wiring.storage import Paths, open_blobs, open_queue
 
 _log = structlog.get_logger(__name__)
+
+FOLLOW_S = 1.0
+"""How often a process looks for purges that another one was told."""
 
 _HOUSEKEEPING_S = 30.0
 _THREADS = 64
@@ -43,6 +49,32 @@ class Web:
     blobs: ObjectBlobs
     pool: RenderPool
     recipe: Recipe
+    origins: Origins
+    purges: Purges
+    admin_key: str
+    max_event_streams: int
+    swap_script: bool
+
+    async def invalidate(self, token: Token, refs: Iterable[OriginRef]) -> None:
+        """No process believes what it knows of these origins any more, within `FOLLOW_S`. Raises StoreError."""
+        told = [Purge(record_key=await self.origins.invalidate(token, ref)) for ref in refs]
+        try:
+            await asyncio.to_thread(self.purges.tell, told)
+        except OSError as error:
+            raise StoreError(f"the purges cannot be told: {error.strerror}") from error
+
+    async def follow_purges(self, forget: Callable[[str | None], None]) -> None:
+        """Hear what other processes, and this one, invalidated; `forget` gets each record key, None for everything."""
+        while True:
+            await asyncio.sleep(FOLLOW_S)
+            try:
+                news = await asyncio.to_thread(self.purges.news)
+            except OSError as error:
+                _log.error("purges cannot be read", error=str(error))
+                news = None
+            for key in [None] if news is None else [purge.record_key for purge in news]:
+                self.origins.forget(key)
+                forget(key)
 
     async def check_ready(self) -> tuple[dict[str, str], list[dict[str, str]]]:
         """("ok" or what is wrong) for store, queue and model, and the living workers."""
@@ -118,18 +150,33 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
             allow_hosts=settings.origin.allow_hosts,
             freshness=freshness,
         )
+        mattes = Mattes(blobs)
         pipeline = Pipeline(
             origins=origins,
-            mattes=Mattes(blobs),
-            renditions=Renditions(cache, memory_bytes=settings.cache.memory_bytes),
-            queue=queue,
+            mattes=mattes,
+            cuttings=Cuttings(
+                mattes=mattes, queue=queue, origins=origins, recipe=recipe, show_stale=settings.cache.show_stale
+            ),
+            # Half of the memory is `http.hot`'s, which holds the same bodies under their URLs.
+            renditions=Renditions(cache, memory_bytes=settings.cache.memory_bytes // 2),
             pool=pool,
-            recipe=recipe,
             max_output_pixels=settings.image.max_output_pixels,
+            wait_s=settings.web.wait_s,
         )
         housekeeping = asyncio.create_task(_keep_house(cache))
         stack.callback(housekeeping.cancel)
-        yield Web(pipeline=pipeline, queue=queue, blobs=blobs, pool=pool, recipe=recipe)
+        yield Web(
+            pipeline=pipeline,
+            queue=queue,
+            blobs=blobs,
+            pool=pool,
+            recipe=recipe,
+            origins=origins,
+            purges=Purges(paths.purges),
+            admin_key=settings.web.admin_key.get_secret_value(),
+            max_event_streams=settings.web.event_streams,
+            swap_script=settings.web.swap_script,
+        )
 
 
 async def _keep_house(cache: BoundedBlobs) -> None:

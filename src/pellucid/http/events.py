@@ -1,0 +1,119 @@
+"""`/-/events`: the states of pictures as server-sent events (WHATWG HTML, section 9.2).
+
+An event is sent when a state changes, and at the beginning for every picture. The id of an event is a digest of all
+states: a browser that comes back when nothing can change any more gets a 204, which ends its asking. States are read
+from store and queue: which web process answers does not matter.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+
+import msgspec
+
+from pellucid import keys
+from pellucid.errors import PellucidError
+from pellucid.http.headers import EVENTS, STATUS
+from pellucid.http.problems import kind_of
+from pellucid.http.status import Links, StatusDocument, describe_cutting
+from pellucid.pipeline.deliver import Pipeline
+from pellucid.pipeline.states import FINAL, Cutting
+from pellucid.spec import Spec, Token
+from pellucid.url.build import build_url
+
+MAX_WATCHED = 100
+"""Pictures of one stream; their URLs must fit into one."""
+
+_LOOK_S = 1.0
+"""Positions are told anew this often; the end of a job is seen within 50 ms."""
+
+_HEARTBEAT_S = 15.0
+_RETRY_MS = 2000
+
+
+class Watch:
+    """The pictures of one stream."""
+
+    def __init__(self, pipeline: Pipeline, token: Token, specs: Mapping[Spec, str | None]) -> None:
+        """`specs` with the caller's spelling of each."""
+        self._pipeline = pipeline
+        self._token = token
+        self._specs = specs
+        self._cuttings: dict[Spec, Cutting | None] = dict.fromkeys(specs)
+        self._documents: dict[Spec, StatusDocument] = {}
+
+    async def look(self) -> list[StatusDocument]:
+        """Ask for every picture that may have changed; returns the documents that did."""
+        open_specs = [spec for spec in self._specs if not self._is_settled(spec)]
+        found = await asyncio.gather(*(self._document(spec) for spec in open_specs))
+        news = [new for spec, new in zip(open_specs, found, strict=True) if not _same(self._documents.get(spec), new)]
+        self._documents |= dict(zip(open_specs, found, strict=True))
+        return news
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing can change any more without a request."""
+        return all(self._is_settled(spec) for spec in self._specs)
+
+    @property
+    def id(self) -> str:
+        """Names the states of all pictures."""
+        return keys.digest(" ".join(self._documents[spec].state for spec in self._specs).encode())[:16]
+
+    async def stream(self, news: Sequence[StatusDocument]) -> AsyncIterator[bytes]:
+        """`news`, then events as they come, until all is settled."""
+        yield f"retry: {_RETRY_MS}\n\n".encode()
+        spoke = time.monotonic()
+        while True:
+            for document in news:
+                yield self._event(document)
+                spoke = time.monotonic()
+            if self.settled:
+                return
+            await self._pause()
+            news = await self.look()
+            if not news and time.monotonic() - spoke > _HEARTBEAT_S:
+                yield b": still here\n\n"
+                spoke = time.monotonic()
+
+    def _event(self, document: StatusDocument) -> bytes:
+        data = msgspec.json.encode(document).decode()
+        return f"id: {self.id}\nevent: {document.state}\ndata: {data}\n\n".encode()
+
+    async def _pause(self) -> None:
+        """Until one of the jobs ends, at most until positions are to be told anew."""
+        owed = [each for each in self._cuttings.values() if each is not None and each.is_owed]
+        waits = [asyncio.ensure_future(self._pipeline.wait(each, timeout_s=_LOOK_S)) for each in owed]
+        if not waits:
+            await asyncio.sleep(_LOOK_S)
+            return
+        _, others = await asyncio.wait(waits, timeout=_LOOK_S, return_when=asyncio.FIRST_COMPLETED)
+        for each in others:
+            each.cancel()
+
+    def _is_settled(self, spec: Spec) -> bool:
+        document = self._documents.get(spec)
+        return document is not None and (document.state in FINAL or document.state == _PROBLEM)
+
+    async def _document(self, spec: Spec) -> StatusDocument:
+        try:
+            cutting = await self._pipeline.look(self._token, spec)
+        except PellucidError as error:
+            url = build_url(spec)
+            links = Links(image=url, status=STATUS + url, events=EVENTS + url)
+            return StatusDocument(
+                image=url, state=_PROBLEM, asked=self._specs[spec], links=links, reason=kind_of(error).slug
+            )
+        self._cuttings[spec] = cutting
+        return describe_cutting(cutting, spec, asked=self._specs[spec])
+
+
+_PROBLEM = "problem"
+"""The state of a picture that cannot be had; `reason` is the problem's type."""
+
+
+def _same(old: StatusDocument | None, new: StatusDocument) -> bool:
+    """Whether nothing worth an event changed: estimates flicker."""
+    return old is not None and (old.state, old.position, old.attempts) == (new.state, new.position, new.attempts)

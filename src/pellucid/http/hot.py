@@ -1,0 +1,84 @@
+"""Finished answers by URL, in memory: one look-up and one send, before anything is parsed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from cachetools import LRUCache
+
+from pellucid.formats import ImageFormat
+from pellucid.http.headers import Headers
+
+_BELIEF_S = 30.0
+"""An entry is made anew after this long at the latest: the store hears that its blob is in use, and a matte that an
+operator removed by hand is missed.
+"""
+
+_OVERHEAD_BYTES = 2500
+"""What an entry weighs besides its body: headers, key, objects."""
+
+HotKey = tuple[bytes, bytes, frozenset[ImageFormat]]
+"""Raw path, query, and what of `Accept` can matter."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HotAnswer:
+    """A 200 and its 304. `until` is a moment of `time.monotonic`."""
+
+    etag: str
+    headers: Headers
+    not_modified: Headers
+    body: bytes
+    record_key: str
+    until: float
+
+
+class HotCache:
+    """At most `max_bytes` of finished answers."""
+
+    def __init__(self, *, max_bytes: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._answers: LRUCache[HotKey, HotAnswer] = LRUCache(max_bytes, getsizeof=_weight)
+        self._largest = max_bytes // 8
+        self._clock = clock
+
+    def get(self, key: HotKey) -> HotAnswer | None:
+        answer = self._answers.get(key)
+        if answer is None or answer.until < self._clock():
+            return None
+        return answer
+
+    def put(
+        self, key: HotKey, *, etag: str, headers: Headers, media_type: str, body: bytes, record_key: str, fresh_s: float
+    ) -> None:
+        """Keep an answer for as long as its origin is fresh. `headers` are those of both 200 and 304."""
+        headers = [*(pair for pair in headers if pair[0] not in _OF_ONE_ANSWER), *_HIT]
+        answer = HotAnswer(
+            etag=etag,
+            headers=[
+                *headers,
+                (b"content-type", media_type.encode()),
+                (b"content-length", str(len(body)).encode()),
+            ],
+            not_modified=headers,
+            body=body,
+            record_key=record_key,
+            until=self._clock() + min(fresh_s, _BELIEF_S),
+        )
+        if fresh_s > 0 and _weight(answer) <= self._largest:
+            self._answers[key] = answer
+
+    def forget(self, record_key: str | None) -> None:
+        """Drop the answers of one origin, or all."""
+        doomed = [key for key, answer in self._answers.items() if record_key in (None, answer.record_key)]
+        for key in doomed:
+            del self._answers[key]
+
+
+_OF_ONE_ANSWER = frozenset({b"cache-status", b"server-timing"})
+_HIT: Headers = [(b"cache-status", b"Pellucid; hit; detail=hot")]
+
+
+def _weight(answer: HotAnswer) -> int:
+    return len(answer.body) + _OVERHEAD_BYTES

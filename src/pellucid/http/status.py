@@ -1,0 +1,65 @@
+"""Pure: the state of a cutout as a document, the same in `/-/status`, in `/-/events` and in a 202."""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+
+from pellucid.http.headers import EVENTS, STATUS
+from pellucid.pipeline.states import Cutting
+from pellucid.queue.port import Failed, Owed
+from pellucid.spec import Spec
+from pellucid.url.build import build_url
+
+
+class Links(msgspec.Struct, frozen=True, kw_only=True):
+    """Paths on this server."""
+
+    image: str
+    status: str
+    events: str
+
+
+class StatusDocument(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Where a cutout stands. `image` is the canonical URL, `asked` the caller's spelling where one stream tells of
+    several pictures. `state` is a word of `CutoutState`; `position` 1 is the job that runs or runs next;
+    `eta_s` whole seconds, from the rate of the last jobs; `retry_in_s` says when a failed one is tried again;
+    `confidence` in [0, 1].
+    """
+
+    image: str
+    state: str
+    links: Links
+    asked: str | None = None
+    position: int | None = None
+    eta_s: int | None = None
+    attempts: int | None = None
+    reason: str | None = None
+    retry_in_s: int | None = None
+    confidence: float | None = None
+
+
+def describe_cutting(cutting: Cutting, spec: Spec, *, asked: str | None = None) -> StatusDocument:
+    """The document of one cutout."""
+    url = build_url(spec)
+    position = eta_s = attempts = reason = retry_in_s = None
+    match cutting.receipt:
+        case Owed() as owed:
+            position, eta_s, attempts = owed.position, max(1, math.ceil(owed.eta_s)), owed.attempts
+        case Failed() as failed:
+            reason, retry_in_s, attempts = failed.reason, math.ceil(failed.retry_in_s), failed.attempts
+        case _:
+            pass
+    return StatusDocument(
+        image=url,
+        state=str(cutting.state),
+        asked=asked,
+        links=Links(image=url, status=STATUS + url, events=EVENTS + url),
+        position=position,
+        eta_s=eta_s,
+        attempts=attempts,
+        reason=reason,
+        retry_in_s=retry_in_s,
+        confidence=None if cutting.confidence is None else round(cutting.confidence, 3),
+    )

@@ -1,0 +1,92 @@
+"""Where a cutout stands, and what is answered: the values between the pipeline and HTTP. Pure."""
+
+from __future__ import annotations
+
+import enum
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from pellucid.queue.port import Owed, Receipt
+from pellucid.renditions import Found, Rendition
+from pellucid.source.origins import Origin
+
+
+class CutoutState(enum.StrEnum):
+    """Where a cutout stands; the words of the `Pellucid-Cutout` header."""
+
+    PENDING = "pending"
+    BUSY = "busy"
+    READY = "ready"
+    STALE = "stale"
+    """The cutout of an older recipe, or of the origin's former bytes, while a new one is owed."""
+    FAILED = "failed"
+    NO_SUBJECT = "no-subject"
+    UNASKED = "unasked"
+    """Nobody asked for the picture yet; said by the status only, whose reader owes nothing."""
+
+
+FINAL = frozenset({CutoutState.READY, CutoutState.FAILED, CutoutState.NO_SUBJECT})
+"""States that stay without a further request."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cutting:
+    """The cutout of one request.
+
+    `job` names the matte that is wished (and owed while it is not there); `shown` the one to apply now, None for the
+    interim; `origin` the pixels that it fits. `receipt` is what the queue said; `confidence` belongs to `job`'s matte.
+    """
+
+    state: CutoutState
+    job: str
+    origin: Origin
+    shown: str | None = None
+    receipt: Receipt | None = None
+    confidence: float | None = None
+
+    @property
+    def is_owed(self) -> bool:
+        """Whether waiting can help."""
+        return isinstance(self.receipt, Owed)
+
+
+class Stages:
+    """How long the stages of one answer took, in ms by name, in the order in which they began."""
+
+    def __init__(self) -> None:
+        self.ms: dict[str, float] = {}
+
+    @contextmanager
+    def measure(self, name: str) -> Generator[None]:
+        """Add the time of the body to the stage `name`."""
+        began = time.perf_counter()
+        self.ms.setdefault(name, 0.0)
+        try:
+            yield
+        finally:
+            self.ms[name] += 1000 * (time.perf_counter() - began)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """A picture to answer. `cutting` is None for a spec that removes nothing; `negotiable` asks for `Vary: Accept`;
+    `waited` says that the answer was held for the cutout's sake.
+    """
+
+    rendition: Rendition
+    found: Found
+    origin: Origin
+    negotiable: bool
+    cutting: Cutting | None
+    waited: bool = False
+    stages: Stages = field(default_factory=Stages, compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Withheld:
+    """No picture: the caller asked for a status while the matte is owed."""
+
+    cutting: Cutting
+    negotiable: bool
