@@ -15,7 +15,8 @@ from pellucid.errors import OriginUnreachableError, QueueError, RenderError, Spe
 from pellucid.flight import SingleFlight
 from pellucid.formats import FORMATS, ImageFormat
 from pellucid.mattes import Mattes
-from pellucid.queue.port import Failed, Full, Job, Owed, Priority, Queue, Receipt
+from pellucid.notify.listening import Listening
+from pellucid.queue.port import Failed, Full, Job, Listener, Owed, Priority, Queue, Receipt
 from pellucid.render.output import OutputChoice, choose_output
 from pellucid.render.plan import Plan, plan
 from pellucid.render.pool import RenderPool
@@ -71,6 +72,7 @@ class Pipeline:
         pool: RenderPool,
         recipe: Recipe,
         max_output_pixels: int,
+        listening: Listening | None = None,
     ) -> None:
         self._origins = origins
         self._mattes = mattes
@@ -80,6 +82,7 @@ class Pipeline:
         self._recipe_ids = {tier: each.id for tier, each in recipe.by_tier.items()}
         self._tier = recipe.tier
         self._max_output_pixels = max_output_pixels
+        self._listening = listening or Listening()
         self._renders: SingleFlight[str, Rendition | None] = SingleFlight()
         # A picture that crashed its decoder or took too long is left alone for a while, or it would hold up all others.
         self._failures: TTLCache[str, str] = TTLCache(_FAILURES, _FAILURE_S, time.monotonic)
@@ -90,13 +93,14 @@ class Pipeline:
         `accepted` are the formats that the client names. Raises OriginError, ImageError, SpecError, RenderError,
         BusyError, StoreError when not even the interim can be made.
         """
+        notify = self._listening.listeners(spec)
         origin = await self._origins.get(token, spec.origin)
         target = plan(
             spec.render, width=origin.facts.width, height=origin.facts.height, max_pixels=self._max_output_pixels
         )
         recipe_id = self._recipe_ids[spec.tier or self._tier]
         name = keys.matte_name(origin.digest, 0, recipe_id)
-        cutting = await self._cutting(origin, name, recipe_id) if spec.cutout else None
+        cutting = await self._cutting(origin, name, recipe_id, notify) if spec.cutout else None
         cut = cutting is not None and cutting.state is CutoutState.READY
         output = choose_output(spec, origin.facts, cut=cut, accepted=accepted)
         _check_sides(target, output.format)
@@ -106,7 +110,7 @@ class Pipeline:
             return await self.deliver(token, spec, accepted=accepted)
         return Delivery(rendition=rendition, negotiable=output.negotiable, cutting=cutting)
 
-    async def _cutting(self, origin: Origin, name: str, recipe_id: str) -> Cutting:
+    async def _cutting(self, origin: Origin, name: str, recipe_id: str, notify: tuple[Listener, ...]) -> Cutting:
         header = await self._mattes.header(name)
         if header is not None:
             return Cutting(state=CutoutState.NO_SUBJECT if header.empty else CutoutState.READY)
@@ -115,7 +119,7 @@ class Pipeline:
             return Cutting(state=CutoutState.BUSY)
         job = Job(key=name, origin_digest=origin.digest, page=0, recipe_id=recipe_id)
         try:
-            receipt = await self._queue.submit(job, priority=Priority.IMPATIENT)
+            receipt = await self._queue.submit(job, priority=Priority.IMPATIENT, notify=notify)
         except QueueError as error:
             _log.error("queue failed", error=str(error))
             return Cutting(state=CutoutState.BUSY)

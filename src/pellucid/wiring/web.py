@@ -13,8 +13,13 @@ import structlog
 from pellucid import keys
 from pellucid.cutout.recipe import Recipe
 from pellucid.demo.samples import SAMPLES_ALIAS
-from pellucid.errors import PellucidError, StoreError
+from pellucid.errors import OriginRefusedError, PellucidError, SettingsError, StoreError
 from pellucid.mattes import Mattes
+from pellucid.notify.cdn import ANYWHERE, CdnApi
+from pellucid.notify.listening import Listening
+from pellucid.notify.purge import CdnPurger
+from pellucid.notify.sender import Sender
+from pellucid.notify.signature import signing_keys
 from pellucid.pipeline import Pipeline
 from pellucid.queue.sqlite import SqliteQueue
 from pellucid.render.pool import RenderPool
@@ -24,6 +29,8 @@ from pellucid.source.fetch import Fetcher
 from pellucid.source.limits import FetchLimits, Freshness
 from pellucid.source.netguard import Guard
 from pellucid.source.origins import Origins
+from pellucid.source.session import GuardedSession
+from pellucid.source.weburl import parse_web_url
 from pellucid.store.bounded import BoundedBlobs
 from pellucid.store.objects import ObjectBlobs
 from pellucid.wiring.storage import Paths, open_blobs, open_queue
@@ -43,6 +50,7 @@ class Web:
     blobs: ObjectBlobs
     pool: RenderPool
     recipe: Recipe
+    purger: CdnPurger
 
     async def check_ready(self) -> tuple[dict[str, str], list[dict[str, str]]]:
         """("ok" or what is wrong) for store, queue and model, and the living workers."""
@@ -98,12 +106,10 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
             )
         )
         freshness = _freshness(settings)
+        guard = Guard(allow_networks=settings.origin.allow_networks, allow_ports=settings.origin.allow_ports)
         fetcher = await stack.enter_async_context(
             Fetcher(
-                guard=Guard(
-                    allow_networks=settings.origin.allow_networks,
-                    allow_ports=settings.origin.allow_ports,
-                ),
+                guard=guard,
                 limits=_fetch_limits(settings),
                 freshness=freshness,
                 allow_hosts=settings.origin.allow_hosts,
@@ -126,10 +132,29 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
             pool=pool,
             recipe=recipe,
             max_output_pixels=settings.image.max_output_pixels,
+            listening=_listening(settings, guard),
         )
+        cdn = _cdn_api(settings)
+        sender = Sender(
+            queue,
+            webhooks=await stack.enter_async_context(GuardedSession(guard=guard)),
+            purges=await stack.enter_async_context(GuardedSession(guard=ANYWHERE)),
+            keys=signing_keys(settings.notify.secret.get_secret_value()),
+            cdn=cdn,
+            timeout_s=settings.notify.timeout_s,
+            concurrency=settings.notify.concurrency,
+        )
+        await stack.enter_async_context(_sending(sender))
         housekeeping = asyncio.create_task(_keep_house(cache))
         stack.callback(housekeeping.cancel)
-        yield Web(pipeline=pipeline, queue=queue, blobs=blobs, pool=pool, recipe=recipe)
+        yield Web(
+            pipeline=pipeline,
+            queue=queue,
+            blobs=blobs,
+            pool=pool,
+            recipe=recipe,
+            purger=CdnPurger(queue, api=cdn),
+        )
 
 
 async def _keep_house(cache: BoundedBlobs) -> None:
@@ -141,6 +166,36 @@ async def _keep_house(cache: BoundedBlobs) -> None:
             _log.error("housekeeping failed", error=str(error))
         await asyncio.sleep(_HOUSEKEEPING_S)
         work = cache.evict
+
+
+@asynccontextmanager
+async def _sending(sender: Sender) -> AsyncGenerator[None, None]:
+    """`sender` at work for the length of the block."""
+    stop = asyncio.Event()
+    task = asyncio.create_task(sender.run(stop))
+    try:
+        yield
+    finally:
+        stop.set()
+        await task
+
+
+def _listening(settings: SettingsTree, guard: Guard) -> Listening:
+    """Raises SettingsError for a webhook that could never be sent."""
+    for url in settings.notify.urls:
+        try:
+            guard.check_port(parse_web_url(url).port or 0)
+        except OriginRefusedError as error:
+            raise SettingsError(f"PELLUCID_NOTIFY_URLS names {url}, but {error}") from error
+    return Listening(urls=settings.notify.urls, allow_hosts=settings.notify.allow_hosts)
+
+
+def _cdn_api(settings: SettingsTree) -> CdnApi | None:
+    cdn = settings.cdn
+    if not cdn.purge_url:
+        return None
+    headers = {name: value.get_secret_value() for name, value in cdn.purge_headers.items()}
+    return CdnApi(method=cdn.purge_method, url=cdn.purge_url, headers=headers, body=cdn.purge_body)
 
 
 def _aliases(settings: SettingsTree, paths: Paths) -> dict[str, str]:
