@@ -147,7 +147,8 @@ def main() -> None:
                 results[name].append(measure_given_matte(scene, contender))
             results[TRUTH].append(sharper_truth(scene))
     backdrops = ", photographs among the backdrops" if photographs else ""
-    print(f"{datetime.now(UTC):%Y-%m-%d}, Python {platform.python_version()}; {count} scenes from seed {options.first}{backdrops}")
+    scenes = f"{count} scenes from seed {options.first}{backdrops}"
+    print(f"{datetime.now(UTC):%Y-%m-%d}, Python {platform.python_version()}; {scenes}")
     own = {name: group for name, group in results.items() if name not in ONLY_SMALL}
     names = {"rembg naive, reduced": "rembg naive", "pymatting ml, reduced": "pymatting ml"}
     own = {names.get(name, name): group for name, group in own.items()}

@@ -158,11 +158,14 @@ class OutputSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spec:
-    """What one URL asks for. `cutout` = the background is removed; `tier` None = the server's default."""
+    """What one URL asks for. `cutout` = the background is removed; `tier` None = the server's default. `notify` is
+    a URL to be called when the cutout is ready or has failed; it changes no pixel.
+    """
 
     origin: OriginRef
     cutout: bool = False
     tier: Tier | None = None
     pending: Pending = Pending.ORIGINAL
+    notify: str | None = None
     render: RenderSpec = field(default_factory=RenderSpec)
     output: OutputSpec = field(default_factory=OutputSpec)

@@ -8,11 +8,12 @@ import time
 import pytest
 from queue_failure_contract import FailureContract
 from queue_helpers import NEVER_S, SOON_S, Gate, MakeQueue, Recorder, make_info, make_job, refuse, until, working
+from queue_outbox_contract import OutboxContract
 
 from pellucid.queue.port import Full, Job, Owed, Priority
 
 
-class QueueContract(FailureContract):
+class QueueContract(FailureContract, OutboxContract):
     """Derived classes give a fixture `make_queue` (see `MakeQueue`)."""
 
     async def test_a_job_is_done_once_and_forgotten(self, make_queue: MakeQueue) -> None:

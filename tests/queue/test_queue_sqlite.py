@@ -15,10 +15,12 @@ from pathlib import Path
 import pytest
 from queue_contract import QueueContract
 from queue_helpers import SOON_S, Gate, MovableClock, Recorder, break_down, make_info, make_job, refuse, until, working
+from queue_outbox_contract import HOOK
 
 from pellucid.errors import QueueError
+from pellucid.queue import outbox
 from pellucid.queue.database import SCHEMA_VERSION
-from pellucid.queue.port import Owed, Priority
+from pellucid.queue.port import DeliveryKind, Listener, Owed, Priority
 from pellucid.queue.sqlite import SqliteQueue
 
 
@@ -70,6 +72,14 @@ class TestSqliteQueue(QueueContract):
 def look(path: Path, query: str) -> list[tuple[object, ...]]:
     with closing(sqlite3.connect(path)) as db:
         return db.execute(query).fetchall()
+
+
+def tables(path: Path) -> dict[object, object]:
+    """Columns and indices of every table: what two files of one schema have in common."""
+    names = [name for (name,) in look(path, "SELECT name FROM sqlite_master WHERE type IN ('table', 'index')")]
+    return {
+        name: (look(path, f"PRAGMA table_info({name})"), look(path, f"PRAGMA index_info({name})")) for name in names
+    }
 
 
 def assert_helpful(error: QueueError, path: Path, mend: str) -> None:
@@ -148,6 +158,7 @@ async def test_a_queue_of_schema_1_goes_on(path: Path, make_queue: OpenQueue) ->
     await (await make_queue()).aclose()
     with closing(sqlite3.connect(path)) as db:
         db.executescript(
+            "DROP TABLE listeners; DROP TABLE deliveries;"
             "ALTER TABLE workers RENAME COLUMN recipes TO recipe_id; PRAGMA user_version = 1;"
             "INSERT INTO workers VALUES ('w', 1, 'u2net', 'CPU', 'bf16', 'u2net-bf16-v1', 0);"
             "INSERT INTO jobs (key, origin_digest, page, recipe_id, priority) VALUES ('k', 'o', 0, 'r', 10);"
@@ -156,6 +167,22 @@ async def test_a_queue_of_schema_1_goes_on(path: Path, make_queue: OpenQueue) ->
     stats = await queue.stats()
     assert (stats.waiting, stats.workers) == (1, ())
     assert await queue.owed_origins() == {"o"}
+    assert look(path, "PRAGMA user_version") == [(SCHEMA_VERSION,)]
+
+
+async def test_a_queue_of_schema_2_goes_on_and_takes_listeners(path: Path, make_queue: OpenQueue) -> None:
+    queue = await make_queue()
+    made = tables(path)
+    await queue.submit(make_job("k"), priority=Priority.PATIENT)
+    await queue.aclose()
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript("DROP TABLE listeners; DROP TABLE deliveries; PRAGMA user_version = 2;")
+    queue, other = await make_queue(), await make_queue()
+    assert tables(path) == made
+    await queue.submit(make_job("k"), priority=Priority.PATIENT, notify=(HOOK,))
+    async with working(other, Recorder()):
+        assert await queue.wait("k", timeout_s=SOON_S)
+    assert [delivery.url for delivery in await queue.deliveries_due(10, 60)] == [HOOK.url]
 
 
 async def test_a_path_that_cannot_be_a_file(path: Path, make_queue: OpenQueue) -> None:
@@ -199,11 +226,13 @@ async def test_an_owed_key_is_answered_without_writing(path: Path, make_queue: O
     await queue.submit(make_job("bad"), priority=Priority.PATIENT)
     async with working(queue, refuse):
         assert await queue.wait("bad", timeout_s=SOON_S)
-    await queue.submit(make_job("k"), priority=Priority.IMPATIENT)
+    await queue.submit(make_job("k"), priority=Priority.IMPATIENT, notify=(HOOK,))
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
         db.execute("BEGIN IMMEDIATE")
         for priority in (Priority.IMPATIENT, Priority.PATIENT):
-            assert await queue.submit(make_job("k"), priority=priority) == Owed(position=1, eta_s=1)
+            for notify in ((), (HOOK,)):
+                assert await queue.submit(make_job("k"), priority=priority, notify=notify) == Owed(position=1, eta_s=1)
+        assert await queue.deliveries_due(10, 60) == (), "nothing is due"
         await queue.submit(make_job("bad"), priority=Priority.PATIENT)
         await queue.submit(make_job("new"), priority=Priority.PATIENT)
         await queue.stats()
@@ -260,6 +289,42 @@ async def test_a_folder_deleted_under_a_worker(path: Path, make_queue: OpenQueue
     async with working(other, done):
         await other.submit(make_job("k"), priority=Priority.PATIENT)
         assert await other.wait("k", timeout_s=SOON_S)
+
+
+# The outbox
+
+
+async def test_deliveries_survive_a_restart(path: Path, make_queue: OpenQueue) -> None:
+    queue = await make_queue()
+    await queue.submit(make_job("k"), priority=Priority.PATIENT, notify=(HOOK,))
+    await queue.aclose()
+    queue = await make_queue()
+    async with working(queue, Recorder()):
+        assert await queue.wait("k", timeout_s=SOON_S)
+    await queue.aclose()
+    queue = await make_queue()
+    assert [delivery.url for delivery in await queue.deliveries_due(10, 60)] == [HOOK.url]
+    assert look(path, "SELECT count(*) FROM listeners") == [(0,)]
+
+
+async def test_more_than_may_be_owed_is_dropped_and_logged(
+    path: Path, make_queue: OpenQueue, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(outbox, "_MAX_DELIVERIES", 3)
+    queue = await make_queue()
+    await queue.add_deliveries(DeliveryKind.CDN, ("a", "b"))
+    await queue.add_deliveries(DeliveryKind.CDN, ("c", "d", "e"))
+    assert look(path, "SELECT body FROM deliveries ORDER BY turn") == [("a",), ("b",), ("c",)]
+    assert "2 deliveries are dropped: 2 are owed already" in caplog.text
+
+
+@pytest.mark.parametrize("url", ["https://[oops", "https://u@[/", "no url at all", "://", "x" * 10_000])
+async def test_no_listener_can_stop_a_job_from_being_settled(make_queue: OpenQueue, url: str) -> None:
+    queue = await make_queue()
+    await queue.submit(make_job("k"), priority=Priority.PATIENT, notify=(Listener(url=url, image='/"\n\u00e9'),))
+    async with working(queue, Recorder()):
+        assert await queue.wait("k", timeout_s=SOON_S)
+    assert [delivery.url for delivery in await queue.deliveries_due(10, 60)] == [url]
 
 
 # Workers

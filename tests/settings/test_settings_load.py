@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pellucid.cli.doctor import list_settings
 from pellucid.errors import SettingsError
 from pellucid.settings.load import load_settings, refuse_open_proxy, setting_names, variable_name
 from pellucid.settings.model import _quota_cores, available_cores
@@ -141,6 +142,92 @@ def test_a_user_without_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch
 def test_aliases_from_one_variable() -> None:
     tree = load_settings(flags={}, environ={"PELLUCID_ALIASES": "_shop_=https://shop.example/img/, _b_=b.example"})
     assert tree.aliases == {"_shop_": "https://shop.example/img/", "_b_": "b.example"}
+
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+
+def test_webhooks_need_a_secret() -> None:
+    for name, value in (("URLS", "https://a.example/hook"), ("ALLOW_HOSTS", "a.example")):
+        environ = {f"PELLUCID_NOTIFY_{name}": value}
+        with pytest.raises(SettingsError, match=r"notify\.secret .*webhooks are signed"):
+            load_settings(flags={}, environ=environ)
+        load_settings(flags={}, environ=environ | {"PELLUCID_NOTIFY_SECRET": SECRET})
+    load_settings(flags={}, environ={"PELLUCID_NOTIFY_SECRET": SECRET})
+
+
+@pytest.mark.parametrize(
+    ("environ", "said"),
+    [
+        ({"PELLUCID_NOTIFY_URLS": "ftp://a.example/"}, "PELLUCID_NOTIFY_URLS"),
+        ({"PELLUCID_NOTIFY_URLS": "https://user:word@a.example/"}, "no user name"),
+        ({"PELLUCID_NOTIFY_URLS": ",".join(f"https://{n}.example/" for n in range(9))}, "PELLUCID_NOTIFY_URLS"),
+        ({"PELLUCID_NOTIFY_ALLOW_HOSTS": "a b"}, "no host name"),
+        ({"PELLUCID_NOTIFY_MAX_ATTEMPTS": "0"}, "PELLUCID_NOTIFY_MAX_ATTEMPTS"),
+        ({"PELLUCID_CDN_PURGE_URL": "https://api.example/{tagg}"}, "{tagg} is no placeholder"),
+        ({"PELLUCID_CDN_PURGE_URL": "/purge"}, "PELLUCID_CDN_PURGE_URL"),
+        ({"PELLUCID_CDN_PURGE_URL": "https://api.example/", "PELLUCID_CDN_PURGE_BODY": "{urls}"}, "no placeholder"),
+        ({"PELLUCID_CDN_PURGE_BODY": "{tags}"}, "need a purge_url"),
+        ({"PELLUCID_CDN_PURGE_HEADERS": "Key=1"}, "need a purge_url"),
+        ({"PELLUCID_CDN_PURGE_METHOD": "purge it"}, "PELLUCID_CDN_PURGE_METHOD"),
+    ],
+)
+def test_notifications_that_could_not_be_sent_are_refused(environ: dict[str, str], said: str) -> None:
+    with pytest.raises(SettingsError, match=said):
+        load_settings(flags={}, environ={"PELLUCID_NOTIFY_SECRET": SECRET, **environ})
+
+
+def test_three_kinds_of_cdn(tmp_path: Path) -> None:
+    config = tmp_path / "pellucid.toml"
+    config.write_text("[cdn]\npurge_url = 'http://nginx:8080{url}'\npurge_method = 'PURGE'\n")
+    assert load_settings(flags={}, environ={}, config=config).cdn.purge_method == "PURGE"
+    config.write_text(
+        "[cdn]\npurge_url = 'https://api.example/purge_cache'\npurge_body = '{\"tags\":{tags}}'\n"
+        "[cdn.purge_headers]\nAuthorization = 'Bearer a,b=c'\n"
+    )
+    cdn = load_settings(flags={}, environ={}, config=config).cdn
+    assert cdn.purge_headers["Authorization"].get_secret_value() == "Bearer a,b=c"
+    environ = {
+        "PELLUCID_CDN_PURGE_URL": "https://api.example/service/ID/purge/{tag}",
+        "PELLUCID_CDN_PURGE_HEADERS": "Fastly-Key=abc==,X-One=1",
+    }
+    cdn = load_settings(flags={}, environ=environ).cdn
+    assert {name: value.get_secret_value() for name, value in cdn.purge_headers.items()} == {
+        "Fastly-Key": "abc==",
+        "X-One": "1",
+    }
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"PELLUCID_NOTIFY_SECRET": "topsecret"},
+        {"PELLUCID_CDN_PURGE_HEADERS": "bad name=topsecret"},
+        {"PELLUCID_CDN_PURGE_HEADERS": "Host=topsecret\r\nX: y", "PELLUCID_CDN_PURGE_URL": "https://a.example/"},
+    ],
+)
+def test_bad_secrets_are_not_repeated(environ: dict[str, str]) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(flags={}, environ=environ)
+    assert next(iter(environ)) in str(caught.value)
+    assert "topsecret" not in str(caught.value)
+
+
+def test_secrets_are_shown_nowhere(capsys: pytest.CaptureFixture[str]) -> None:
+    tree = load_settings(
+        flags={},
+        environ={
+            "PELLUCID_NOTIFY_SECRET": SECRET,
+            "PELLUCID_CDN_PURGE_URL": "https://a.example/{tag}",
+            "PELLUCID_CDN_PURGE_HEADERS": "Fastly-Key=topsecret",
+        },
+    )
+    assert list_settings(tree) == 0
+    shown = capsys.readouterr().out + repr(tree) + str(tree)
+    assert "PELLUCID_NOTIFY_SECRET = ***" in shown
+    assert "Fastly-Key" in shown
+    assert "MfKQ9r8" not in shown
+    assert "topsecret" not in shown
 
 
 def test_every_setting_can_come_from_the_environment_by_its_own_name() -> None:

@@ -61,7 +61,7 @@ def test_urls_are_equal_exactly_when_specs_are(data: st.DataObject) -> None:
     assert (build_url(one) == build_url(near)) is (one == near)
 
 
-_PARTS = ("origin", "cutout", "render", "output")
+_PARTS = ("origin", "cutout", "notify", "render", "output")
 
 
 @pytest.mark.parametrize(
@@ -90,6 +90,10 @@ _PARTS = ("origin", "cutout", "render", "output")
             "/https%3A%2F%2Fh.example%2Fa%2520b%3Fw%3D22?w=1&ci_url_encoded=1",
         ),
         (Spec(origin=OriginRef(host="[::1]:81", path="/a")), "/%5B%3A%3A1%5D%3A81%2Fa?ci_url_encoded=1"),
+        (
+            Spec(origin=_FACE, cutout=True, notify="https://h.example:81/a?b=1&c=%20d"),
+            "/samples.scaleflex.com/face.png?bg_remove=1&bg_notify=https:%2F%2Fh.example:81%2Fa%3Fb%3D1%26c%3D%2520d",
+        ),
         (Spec(origin=OriginRef(alias="_a_", path="/b%3Fc")), "/_a_/b%3Fc"),
     ],
 )

@@ -155,6 +155,17 @@ def test_urls_of_the_wild(url: str, origin: OriginRef, enlarge: Enlarge, format_
         ("q=0", "q", "0"),
         ("q=101", "q", "101"),
         ("q=85.5", "q", "85.5"),
+        ("bg_notify=", "bg_notify", ""),
+        ("bg_notify=h.example%2Fa", "bg_notify", "h.example/a"),
+        ("bg_notify=//h.example/", "bg_notify", "//h.example/"),
+        ("bg_notify=ftp://h.example/", "bg_notify", "ftp://h.example/"),
+        ("bg_notify=https://", "bg_notify", "https://"),
+        ("bg_notify=https:///a", "bg_notify", "https:///a"),
+        ("bg_notify=https://u:p@h.example/", "bg_notify", "https://u:p@h.example/"),
+        ("bg_notify=https://h.example/%23a", "bg_notify", "https://h.example/#a"),
+        ("bg_notify=https://h.example/a+b", "bg_notify", "https://h.example/a b"),
+        ("bg_notify=https://h.example/%0A", "bg_notify", "https://h.example/\n"),
+        ("bg_notify=https://h.example/%C3%A9", "bg_notify", "https://h.example/é"),
         ("ci_url_encoded=2", "ci_url_encoded", "2"),
         ("ci_url_encoded", "ci_url_encoded", ""),
     ],
@@ -186,6 +197,17 @@ def test_very_long_numbers_are_no_special_case(name: str) -> None:
 )
 def test_any_integer_but_zero_forbids_enlarging(text: str, enlarge: Enlarge) -> None:
     assert parse_url("/h.example/a", f"org_if_sml={text}").spec.render.enlarge is enlarge
+
+
+@pytest.mark.parametrize(("length", "fine"), [(500, True), (501, False)])
+def test_a_callback_has_a_longest_length(length: int, fine: bool) -> None:
+    callback = "https://h.example/".ljust(length, "a")
+    try:
+        assert parse_url("/h.example/a", f"bg_notify={callback}").spec.notify == callback
+        assert fine
+    except BadValueError as error:
+        assert not fine
+        assert error.parameter == "bg_notify"
 
 
 def test_a_list_of_formats_is_refused_with_the_grammar() -> None:

@@ -51,10 +51,21 @@ _SIZE = st.none() | st.integers(1, 5000) | st.floats(0, 1e6, exclude_min=True, e
 _CHANNEL = st.sampled_from([0, 255]) | st.integers(0, 255)
 colours = st.builds(Colour, red=_CHANNEL, green=_CHANNEL, blue=_CHANNEL, alpha=_CHANNEL)
 
+_URL_CHARACTERS = st.sampled_from(_PCHAR + '%/?[]\\"<>{}|^`')
+callbacks = st.builds(
+    "{}://{}{}".format,
+    st.sampled_from(["http", "https", "HTTPS"]),
+    st.just("h.example") | st.text(_LOWER + ".:-[]%&=+", min_size=1, max_size=20),
+    st.just("")
+    | st.text(_URL_CHARACTERS, max_size=30).map("/{}".format)
+    | st.text(_PCHAR, max_size=9).map("?{}".format),
+)
+
 specs = st.builds(
     Spec,
     origin=origins,
     cutout=st.booleans(),
+    notify=st.none() | callbacks,
     render=st.builds(
         RenderSpec,
         width=_SIZE,
@@ -79,7 +90,27 @@ addresses = st.builds(str.__add__, st.just("") | st.sampled_from(_STARTS), _ODD)
 
 _PIECES = [
     *["w", "width", "h", "func", "org_if_sml", "bg_remove", "bg_color", "bg_colour", "force_format", "q"],
-    *["ci_url_encoded", "=", "&", "?", "+", "%", "%3D", "1", "0", "400", "562.5", "-1", "1e3", ".", "red", "#fff"],
+    *[
+        "bg_notify",
+        "https://h.example/",
+        "https%3A%2F%2Fh%3Fx=1",
+        "ci_url_encoded",
+        "=",
+        "&",
+        "?",
+        "+",
+        "%",
+        "%3D",
+        "1",
+        "0",
+        "400",
+        "562.5",
+        "-1",
+        "1e3",
+        ".",
+        "red",
+        "#fff",
+    ],
     *["%23abc", "webp", "original", ",", "%2C", "crop", "\uff11", "é", "\0"],
 ]
 query_texts = st.lists(st.sampled_from(_PIECES) | st.text(max_size=3), max_size=12).map("".join)

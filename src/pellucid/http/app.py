@@ -57,6 +57,7 @@ class _App:
             pending_s=cache.pending_s,
             failed_s=cache.failed_s,
             stale_s=cache.stale_s,
+            targeted=self._settings.cdn.targeted,
         )
         hot = HotCache(max_bytes=cache.memory_bytes // 2)
         self._images = ImageApp(web.pipeline, lifetimes=lifetimes, hot=hot)

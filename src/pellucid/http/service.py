@@ -94,7 +94,7 @@ def service_routes(web: Web, *, hot: HotCache) -> list[Route]:
         except msgspec.DecodeError as error:
             raise SpecError(f'the body must be JSON like {{"urls": ["/host/path.jpg"]}} ({error})') from error
         refs = {parse_url(*_split(url)).spec.origin for url in wish.urls}
-        await web.invalidate(DEFAULT_TOKEN, refs)
+        await web.invalidate(DEFAULT_TOKEN, refs, ["?".join(filter(None, _split(url))) for url in wish.urls])
         hot.forget(None)
         return _json({"invalidated": sorted(str(ref) for ref in refs)})
 

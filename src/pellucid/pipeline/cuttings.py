@@ -11,7 +11,7 @@ from pellucid.cutout.recipe import Recipe
 from pellucid.errors import QueueError
 from pellucid.mattes import Mattes
 from pellucid.pipeline.states import CutoutState, Cutting
-from pellucid.queue.port import Failed, Full, Job, Owed, Priority, Queue, Receipt
+from pellucid.queue.port import Failed, Full, Job, Listener, Owed, Priority, Queue, Receipt
 from pellucid.source.origins import Origin, Origins
 from pellucid.spec import Tier
 
@@ -39,15 +39,18 @@ class Cuttings:
         self._tier = recipe.tier
         self._show_stale = show_stale
 
-    async def request(self, origin: Origin, tier: Tier | None) -> Cutting:
-        """The state of the cutout of `origin`; a missing matte is owed from now on. Raises StoreError."""
+    async def request(self, origin: Origin, tier: Tier | None, *, notify: tuple[Listener, ...] = ()) -> Cutting:
+        """The state of the cutout of `origin`; a missing matte is owed from now on, and `notify` hear how it ends.
+        Raises StoreError.
+        """
         job = self._job(origin, tier)
         there = await self._there(origin, job)
         if there is not None:
             return there
         older = await self._older(origin, tier)
         # Who sees a cutout already can wait for the better one longer than who sees a background.
-        receipt = await self._submit(origin, job, Priority.IMPATIENT if older is None else Priority.PATIENT)
+        priority = Priority.IMPATIENT if older is None else Priority.PATIENT
+        receipt = await self._submit(origin, job, priority, notify)
         if older is not None:
             return Cutting(state=CutoutState.STALE, job=job.key, origin=older[1], shown=older[0], receipt=receipt)
         state = _STATES[None if receipt is None else type(receipt)]
@@ -88,11 +91,13 @@ class Cuttings:
             state, shown = CutoutState.READY, job.key
         return Cutting(state=state, job=job.key, origin=origin, shown=shown, confidence=header.confidence)
 
-    async def _submit(self, origin: Origin, job: Job, priority: Priority) -> Receipt | None:
+    async def _submit(
+        self, origin: Origin, job: Job, priority: Priority, notify: tuple[Listener, ...]
+    ) -> Receipt | None:
         if not origin.stored:
             return None  # a full disk: no worker could read the bytes
         try:
-            return await self._queue.submit(job, priority=priority)
+            return await self._queue.submit(job, priority=priority, notify=notify)
         except QueueError as error:
             _log.error("queue failed", error=str(error))
             return None

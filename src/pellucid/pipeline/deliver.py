@@ -12,6 +12,7 @@ from pellucid.errors import OriginUnreachableError, RenderError, SpecError
 from pellucid.flight import SingleFlight
 from pellucid.formats import FORMATS, ImageFormat
 from pellucid.mattes import Mattes
+from pellucid.notify.listening import Listening
 from pellucid.pipeline.cuttings import Cuttings
 from pellucid.pipeline.states import CutoutState, Cutting, Delivery, Stages, Withheld
 from pellucid.render.output import OutputChoice, choose_output
@@ -44,6 +45,7 @@ class Pipeline:
         pool: RenderPool,
         max_output_pixels: int,
         wait_s: float,
+        listening: Listening | None = None,
     ) -> None:
         self._origins = origins
         self._mattes = mattes
@@ -52,6 +54,7 @@ class Pipeline:
         self._pool = pool
         self._max_output_pixels = max_output_pixels
         self._wait_s = wait_s
+        self._listening = listening or Listening()
         self._renders: SingleFlight[str, Rendition | None] = SingleFlight()
         # A picture that crashed its decoder or took too long is left alone for a while, or it would hold up all others.
         self._failures: TTLCache[str, str] = TTLCache(_FAILURES, _FAILURE_S, time.monotonic)
@@ -66,18 +69,19 @@ class Pipeline:
         the interim can be made.
         """
         stages = Stages()
+        notify = self._listening.listeners(spec)
         with stages.measure("origin"):
             origin = await self._origins.get(token, spec.origin)
         self._plan(spec, origin)  # what cannot be rendered owes no matte
         cutting, waited = None, False
         if spec.cutout:
             with stages.measure("cutout"):
-                cutting = await self._cuttings.request(origin, spec.tier)
+                cutting = await self._cuttings.request(origin, spec.tier, notify=notify)
             patience_s = max(patience_s, self._wait_s if spec.pending is Pending.WAIT else 0.0)
             if cutting.state is CutoutState.PENDING and patience_s > 0:
                 with stages.measure("wait"):
                     await self._cuttings.wait(cutting, timeout_s=patience_s)
-                    cutting = await self._cuttings.request(origin, spec.tier)
+                    cutting = await self._cuttings.request(origin, spec.tier, notify=notify)
                 waited = True
             if cutting.state in _OWED_SOON and spec.pending in (Pending.ACCEPTED, Pending.LOCKED):
                 negotiable = choose_output(spec, origin.facts, cut=False, accepted=accepted).negotiable

@@ -13,10 +13,27 @@ from typing import TypeVar
 from pellucid.errors import QueueError
 from pellucid.queue.owners import Owners
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
-_UPGRADES = {1: "DELETE FROM workers; ALTER TABLE workers RENAME COLUMN recipe_id TO recipes; PRAGMA user_version = 2;"}
-"""What makes a file of a schema one of the next; rows of workers are written anew by those that live."""
+_UPGRADES = {
+    1: "DELETE FROM workers; ALTER TABLE workers RENAME COLUMN recipe_id TO recipes; PRAGMA user_version = 2;",
+    2: """
+        CREATE TABLE listeners (
+            key TEXT NOT NULL, url TEXT NOT NULL, image TEXT NOT NULL, PRIMARY KEY (key, url)
+        ) WITHOUT ROWID;
+        CREATE TABLE deliveries (
+            turn INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, kind TEXT NOT NULL, receiver TEXT NOT NULL,
+            url TEXT NOT NULL, body TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 0, due_at REAL NOT NULL,
+            claimed_until REAL NOT NULL DEFAULT 0, created_at REAL NOT NULL
+        );
+        CREATE INDEX deliveries_due ON deliveries (receiver, due_at);
+        CREATE INDEX deliveries_under_way ON deliveries (receiver, claimed_until);
+        PRAGMA user_version = 3;
+    """,
+}
+"""What makes a file of a schema one of the next; rows of workers are written anew by those that live. A step is never
+changed afterwards: `sqlite.sql` as it is now is reached by adding steps.
+"""
 
 ResultT = TypeVar("ResultT")
 

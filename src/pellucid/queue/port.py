@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -90,6 +90,37 @@ class QueueStats:
     workers: tuple[WorkerInfo, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listener:
+    """Who is called when a job is done or has failed for good: `url`, told of the picture at `image`, the path and
+    query of a URL of this server.
+    """
+
+    url: str
+    image: str
+
+
+class DeliveryKind(enum.StrEnum):
+    """Who a delivery is for; that decides how it is sent."""
+
+    WEBHOOK = "webhook"
+    """`body` goes to `url`, signed."""
+    CDN = "cdn"
+    """`body` says what to purge; where and how, the settings say when it is sent. `url` is empty."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """One message to the outside, owed until somebody took it. `id` stays the same however often it is sent."""
+
+    id: str
+    kind: DeliveryKind
+    url: str
+    body: str
+    attempt: int
+    """1 at the first; attempts that ended without a word (a killed process) are not counted."""
+
+
 class JobRefusedError(Exception):
     """Raised by a handler: trying again would not help. `reason` is a short token such as `undecodable`."""
 
@@ -109,11 +140,42 @@ Handler = Callable[[Job], Awaitable[None]]
 exception counts as an attempt."""
 
 
-class Queue(Protocol):
-    """Four verbs and two looks. Every adapter passes `tests/contract/queue_contract.py`."""
+class Outbox(Protocol):
+    """Messages owed to the outside. Delivery is at least once: a message whose sender died is claimed again, under the
+    same id, when its lease is over.
+    """
 
-    async def submit(self, job: Job, *, priority: Priority) -> Receipt:
-        """Owe `job` once. An owed key can only gain priority; a failed one is revived when its time has come."""
+    async def add_deliveries(self, kind: DeliveryKind, bodies: Sequence[str]) -> None:
+        """Owe one delivery for each of `bodies`. On return they survive the end of this process."""
+        ...
+
+    async def deliveries_due(self, limit: int, lease_s: float) -> tuple[Delivery, ...]:
+        """Claim up to `limit` deliveries that are due, for `lease_s`. Nobody else gets them meanwhile. Of one receiver
+        only a few are under way at a time, so that one who hangs holds up no other.
+        """
+        ...
+
+    async def delivered(self, delivery_id: str) -> None:
+        """Forget a delivery: it was taken."""
+        ...
+
+    async def delivery_failed(self, delivery_id: str, error: str, *, pause_s: float = 0, final: bool = False) -> None:
+        """Count an attempt that failed because of `error`; the next is due after a back-off, or after `pause_s` if that
+        is longer. Dropped, and logged, when attempts are used up or the failure is `final`.
+        """
+        ...
+
+
+class Queue(Outbox, Protocol):
+    """Four verbs and two looks, and the outbox. Every adapter passes `tests/contract/queue_contract.py`."""
+
+    async def submit(self, job: Job, *, priority: Priority, notify: tuple[Listener, ...] = ()) -> Receipt:
+        """Owe `job` once. An owed key can only gain priority; a failed one is revived when its time has come.
+
+        While the answer is `Owed`, `notify` join those who listen to the job, one per URL and up to a number that the
+        adapter bounds. When the job is done or has failed for good each gets one delivery, in the same transaction; a
+        job that is moot is forgotten with its listeners.
+        """
         ...
 
     async def look(self, key: str) -> Owed | Failed | None:

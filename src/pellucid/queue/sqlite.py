@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -19,13 +19,17 @@ from typing import TypeVar
 from pellucid.errors import QueueError
 from pellucid.queue.crew import Crew, Seat
 from pellucid.queue.database import Database
+from pellucid.queue.outbox import DeliveryRules, OutboxTable
 from pellucid.queue.owners import Owners
 from pellucid.queue.port import (
+    Delivery,
+    DeliveryKind,
     Failed,
     Handler,
     Job,
     JobMootError,
     JobRefusedError,
+    Listener,
     Owed,
     Priority,
     QueueStats,
@@ -47,11 +51,19 @@ class SqliteQueue:
     """
 
     def __init__(
-        self, *, path: Path, rules: Rules, poll_s: float, busy_timeout_s: float, clock: Callable[[], float]
+        self,
+        *,
+        path: Path,
+        rules: Rules,
+        delivery_rules: DeliveryRules,
+        poll_s: float,
+        busy_timeout_s: float,
+        clock: Callable[[], float],
     ) -> None:
         owners = Owners(path.parent / "owners")
         self._database = Database(path, owners=owners, busy_timeout_s=busy_timeout_s)
-        self._table = JobTable(self._database, rules=rules, clock=clock)
+        self._outbox = OutboxTable(self._database, rules=delivery_rules, clock=clock)
+        self._table = JobTable(self._database, outbox=self._outbox, rules=rules, clock=clock)
         self._crew = Crew(self._database, owners=owners, table=self._table, clock=clock)
         self._depth_limit = rules.depth_limit
         self._lease_s = rules.lease_s
@@ -74,6 +86,7 @@ class SqliteQueue:
         failure_max_s: float = 86_400.0,
         poll_s: float = 0.05,
         busy_timeout_s: float = 10.0,
+        delivery_rules: DeliveryRules | None = None,
         clock: Callable[[], float] = time.time,
     ) -> SqliteQueue:
         """Open the queue file; make it and its folder if they are missing.
@@ -86,6 +99,7 @@ class SqliteQueue:
         * `failure_s`: how long a failed job is left alone, doubled with each failure in a row up to `failure_max_s`.
         * `poll_s`: how often waiters and idle workers look.
         * `busy_timeout_s`: how long another process's write is waited for.
+        * `delivery_rules`: when a message that nobody took is sent again; None: as `DeliveryRules` says by itself.
         * `clock`: seconds since the epoch, the same for all processes.
 
         Raises QueueError when the file is damaged, of a newer schema, or cannot be written.
@@ -99,7 +113,14 @@ class SqliteQueue:
             failure_s=failure_s,
             failure_max_s=failure_max_s,
         )
-        queue = cls(path=path, rules=rules, poll_s=poll_s, busy_timeout_s=busy_timeout_s, clock=clock)
+        queue = cls(
+            path=path,
+            rules=rules,
+            delivery_rules=delivery_rules or DeliveryRules(),
+            poll_s=poll_s,
+            busy_timeout_s=busy_timeout_s,
+            clock=clock,
+        )
         try:
             await queue.check_writable()
         except BaseException:
@@ -121,9 +142,9 @@ class SqliteQueue:
         """For readiness: write to the file, really. Raises QueueError."""
         await self._call(self._table.check_writable)
 
-    async def submit(self, job: Job, *, priority: Priority) -> Receipt:
+    async def submit(self, job: Job, *, priority: Priority, notify: tuple[Listener, ...] = ()) -> Receipt:
         def submit() -> Receipt:
-            return self._table.submit(job, priority, workers=self._crew.sweep())
+            return self._table.submit(job, priority, notify=notify, workers=self._crew.sweep())
 
         return await self._call(submit)
 
@@ -158,6 +179,18 @@ class SqliteQueue:
 
     async def owed_origins(self) -> frozenset[str]:
         return await self._call(self._table.owed_origins)
+
+    async def add_deliveries(self, kind: DeliveryKind, bodies: Sequence[str]) -> None:
+        await self._call(partial(self._outbox.add, kind, bodies))
+
+    async def deliveries_due(self, limit: int, lease_s: float) -> tuple[Delivery, ...]:
+        return await self._call(partial(self._outbox.claim, limit, lease_s))
+
+    async def delivered(self, delivery_id: str) -> None:
+        await self._call(partial(self._outbox.delivered, delivery_id))
+
+    async def delivery_failed(self, delivery_id: str, error: str, *, pause_s: float = 0, final: bool = False) -> None:
+        await self._call(partial(self._outbox.failed, delivery_id, error, pause_s=pause_s, final=final))
 
     async def work(self, handler: Handler, *, info: WorkerInfo, stop: asyncio.Event) -> None:
         """See the port. Cancelling it gives the job in hand back, attempt included.

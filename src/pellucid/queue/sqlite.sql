@@ -1,4 +1,4 @@
--- Schema 2 of the queue file (PRAGMA user_version). A row of jobs exists only while work is owed or a failure is remembered.
+-- Schema 3 of the queue file (PRAGMA user_version). A row of jobs exists only while work is owed or a failure is remembered.
 --
 --   (none)  -> waiting   submit
 --   waiting -> running   claim: attempts + 1
@@ -47,4 +47,28 @@ CREATE TABLE pace (
 );
 INSERT INTO pace VALUES (0, 0);
 
-PRAGMA user_version = 2;
+-- Who is called when a job ends. Rows exist only while the job waits or runs.
+CREATE TABLE listeners (
+    key   TEXT NOT NULL,                       -- of the job
+    url   TEXT NOT NULL,                       -- whom to call: once for a job, however often it was submitted
+    image TEXT NOT NULL,                       -- path and query of the picture that was asked for
+    PRIMARY KEY (key, url)
+) WITHOUT ROWID;
+
+-- What is to be told to the outside. A row exists until somebody took it or attempts are used up.
+CREATE TABLE deliveries (
+    turn          INTEGER PRIMARY KEY,
+    id            TEXT    NOT NULL UNIQUE,     -- the receiver knows a double by it
+    kind          TEXT    NOT NULL,            -- webhook, cdn
+    receiver      TEXT    NOT NULL,            -- scheme and host of the URL, or the kind: who is spared when it hangs
+    url           TEXT    NOT NULL,            -- '' for cdn
+    body          TEXT    NOT NULL,
+    attempts      INTEGER NOT NULL DEFAULT 0,  -- those that failed
+    due_at        REAL    NOT NULL,            -- may be sent from here on (seconds since the epoch)
+    claimed_until REAL    NOT NULL DEFAULT 0,  -- a process is sending it until here at the latest
+    created_at    REAL    NOT NULL
+);
+CREATE INDEX deliveries_due ON deliveries (receiver, due_at);
+CREATE INDEX deliveries_under_way ON deliveries (receiver, claimed_until);
+
+PRAGMA user_version = 3;

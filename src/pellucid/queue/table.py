@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from pellucid.queue.database import Database
-from pellucid.queue.port import Failed, Full, Job, Owed, Priority, Receipt
+from pellucid.queue.outbox import FAILED, READY, OutboxTable
+from pellucid.queue.port import Failed, Full, Job, Listener, Owed, Priority, Receipt
 
 USED_UP = "attempts-used-up"
 
@@ -25,7 +26,9 @@ _ASSUMED_JOB_S = 1.0
 
 _MAX_DOUBLINGS = 30
 
-_ROW = "SELECT key, turn, state, priority, attempts, due_at, owner, failures, reason FROM jobs"
+_ROW = (
+    "SELECT key, origin_digest, recipe_id, turn, state, priority, attempts, due_at, owner, failures, reason FROM jobs"
+)
 
 _OF_RECIPES = "(:recipes = '[]' OR recipe_id IN (SELECT value FROM json_each(:recipes)))"
 
@@ -60,6 +63,8 @@ class Row(NamedTuple):
     """One job as it lies in the table; the columns are explained in `sqlite.sql`."""
 
     key: str
+    origin_digest: str
+    recipe_id: str
     turn: int
     state: str
     priority: int
@@ -73,22 +78,25 @@ class Row(NamedTuple):
 class JobTable:
     """Every method is one short transaction, or a read without one."""
 
-    def __init__(self, database: Database, *, rules: Rules, clock: Callable[[], float]) -> None:
+    def __init__(self, database: Database, *, outbox: OutboxTable, rules: Rules, clock: Callable[[], float]) -> None:
         self._db = database
+        self._outbox = outbox
         self._rules = rules
         self._clock = clock
 
     # Asking
 
-    def submit(self, job: Job, priority: Priority, *, workers: int) -> Receipt:
+    def submit(self, job: Job, priority: Priority, *, notify: Sequence[Listener] = (), workers: int) -> Receipt:
         """See the port. Writes nothing, and takes no write lock, if nothing changes. `workers` are those alive."""
         row = self._row(job.key)
         receipt = self._unchanged(row, priority, workers)
-        if receipt is not None:
+        if receipt is not None and not (isinstance(receipt, Owed) and self._outbox.lacks(job.key, notify)):
             return receipt
         with self._db.writing() as db:
             row = self._row(job.key)
             receipt = self._unchanged(row, priority, workers)
+            if receipt is None or isinstance(receipt, Owed):
+                self._outbox.listen(job.key, notify)
             if receipt is not None:
                 return receipt
             if row is None:
@@ -191,12 +199,15 @@ class JobTable:
     def done(self, job: Job, worker_id: str, job_s: float) -> None:
         with self._db.writing() as db:
             if db.execute("DELETE FROM jobs WHERE key = ? AND owner = ?", (job.key, worker_id)).rowcount:
+                facts = {"origin_digest": job.origin_digest, "recipe_id": job.recipe_id, "attempts": job.attempt}
+                self._outbox.announce(job.key, READY, facts)
                 mean = self.job_s()
                 db.execute("UPDATE pace SET job_s = ?", (mean + _PACE_WEIGHT * (job_s - mean) if mean else job_s,))
 
     def drop(self, job: Job, worker_id: str) -> None:
         with self._db.writing() as db:
-            db.execute("DELETE FROM jobs WHERE key = ? AND owner = ?", (job.key, worker_id))
+            if db.execute("DELETE FROM jobs WHERE key = ? AND owner = ?", (job.key, worker_id)).rowcount:
+                self._outbox.forget(job.key)
 
     def refuse(self, job: Job, worker_id: str, reason: str, error: str) -> None:
         with self._db.writing():
@@ -254,5 +265,12 @@ class JobTable:
             " WHERE turn = ?",
             (now + alone_s, reason, error, row.turn),
         )
+        facts = {
+            "origin_digest": row.origin_digest,
+            "recipe_id": row.recipe_id,
+            "attempts": row.attempts,
+            "reason": reason,
+        }
+        self._outbox.announce(row.key, FAILED, facts)
         # Here, where the table grows, it is also pruned.
         db.execute("DELETE FROM jobs WHERE state = 'failed' AND due_at < ?", (now - _REMEMBER_S,))

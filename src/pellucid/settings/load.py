@@ -151,10 +151,14 @@ def _explain(problem: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
     variable = variable_name(path)
     if problem["type"] == "extra_forbidden":
         return f"{'.'.join(str(step) for step in problem['loc'])} is no setting of Pellucid"
-    return f"{'.'.join(path)} ({variable}) = {problem['input']!r}: {problem['msg'].lower()}"
+    value = "" if path[:2] in _SECRETS else f" = {problem['input']!r}"
+    return f"{'.'.join(path)} ({variable}){value}: {problem['msg'].lower()}"
 
 
 _FIELD_NAMES = frozenset(step for path in setting_names() for step in path)
+
+_SECRETS = frozenset({("notify", "secret"), ("cdn", "purge_headers")})
+"""Settings whose values are shown nowhere."""
 
 
 def refuse_open_proxy(tree: SettingsTree) -> None:

@@ -9,20 +9,36 @@ from __future__ import annotations
 import ipaddress
 import math
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+)
 
 from pellucid.cutout.runtime import Precision
+from pellucid.errors import SettingsError
 from pellucid.folders import default_data_dir, default_models_dir
 from pellucid.models.cards import DEFAULT_MODEL
+from pellucid.notify.cdn import check_templates
+from pellucid.notify.signature import signing_keys
+from pellucid.source.weburl import normalise_hosts, parse_web_url
 from pellucid.spec import Tier
 
 KIB = 1 << 10
 MIB = 1 << 20
 GIB = 1 << 30
 DAY_S = 86_400
+
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 _CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
 
@@ -44,6 +60,14 @@ def _split_map(value: object) -> object:
     return {name.strip(): target.strip() for name, _, target in pairs}
 
 
+def _check_web_url(value: str) -> str:
+    """An absolute http or https URL, as it was written. A user name would not be sent."""
+    parse_web_url(value)
+    if "@" in re.split(r"[/?]", value.partition("://")[2], maxsplit=1)[0] or "#" in value:
+        raise ValueError("a URL here has no user name and no '#'")
+    return value
+
+
 def _expand(value: object) -> object:
     """`~` as a shell would read it: TOML files and container environments pass no shell."""
     return Path(value).expanduser() if isinstance(value, str) and value.startswith("~") else value
@@ -55,6 +79,8 @@ Networks = Annotated[tuple[Network, ...], BeforeValidator(_split)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
 Ports = Annotated[frozenset[Annotated[int, Field(ge=1, le=65535)]] | None, BeforeValidator(_split_ports)]
 Mapping = Annotated[dict[str, str], BeforeValidator(_split_map)]
+SecretMapping = Annotated[dict[str, SecretStr], BeforeValidator(_split_map)]
+WebUrls = Annotated[tuple[Annotated[str, AfterValidator(_check_web_url)], ...], BeforeValidator(_split)]
 
 
 def available_cores() -> int:
@@ -188,6 +214,89 @@ class CacheSettings(Section):
     )
 
 
+class NotifySettings(Section):
+    """Webhooks: who is called when a cutout is ready or has failed. They go where origins may be fetched from:
+    `origin.allow_networks` and `origin.allow_ports` hold for them, too.
+    """
+
+    urls: WebUrls = Field(
+        default=(), max_length=8, description="Called for every cutout that becomes ready or fails; a comma is `%2C`."
+    )
+    allow_hosts: Names = Field(
+        default=(), description="Hosts (with their subdomains) that a request's `bg_notify` may name; empty: none."
+    )
+    secret: SecretStr = Field(
+        default=SecretStr(""),
+        description="Signs webhooks, which are not sent without it: `whsec_` and 24 to 64 bytes in base64. Two, "
+        "comma-separated, while it is changed.",
+    )
+    timeout_s: float = Field(default=10, gt=0, description="Seconds for one call, everything included.")
+    max_attempts: int = Field(default=8, gt=0, description="Attempts before a call is given up.")
+    backoff_s: float = Field(
+        default=5, gt=0, description="The pause after the first failed attempt; each further one is five times longer."
+    )
+    backoff_max_s: float = Field(default=6 * 3600, gt=0, description="The longest pause between two attempts.")
+    concurrency: int = Field(default=16, gt=0, description="Calls at a time per web process.")
+
+    @field_validator("allow_hosts")
+    @classmethod
+    def _check_hosts(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            normalise_hosts(hosts)
+        except SettingsError as error:
+            raise ValueError(str(error)) from error
+        return hosts
+
+    @field_validator("secret")
+    @classmethod
+    def _sign(cls, secret: SecretStr, info: ValidationInfo) -> SecretStr:
+        keys = signing_keys(secret.get_secret_value())
+        if not keys and (info.data.get("urls") or info.data.get("allow_hosts")):
+            raise ValueError(
+                "webhooks are signed, so notify.urls and notify.allow_hosts need a secret that receivers know; "
+                "`openssl rand -base64 32` makes one"
+            )
+        return secret
+
+
+class CdnSettings(Section):
+    """The CDN in front: what it is told when origins are invalidated."""
+
+    purge_method: str = Field(default="POST", pattern="^[A-Z]+$", description="Method of a purge, such as `PURGE`.")
+    purge_headers: SecretMapping = Field(
+        default={}, description="`name=value`, comma-separated: headers of a purge, such as its API key."
+    )
+    purge_body: str = Field(
+        default="",
+        description='Body of a purge, such as `{"tags":{tags}}`: `{tags}` becomes a JSON list of up to 30 cache tags.',
+    )
+    purge_url: str = Field(
+        default="",
+        description="Where purges go: one for each cache tag if it holds `{tag}`, one for each picture's path if it "
+        "holds `{url}`. Empty: none are sent.",
+    )
+    targeted: bool = Field(default=False, description="Send `CDN-Cache-Control` (RFC 9213).")
+
+    @field_validator("purge_headers")
+    @classmethod
+    def _check_headers(cls, headers: dict[str, SecretStr]) -> dict[str, SecretStr]:
+        for name, value in headers.items():
+            if not _HEADER_NAME.fullmatch(name) or not value.get_secret_value().isprintable():
+                raise ValueError(f"{name!r} is no name of a header, or its value is none")
+        return headers
+
+    @field_validator("purge_url")
+    @classmethod
+    def _fill(cls, url: str, info: ValidationInfo) -> str:
+        body: str = info.data.get("purge_body", "")
+        if url:
+            check_templates(url, body)
+            _check_web_url(url.replace("{tag}", "t").replace("{url}", "/p"))
+        elif body or info.data.get("purge_headers"):
+            raise ValueError("purge_body and purge_headers need a purge_url")
+        return url
+
+
 class LogSettings(Section):
     """What is logged, and how."""
 
@@ -220,4 +329,6 @@ class SettingsTree(Section):
     model: ModelSettings = Field(default_factory=ModelSettings)
     queue: QueueSettings = Field(default_factory=QueueSettings)
     cache: CacheSettings = Field(default_factory=CacheSettings)
+    notify: NotifySettings = Field(default_factory=NotifySettings)
+    cdn: CdnSettings = Field(default_factory=CdnSettings)
     log: LogSettings = Field(default_factory=LogSettings)

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import errno
-import socket
 import ssl
 import time
-from contextvars import ContextVar
 from dataclasses import dataclass
-from importlib.metadata import version
 from types import TracebackType
 
 import aiohttp
@@ -28,11 +24,9 @@ from pellucid.source.answers import Fetched, NotModified, Validators
 from pellucid.source.freshness import fresh_seconds
 from pellucid.source.limits import FetchLimits, Freshness
 from pellucid.source.netguard import Guard
+from pellucid.source.session import GuardedSession, explain
 from pellucid.source.slots import FetchSlots
 from pellucid.source.weburl import bare_host, covers, join_web_url, normalise_hosts, parse_web_url
-
-AddrInfo = tuple[int, int, int, str, tuple[str | int, ...] | tuple[int, bytes]]
-"""As `socket.getaddrinfo` gives it."""
 
 _CHUNK_BYTES = 64 << 10
 _VALIDATOR_LENGTH = 1024
@@ -46,23 +40,6 @@ class NoConnectionError(OriginUnreachableError):
 
 class ConnectTimeoutError(OriginTimeoutError):
     """Name look-up, connection or TLS took too long."""
-
-
-@dataclass(slots=True)
-class _Dials:
-    """What the guard said about the addresses of one request."""
-
-    allowed: int = 0
-    refusal: OriginRefusedError | None = None
-
-
-class _DialRefused(OSError):  # noqa: N818 - never seen outside the connector, which retries and reports OSErrors only
-    """The guard's refusal in the only form that the connector and its happy eyeballs pass on."""
-
-
-# Happy eyeballs dial in tasks of their own and merge their errors into one text; a context variable reaches those tasks
-# and carries the refusal around them.
-_dials: ContextVar[_Dials] = ContextVar("dials")
 
 
 class Fetcher:
@@ -86,33 +63,23 @@ class Fetcher:
         self._guard = guard
         self._freshness = freshness
         self._allow_hosts = normalise_hosts(allow_hosts)
-        self._ssl_context = ssl_context
-        self._resolver = resolver
         self._slots = FetchSlots(total=limits.max_concurrency, per_host=limits.max_per_host)
-        self._session: aiohttp.ClientSession | None = None
+        self._session = GuardedSession(
+            guard=guard,
+            accept="image/*,*/*;q=0.5",
+            max_header_bytes=limits.max_header_bytes,
+            ssl_context=ssl_context,
+            resolver=resolver,
+        )
 
     async def __aenter__(self) -> Fetcher:
-        connector = aiohttp.TCPConnector(
-            limit=0,  # counted by FetchSlots
-            ssl=self._ssl_context or True,
-            resolver=self._resolver,
-            socket_factory=self._open_socket,
-        )
-        self._session = aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=False,
-            headers={"User-Agent": f"Pellucid/{version('pellucid')}", "Accept": "image/*,*/*;q=0.5"},
-            max_line_size=self.limits.max_header_bytes,
-            max_field_size=self.limits.max_header_bytes,
-        )
+        await self._session.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._session is not None:
-            await self._session.close()
+        await self._session.__aexit__(kind, error, trace)
 
     async def fetch(
         self, url: str, *, validators: Validators | None = None, connect_timeout_s: float | None = None
@@ -160,16 +127,10 @@ class Fetcher:
         return target
 
     async def _ask(self, url: URL, validators: Validators, connect_s: float) -> Fetched | NotModified | _Redirect:
-        if self._session is None:
-            raise RuntimeError("the fetcher is not open")
         timeout = aiohttp.ClientTimeout(total=None, connect=connect_s, sock_read=self.limits.idle_timeout_s)
-        dials = _Dials()
-        reset = _dials.set(dials)
         answered = False
         try:
-            async with self._session.get(
-                url, headers=_conditions(validators), timeout=timeout, allow_redirects=False
-            ) as response:
+            async with self._session.request("GET", url, headers=_conditions(validators), timeout=timeout) as response:
                 answered = True
                 return await self._read(response, url, conditional=bool(validators))
         except aiohttp.ConnectionTimeoutError as error:
@@ -177,28 +138,9 @@ class Fetcher:
         except TimeoutError as error:
             raise OriginTimeoutError(f"the origin was silent for {self.limits.idle_timeout_s:g} s") from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            # ValueError: host names that are no names only to the resolver (a label of 64 letters).
-            if dials.refusal is not None and not dials.allowed:
-                raise dials.refusal from error
             if answered:
                 raise OriginUnreachableError("the origin's answer broke off or is malformed") from error
-            raise NoConnectionError(_reason(error)) from error
-        finally:
-            _dials.reset(reset)
-
-    def _open_socket(self, addr_info: AddrInfo) -> socket.socket:
-        """The one place where sockets are made. Raises _DialRefused for an address that the guard refuses."""
-        family, kind, protocol, _, address = addr_info
-        ip, port = address[0], address[1]
-        scope = address[3] if len(address) == 4 else 0
-        dials = _dials.get()
-        try:
-            self._guard.check_address(f"{ip}%{scope}" if scope else str(ip), int(port))
-        except OriginRefusedError as error:
-            dials.refusal = error
-            raise _DialRefused(errno.EACCES, "refused by the guard") from error
-        dials.allowed += 1
-        return socket.socket(family, kind, protocol)
+            raise NoConnectionError(explain(error, "the origin")) from error
 
     async def _read(
         self, response: aiohttp.ClientResponse, url: URL, *, conditional: bool
@@ -279,21 +221,6 @@ def _status_error(status: int) -> OriginNotFoundError | OriginForbiddenError | O
     if status in (401, 403):
         return OriginForbiddenError(message)
     return OriginUnreachableError(message)
-
-
-def _reason(error: Exception) -> str:
-    """What may be said in public: the library's own words name addresses."""
-    match error:
-        case aiohttp.ClientConnectorDNSError():
-            return "the origin's host name does not resolve"
-        case aiohttp.ClientConnectorCertificateError():
-            return "the origin's TLS certificate is not valid"
-        case aiohttp.ClientSSLError():
-            return "the origin's port speaks no TLS that this server understands"
-        case aiohttp.ClientConnectorError():
-            return "the origin accepts no connection"
-        case _:
-            return "the origin closed the connection or does not speak HTTP"
 
 
 def _validator(value: str | None) -> str | None:

@@ -14,6 +14,7 @@ from typing import Any
 from pellucid.spec import Fit, OriginRef, OutputFormat, Pending, Spec, Tier
 from pellucid.url.colours import parse_colour
 from pellucid.url.values import (
+    read_callback,
     read_enlarge,
     read_flag,
     read_percent,
@@ -24,6 +25,7 @@ from pellucid.url.values import (
     write_flag,
     write_number,
     write_size,
+    write_text,
     write_word,
 )
 
@@ -144,6 +146,15 @@ PARAMS: tuple[Param, ...] = (
         field="output.quality",
         doc="Quality of a lossy format: lower is smaller.",
         grammar="an integer from 1 to 100",
+    ),
+    Param(
+        name="bg_notify",
+        reader=read_callback,
+        writer=write_text,
+        field="notify",
+        doc="Called when the owed cutout is ready or has failed: [webhooks](webhooks.md). An extension of Pellucid's.",
+        grammar="an absolute http or https URL of up to 500 ASCII characters, without user name and '#', at a host of "
+        "PELLUCID_NOTIFY_ALLOW_HOSTS",
     ),
 )
 """In the order of canonical URLs."""

@@ -19,6 +19,8 @@ ValueT = TypeVar("ValueT")
 
 _DECIMAL = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 _INTEGER = re.compile(r"-?[0-9]+")
+_CALLBACK = re.compile(r"(?i:https?)://[^/?@#\x00-\x20\x7f-\U0010ffff]+(?:[/?][^#\x00-\x20\x7f-\U0010ffff]*)?")
+_CALLBACK_LENGTH = 500
 
 
 def read_size(text: str) -> float:
@@ -70,6 +72,18 @@ def write_enlarge(enlarge: Enlarge) -> str | None:
 def write_colour(colour: Colour | None) -> str | None:
     """A colour whose default is None."""
     return None if colour is None else format_colour(colour)
+
+
+def read_callback(text: str) -> str:
+    """An absolute http or https URL of up to 500 characters, without user name and fragment."""
+    if len(text) > _CALLBACK_LENGTH or not _CALLBACK.fullmatch(text):
+        raise ValueError("not an absolute http or https URL")
+    return text
+
+
+def write_text(text: str | None) -> str | None:
+    """Text whose default is None."""
+    return text
 
 
 def read_word(words: Mapping[str, ValueT]) -> Callable[[str], ValueT]:

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from pellucid.queue.outbox import DeliveryRules
 from pellucid.queue.sqlite import SqliteQueue
 from pellucid.settings.model import SettingsTree
 from pellucid.store.objects import ObjectBlobs
@@ -54,6 +55,11 @@ async def open_queue(settings: SettingsTree) -> AsyncGenerator[SqliteQueue, None
         max_attempts=settings.queue.max_attempts,
         lease_s=settings.queue.lease_s,
         busy_timeout_s=_BUSY_S,
+        delivery_rules=DeliveryRules(
+            max_attempts=settings.notify.max_attempts,
+            backoff_s=settings.notify.backoff_s,
+            backoff_max_s=settings.notify.backoff_max_s,
+        ),
     )
     try:
         yield queue

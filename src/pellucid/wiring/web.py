@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -13,8 +13,13 @@ import structlog
 from pellucid import keys
 from pellucid.cutout.recipe import Recipe
 from pellucid.demo.samples import SAMPLES_ALIAS
-from pellucid.errors import PellucidError, StoreError
+from pellucid.errors import OriginRefusedError, PellucidError, SettingsError, StoreError
 from pellucid.mattes import Mattes
+from pellucid.notify.cdn import ANYWHERE, CdnApi
+from pellucid.notify.listening import Listening
+from pellucid.notify.purge import CdnPurger
+from pellucid.notify.sender import Sender
+from pellucid.notify.signature import signing_keys
 from pellucid.pipeline.cuttings import Cuttings
 from pellucid.pipeline.deliver import Pipeline
 from pellucid.purges import Purge, Purges
@@ -26,6 +31,8 @@ from pellucid.source.fetch import Fetcher
 from pellucid.source.limits import FetchLimits, Freshness
 from pellucid.source.netguard import Guard
 from pellucid.source.origins import Origins
+from pellucid.source.session import GuardedSession
+from pellucid.source.weburl import parse_web_url
 from pellucid.spec import OriginRef, Token
 from pellucid.store.bounded import BoundedBlobs
 from pellucid.store.objects import ObjectBlobs
@@ -35,6 +42,8 @@ _log = structlog.get_logger(__name__)
 
 FOLLOW_S = 1.0
 """How often a process looks for purges that another one was told."""
+
+_HEARD_S = FOLLOW_S + 0.2
 
 _HOUSEKEEPING_S = 30.0
 _THREADS = 64
@@ -54,14 +63,20 @@ class Web:
     admin_key: str
     max_event_streams: int
     swap_script: bool
+    purger: CdnPurger
 
-    async def invalidate(self, token: Token, refs: Iterable[OriginRef]) -> None:
-        """No process believes what it knows of these origins any more, within `FOLLOW_S`. Raises StoreError."""
+    async def invalidate(self, token: Token, refs: Collection[OriginRef], paths: Sequence[str]) -> None:
+        """On return no web process believes what it knew of these origins, and the CDN is being told to drop what has
+        their tags or lies at `paths`: in this order, or it would fetch the old answers again. Raises StoreError,
+        QueueError.
+        """
         told = [Purge(record_key=await self.origins.invalidate(token, ref)) for ref in refs]
         try:
             await asyncio.to_thread(self.purges.tell, told)
         except OSError as error:
             raise StoreError(f"the purges cannot be told: {error.strerror}") from error
+        await asyncio.sleep(_HEARD_S)
+        await self.purger.purge([keys.origin_tag(token, ref) for ref in refs], paths)
 
     async def follow_purges(self, forget: Callable[[str | None], None]) -> None:
         """Hear what other processes, and this one, invalidated; `forget` gets each record key, None for everything."""
@@ -130,12 +145,10 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
             )
         )
         freshness = _freshness(settings)
+        guard = Guard(allow_networks=settings.origin.allow_networks, allow_ports=settings.origin.allow_ports)
         fetcher = await stack.enter_async_context(
             Fetcher(
-                guard=Guard(
-                    allow_networks=settings.origin.allow_networks,
-                    allow_ports=settings.origin.allow_ports,
-                ),
+                guard=guard,
                 limits=_fetch_limits(settings),
                 freshness=freshness,
                 allow_hosts=settings.origin.allow_hosts,
@@ -162,7 +175,19 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
             pool=pool,
             max_output_pixels=settings.image.max_output_pixels,
             wait_s=settings.web.wait_s,
+            listening=_listening(settings, guard),
         )
+        cdn = _cdn_api(settings)
+        sender = Sender(
+            queue,
+            webhooks=await stack.enter_async_context(GuardedSession(guard=guard)),
+            purges=await stack.enter_async_context(GuardedSession(guard=ANYWHERE)),
+            keys=signing_keys(settings.notify.secret.get_secret_value()),
+            cdn=cdn,
+            timeout_s=settings.notify.timeout_s,
+            concurrency=settings.notify.concurrency,
+        )
+        await stack.enter_async_context(_sending(sender))
         housekeeping = asyncio.create_task(_keep_house(cache))
         stack.callback(housekeeping.cancel)
         yield Web(
@@ -176,6 +201,7 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
             admin_key=settings.web.admin_key.get_secret_value(),
             max_event_streams=settings.web.event_streams,
             swap_script=settings.web.swap_script,
+            purger=CdnPurger(queue, api=cdn),
         )
 
 
@@ -188,6 +214,36 @@ async def _keep_house(cache: BoundedBlobs) -> None:
             _log.error("housekeeping failed", error=str(error))
         await asyncio.sleep(_HOUSEKEEPING_S)
         work = cache.evict
+
+
+@asynccontextmanager
+async def _sending(sender: Sender) -> AsyncGenerator[None, None]:
+    """`sender` at work for the length of the block."""
+    stop = asyncio.Event()
+    task = asyncio.create_task(sender.run(stop))
+    try:
+        yield
+    finally:
+        stop.set()
+        await task
+
+
+def _listening(settings: SettingsTree, guard: Guard) -> Listening:
+    """Raises SettingsError for a webhook that could never be sent."""
+    for url in settings.notify.urls:
+        try:
+            guard.check_port(parse_web_url(url).port or 0)
+        except OriginRefusedError as error:
+            raise SettingsError(f"PELLUCID_NOTIFY_URLS names {url}, but {error}") from error
+    return Listening(urls=settings.notify.urls, allow_hosts=settings.notify.allow_hosts)
+
+
+def _cdn_api(settings: SettingsTree) -> CdnApi | None:
+    cdn = settings.cdn
+    if not cdn.purge_url:
+        return None
+    headers = {name: value.get_secret_value() for name, value in cdn.purge_headers.items()}
+    return CdnApi(method=cdn.purge_method, url=cdn.purge_url, headers=headers, body=cdn.purge_body)
 
 
 def _aliases(settings: SettingsTree, paths: Paths) -> dict[str, str]:

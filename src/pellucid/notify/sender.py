@@ -1,0 +1,175 @@
+"""Sends what is owed to the outside: webhooks, signed, and purges of a CDN. Any number of processes may run one."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import structlog
+
+from pellucid.errors import OriginRefusedError, QueueError
+from pellucid.notify.cdn import CdnApi
+from pellucid.notify.signature import signature_headers
+from pellucid.queue.port import Delivery, DeliveryKind, Outbox
+from pellucid.source.session import GuardedSession, NoReplyError, Reply
+from pellucid.source.weburl import parse_web_url
+
+_log = structlog.get_logger(__name__)
+
+_POLL_S = 0.5
+_TROUBLE_S = 5.0
+"""The pause after the queue failed."""
+
+_LEASE_MARGIN_S = 30.0
+"""From the end of an attempt to the end of its lease: for a machine that stalls, and for the queue to be written to."""
+
+_PATIENCE_S = 3.0
+"""What attempts under way get when the process is to stop. Those cut off are sent again, under their id, when their
+lease is over.
+"""
+
+_GONE = 410
+_SHOWN = 200
+"""Characters of a CDN's answer in the log."""
+
+
+class _FinalError(Exception):
+    """This delivery can never be sent."""
+
+
+class _FailedError(Exception):
+    """This attempt failed. `pause_s` is what the receiver asked for."""
+
+    def __init__(self, message: str, *, pause_s: float = 0) -> None:
+        super().__init__(message)
+        self.pause_s = pause_s
+
+
+class Sender:
+    """Takes deliveries from `outbox` and sends them, at most `concurrency` at a time, each for `timeout_s` at most.
+
+    `webhooks` and `purges` are open sessions: their guards judge where each may go. `keys` sign webhooks, none if there
+    is no secret; `cdn` is None without a CDN. `poll_s` is how often the outbox is looked into; `clock` says seconds
+    since the epoch.
+    """
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        *,
+        webhooks: GuardedSession,
+        purges: GuardedSession,
+        keys: tuple[bytes, ...],
+        cdn: CdnApi | None = None,
+        timeout_s: float = 10,
+        concurrency: int = 16,
+        poll_s: float = _POLL_S,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._outbox = outbox
+        self._webhooks = webhooks
+        self._purges = purges
+        self._keys = keys
+        self._cdn = cdn
+        self._timeout_s = timeout_s
+        self._concurrency = concurrency
+        self._poll_s = poll_s
+        self._clock = clock
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Send until `stop` is set; what is under way then gets a few seconds. Never raises but when cancelled."""
+        under_way: set[asyncio.Task[None]] = set()
+        stopped = asyncio.create_task(stop.wait())
+        try:
+            while not stop.is_set():
+                pause_s = self._poll_s
+                try:
+                    due = await self._claim(self._concurrency - len(under_way))
+                except QueueError as error:
+                    _log.error("queue failed", error=str(error))
+                    due, pause_s = (), _TROUBLE_S
+                except Exception:  # the edge: nobody would notice that messages are sent no more
+                    _log.exception("unexpected error")
+                    due, pause_s = (), _TROUBLE_S
+                for delivery in due:
+                    task = asyncio.create_task(self._send(delivery))
+                    under_way.add(task)
+                    task.add_done_callback(under_way.discard)
+                if not due:
+                    await asyncio.wait({stopped, *under_way}, timeout=pause_s, return_when=asyncio.FIRST_COMPLETED)
+            if under_way:
+                await asyncio.wait(under_way, timeout=_PATIENCE_S)
+        finally:
+            stopped.cancel()
+            for task in under_way:
+                task.cancel()
+            await asyncio.gather(stopped, *under_way, return_exceptions=True)
+
+    async def _claim(self, limit: int) -> tuple[Delivery, ...]:
+        return await self._outbox.deliveries_due(limit, self._timeout_s + _LEASE_MARGIN_S) if limit else ()
+
+    async def _send(self, delivery: Delivery) -> None:
+        """One attempt, and its outcome written down."""
+        try:
+            try:
+                await self._attempt(delivery)
+            except _FinalError as error:
+                await self._outbox.delivery_failed(delivery.id, str(error), final=True)
+            except _FailedError as error:
+                await self._outbox.delivery_failed(delivery.id, str(error), pause_s=error.pause_s)
+            except Exception as error:  # the edge: an attempt is used up, whatever happened
+                _log.exception("unexpected error", delivery=delivery.id)
+                await self._outbox.delivery_failed(delivery.id, type(error).__name__)
+            else:
+                await self._outbox.delivered(delivery.id)
+                _log.info("delivered", delivery=delivery.id, kind=delivery.kind.value, attempt=delivery.attempt)
+        except QueueError as error:
+            # It is sent again, under its id, when the lease is over.
+            _log.error("queue failed", error=str(error), delivery=delivery.id)
+
+    async def _attempt(self, delivery: Delivery) -> None:
+        """Returns when the delivery was taken. Raises _FailedError, _FinalError."""
+        match delivery.kind:
+            case DeliveryKind.WEBHOOK:
+                await self._call(delivery)
+            case DeliveryKind.CDN:
+                await self._purge(delivery)
+
+    async def _call(self, delivery: Delivery) -> None:
+        if not self._keys:
+            raise _FinalError("there is no secret to sign it with; PELLUCID_NOTIFY_SECRET sets one")
+        body = delivery.body.encode()
+        headers = {
+            "Content-Type": "application/json",
+            **signature_headers(self._keys, message_id=delivery.id, timestamp=int(self._clock()), body=body),
+        }
+        reply = await self._ask(self._webhooks, "POST", delivery.url, headers, body)
+        if reply.status == _GONE:
+            raise _FinalError("the receiver wants no more (status 410)")
+        if not 200 <= reply.status < 300:
+            raise _failed(reply, "")
+
+    async def _purge(self, delivery: Delivery) -> None:
+        if self._cdn is None:
+            raise _FinalError("there is no CDN to tell any more; PELLUCID_CDN_PURGE_URL names one")
+        try:
+            call = self._cdn.call(delivery.body)
+        except ValueError as error:
+            raise _FinalError(f"{delivery.body} was ordered for another purge_url: {error}") from error
+        reply = await self._ask(self._purges, call.method, call.url, call.headers, call.body)
+        if not self._cdn.is_done(reply.status):
+            raise _failed(reply, f" to {delivery.body}: {reply.text[:_SHOWN]!r}")
+
+    async def _ask(self, session: GuardedSession, method: str, url: str, headers: dict[str, str], body: bytes) -> Reply:
+        try:
+            return await session.call(method, parse_web_url(url), headers=headers, body=body, timeout_s=self._timeout_s)
+        except ValueError as error:
+            raise _FinalError("its URL is malformed") from error
+        except (NoReplyError, OriginRefusedError) as error:
+            raise _FailedError(str(error)) from error
+
+
+def _failed(reply: Reply, more: str) -> _FailedError:
+    note = ", redirects are not followed" if 300 <= reply.status < 400 else ""
+    return _FailedError(f"status {reply.status}{note}{more}", pause_s=reply.retry_after_s or 0)

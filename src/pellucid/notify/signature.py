@@ -1,0 +1,47 @@
+"""PURE: signatures of webhooks, by the Standard Webhooks specification, version 1.0.0 (symmetric scheme)."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+from collections.abc import Sequence
+
+_PREFIX = "whsec_"
+_LEAST_BYTES, _MOST_BYTES = 24, 64
+
+_HOW = "a secret is 24 to 64 random bytes in base64, with or without whsec_; `openssl rand -base64 32` makes one"
+
+
+def signing_keys(secrets: str) -> tuple[bytes, ...]:
+    """The keys of comma-separated secrets, none for an empty text. Two are for changing a secret: messages carry a
+    signature by each, so that receivers may change at any time in between.
+
+    Raises ValueError, which does not repeat the text.
+    """
+    return tuple(_key(part.strip()) for part in secrets.split(",") if part.strip())
+
+
+def signature_headers(keys: Sequence[bytes], *, message_id: str, timestamp: int, body: bytes) -> dict[str, str]:
+    """The three headers of one attempt. `timestamp` is that of the attempt, in seconds since the epoch; `message_id`
+    stays the same when a message is sent again, and holds no full stop.
+    """
+    signed = f"{message_id}.{timestamp}.".encode() + body
+    signatures = (base64.b64encode(hmac.digest(key, signed, hashlib.sha256)).decode() for key in keys)
+    return {
+        "webhook-id": message_id,
+        "webhook-timestamp": str(timestamp),
+        "webhook-signature": " ".join(f"v1,{signature}" for signature in signatures),
+    }
+
+
+def _key(secret: str) -> bytes:
+    text = secret.removeprefix(_PREFIX).rstrip("=")
+    try:
+        key = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        raise ValueError(_HOW) from None
+    if not _LEAST_BYTES <= len(key) <= _MOST_BYTES:
+        raise ValueError(_HOW)
+    return key

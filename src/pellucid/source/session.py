@@ -1,0 +1,213 @@
+"""The guarded HTTP client: every connection to the outside is judged where its socket is made."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import ssl
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from importlib.metadata import version
+from types import TracebackType
+
+import aiohttp
+from aiohttp.abc import AbstractResolver
+from yarl import URL
+
+from pellucid.errors import OriginRefusedError
+from pellucid.source.netguard import Guard
+
+AddrInfo = tuple[int, int, int, str, tuple[str | int, ...] | tuple[int, bytes]]
+"""As `socket.getaddrinfo` gives it."""
+
+_REPLY_BYTES = 1024
+
+
+class NoReplyError(Exception):
+    """A call got no HTTP answer. The text may be logged; it names no address."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """The answer to a call. `text` is what its body begins with, at most 1 kB; `retry_after_s` what the header of that
+    name says in seconds, None without one.
+    """
+
+    status: int
+    text: str
+    retry_after_s: float | None = None
+
+
+@dataclass(slots=True)
+class _Dials:
+    """What the guard said about the addresses of one request."""
+
+    allowed: int = 0
+    refusal: OriginRefusedError | None = None
+
+
+class _DialRefused(OSError):  # noqa: N818 - never seen outside the connector, which retries and reports OSErrors only
+    """The guard's refusal in the only form that the connector and its happy eyeballs pass on."""
+
+
+# Happy eyeballs dial in tasks of their own and merge their errors into one text; a context variable reaches those tasks
+# and carries the refusal around them.
+_dials: ContextVar[_Dials] = ContextVar("dials")
+
+
+class GuardedSession:
+    """An HTTP client without cookies, proxies and redirects. Use as an async context manager.
+
+    `accept` is the header of that name; `max_header_bytes` bounds one field of an answer. `ssl_context` and `resolver`
+    replace the system's.
+    """
+
+    def __init__(
+        self,
+        *,
+        guard: Guard,
+        accept: str = "*/*",
+        max_header_bytes: int = 16 << 10,
+        ssl_context: ssl.SSLContext | None = None,
+        resolver: AbstractResolver | None = None,
+    ) -> None:
+        self._guard = guard
+        self._accept = accept
+        self._max_header_bytes = max_header_bytes
+        self._ssl_context = ssl_context
+        self._resolver = resolver
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> GuardedSession:
+        connector = aiohttp.TCPConnector(
+            limit=0,  # counted by who asks
+            ssl=self._ssl_context or True,
+            resolver=self._resolver,
+            socket_factory=self._open_socket,
+        )
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=False,
+            headers={"User-Agent": f"Pellucid/{version('pellucid')}", "Accept": self._accept},
+            max_line_size=self._max_header_bytes,
+            max_field_size=self._max_header_bytes,
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    @asynccontextmanager
+    async def request(
+        self,
+        method: str,
+        url: URL,
+        *,
+        headers: Mapping[str, str],
+        timeout: aiohttp.ClientTimeout,
+        body: bytes | None = None,
+        decompress: bool = True,
+    ) -> AsyncGenerator[aiohttp.ClientResponse]:
+        """One request, redirects not followed; the answer's body is read inside the block.
+
+        Raises OriginRefusedError when the guard refused every address, else what aiohttp raises: TimeoutError,
+        ClientError, OSError, and ValueError for host names that are no names only to the resolver (a label of 64
+        letters).
+        """
+        if self._session is None:
+            raise RuntimeError("the session is not open")
+        dials = _Dials()
+        reset = _dials.set(dials)
+        try:
+            async with self._session.request(
+                method,
+                url,
+                headers=headers,
+                data=body,
+                timeout=timeout,
+                allow_redirects=False,
+                auto_decompress=decompress,
+            ) as response:
+                yield response
+        except TimeoutError:
+            raise
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            if dials.refusal is not None and not dials.allowed:
+                raise dials.refusal from error
+            raise
+        finally:
+            _dials.reset(reset)
+
+    async def call(self, method: str, url: URL, *, headers: Mapping[str, str], body: bytes, timeout_s: float) -> Reply:
+        """Send `body` and say what the answer was; no more than its first kB is read.
+
+        `timeout_s` is for everything. Raises OriginRefusedError when the guard refused every address, NoReplyError when
+        no answer came.
+        """
+        # Not unpacked: a kB could become a MB.
+        sent = {"Accept-Encoding": "identity", **headers}
+        try:
+            async with (
+                asyncio.timeout(timeout_s),
+                self.request(
+                    method,
+                    url,
+                    headers=sent,
+                    body=body,
+                    timeout=aiohttp.ClientTimeout(total=None),
+                    decompress=False,
+                ) as response,
+            ):
+                start = await response.content.read(_REPLY_BYTES)
+                if not response.content.at_eof():
+                    response.close()
+                return Reply(
+                    status=response.status,
+                    text=start.decode(errors="replace"),
+                    retry_after_s=_seconds(response.headers.get("Retry-After")),
+                )
+        except TimeoutError as error:
+            raise NoReplyError(f"no answer within {timeout_s:g} s") from error
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise NoReplyError(explain(error, "the receiver")) from error
+
+    def _open_socket(self, addr_info: AddrInfo) -> socket.socket:
+        """The one place where sockets are made. Raises _DialRefused for an address that the guard refuses."""
+        family, kind, protocol, _, address = addr_info
+        ip, port = address[0], address[1]
+        scope = address[3] if len(address) == 4 else 0
+        dials = _dials.get()
+        try:
+            self._guard.check_address(f"{ip}%{scope}" if scope else str(ip), int(port))
+        except OriginRefusedError as error:
+            dials.refusal = error
+            raise _DialRefused(errno.EACCES, "refused by the guard") from error
+        dials.allowed += 1
+        return socket.socket(family, kind, protocol)
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    """`Retry-After` in its form as a number (RFC 9110, section 10.2.3); a date is not read."""
+    return float(retry_after) if retry_after and retry_after.isdecimal() and len(retry_after) < 10 else None
+
+
+def explain(error: Exception, who: str) -> str:
+    """Why no answer came from `who`, as it may be said in public: the library's own words name addresses."""
+    match error:
+        case aiohttp.ClientConnectorDNSError():
+            return f"{who}'s host name does not resolve"
+        case aiohttp.ClientConnectorCertificateError():
+            return f"{who}'s TLS certificate is not valid"
+        case aiohttp.ClientSSLError():
+            return f"{who}'s port speaks no TLS that this server understands"
+        case aiohttp.ClientConnectorError():
+            return f"{who} accepts no connection"
+        case _:
+            return f"{who} closed the connection or does not speak HTTP"

@@ -1,0 +1,71 @@
+"""Who is called for a spec, and whom a URL may name."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from pellucid.errors import BadValueError, SettingsError
+from pellucid.notify.listening import Listening
+from pellucid.queue.port import Listener
+from pellucid.spec import OriginRef, RenderSpec, Spec
+
+SPEC = Spec(origin=OriginRef(host="h.example", path="/a.png"), cutout=True, render=RenderSpec(width=400))
+CALLBACK = "https://hooks.shop.example:8443/done?id=7"
+
+
+def test_nobody_by_default() -> None:
+    assert Listening().listeners(SPEC) == ()
+
+
+def test_the_operators_urls_come_first_and_are_told_the_canonical_url() -> None:
+    listening = Listening(urls=("https://a.example/", "https://b.example/"), allow_hosts=("shop.example",))
+    image = "/h.example/a.png?w=400&bg_remove=1"
+    assert listening.listeners(SPEC) == (
+        Listener(url="https://a.example/", image=image),
+        Listener(url="https://b.example/", image=image),
+    )
+    called = listening.listeners(replace(SPEC, notify=CALLBACK))
+    assert [listener.url for listener in called] == ["https://a.example/", "https://b.example/", CALLBACK]
+    assert {listener.image for listener in called} == {
+        f"{image}&bg_notify=https:%2F%2Fhooks.shop.example:8443%2Fdone%3Fid%3D7"
+    }
+
+
+def test_without_a_cutout_nobody_is_called() -> None:
+    listening = Listening(urls=("https://a.example/",), allow_hosts=("shop.example",))
+    assert listening.listeners(replace(SPEC, cutout=False, notify=CALLBACK)) == ()
+
+
+@pytest.mark.parametrize("cutout", [True, False])
+@pytest.mark.parametrize("allow_hosts", [(), ("other.example",), ("op.example",), ("a.hooks.shop.example",)])
+def test_a_callback_elsewhere_is_refused_with_the_settings_name(allow_hosts: tuple[str, ...], cutout: bool) -> None:
+    with pytest.raises(BadValueError, match="PELLUCID_NOTIFY_ALLOW_HOSTS") as caught:
+        Listening(allow_hosts=allow_hosts).listeners(replace(SPEC, cutout=cutout, notify=CALLBACK))
+    assert (caught.value.parameter, caught.value.value) == ("bg_notify", CALLBACK)
+
+
+@pytest.mark.parametrize(
+    ("allow_hosts", "callback"),
+    [
+        (("shop.example",), "https://shop.example/"),
+        (("*.Shop.example",), "https://a.b.shop.example./"),
+        (("127.0.0.1",), "http://127.0.0.1:8080/x"),
+    ],
+)
+def test_allowed_hosts_cover_their_subdomains(allow_hosts: tuple[str, ...], callback: str) -> None:
+    assert Listening(allow_hosts=allow_hosts).listeners(replace(SPEC, notify=callback))[-1].url == callback
+
+
+@pytest.mark.parametrize(
+    "callback", ["https://127.1/", "https://a b.example/", "https://shop.example:99999/", "x://y/"]
+)
+def test_a_callback_that_no_server_has_is_refused(callback: str) -> None:
+    with pytest.raises(BadValueError, match="absolute http or https URL"):
+        Listening(allow_hosts=("shop.example",)).listeners(replace(SPEC, notify=callback))
+
+
+def test_an_entry_that_is_no_host() -> None:
+    with pytest.raises(SettingsError, match="no host name"):
+        Listening(allow_hosts=("a b",))
