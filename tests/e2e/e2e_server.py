@@ -135,17 +135,20 @@ class PellucidServer:
     data_dir: Path
     output: list[str] = field(default_factory=list[str])
 
-    def ask(self, path: str, *, method: str = "GET", timeout_s: float = 60, **headers: str) -> Answer:
+    def ask(
+        self, path: str, *, method: str = "GET", timeout_s: float = 60, body: bytes = b"", **headers: str
+    ) -> Answer:
         """One request. Header names with `_` for `-`; no Accept unless given."""
         client = http.client.HTTPConnection(self.address, timeout=timeout_s)
         try:
             client.putrequest(method, path, skip_accept_encoding=True)
             for name, value in headers.items():
                 client.putheader(name.replace("_", "-"), value)
-            client.endheaders()
+            if body:
+                client.putheader("Content-Length", str(len(body)))
+            client.endheaders(body or None)
             answer = client.getresponse()
-            body = answer.read()
-            return Answer(answer.status, {name.lower(): value for name, value in answer.getheaders()}, body)
+            return Answer(answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read())
         finally:
             client.close()
 
