@@ -1,14 +1,21 @@
 from __future__ import annotations
 
+import struct
+from zlib import crc32
+
+import msgspec
 import numpy as np
+import picture_samples as samples
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from PIL import Image
 
 from pellucid.errors import ImageError
 from pellucid.image import vips
-from pellucid.image.matte_file import matte_at, pack_matte, unpack_header
+from pellucid.image.areas import shrink_levels
+from pellucid.image.matte_file import matte_at, pack_matte, unpack_header, verify_matte
 
 
 def disc(height: int, width: int, *, softness: float = 0.05) -> NDArray[np.float32]:
@@ -37,18 +44,22 @@ def test_the_header_says_what_is_known() -> None:
     header = unpack_header(pack(disc(32, 32), 3000, 2000))
     assert (header.confidence, header.empty, header.recipe_id) == (0.75, False, "u2net-1")
     assert (header.full.width, header.full.height) == (3000, 2000)
-    assert (header.overview.width, header.overview.height) == (1000, 667)
+    assert [(part.factor, part.width, part.height) for part in header.reduced] == [(2, 1500, 1000)]
 
 
-def test_a_small_picture_needs_no_overview() -> None:
-    blob = pack(disc(32, 32), 1000, 400)
-    header = unpack_header(blob)
-    assert header.overview == header.full
+def test_large_mattes_come_with_their_means_by_2_and_4() -> None:
+    header = unpack_header(pack(disc(32, 32), 4243, 2828))
+    assert [(part.factor, part.width, part.height) for part in header.reduced] == [(2, 2122, 1414), (4, 1061, 707)]
 
 
-def test_a_very_thin_picture_keeps_a_pixel_in_its_overview() -> None:
-    header = unpack_header(pack(disc(32, 32), 5000, 1))
-    assert (header.overview.width, header.overview.height) == (1000, 1)
+def test_a_small_picture_needs_no_smaller_mattes() -> None:
+    assert unpack_header(pack(disc(32, 32), 1600, 400)).reduced == ()
+
+
+def test_a_very_thin_picture_is_kept_whole() -> None:
+    blob = pack(disc(32, 32), 5000, 1)
+    assert unpack_header(blob).reduced == ()
+    assert at(blob, 400, 1).shape == (1, 400)
 
 
 def test_enlarging_stays_in_place_and_does_not_ring() -> None:
@@ -96,14 +107,69 @@ def test_shrinking_takes_the_mean_of_what_a_pixel_covers(width: int, height: int
     assert abs(small.mean() - fine.mean()) < 1
 
 
-def test_the_overview_is_used_when_it_is_large_enough() -> None:
+def test_a_reduced_matte_serves_small_sizes() -> None:
     blob = bytearray(pack(disc(64, 64), 2400, 1800))
     header = unpack_header(bytes(blob))
-    start = len(blob) - header.overview.length - header.full.length
-    blob[start + 100] ^= 0xFF  # the full-size part is damaged, the overview is not
-    assert at(bytes(blob), 1000, 750).max() == 255
+    start = len(blob) - header.full.length - sum(part.length for part in header.reduced)
+    blob[start + 100] ^= 0xFF  # the full-size part is damaged, the reduced one is not
+    assert at(bytes(blob), 600, 450).max() == 255
     with pytest.raises(ImageError, match="damaged"):
         matte_at(bytes(blob), width=1001, height=750)
+
+
+@pytest.mark.parametrize("width", [500, 431, 390, 333, 100])
+def test_reduced_mattes_show_what_the_full_one_does(width: int) -> None:
+    # Odd sizes: the last pixels of the reduced ones hang over the edge.
+    alpha = disc(1403, 2011, softness=0.02)
+    height = round(1403 * width / 2011)
+    exact = shrink_levels(np.rint(alpha * 255).astype(np.uint8), width=width, height=height).astype(int)
+    assert np.abs(at(pack(alpha, 2011, 1403), width, height) - exact).max() <= 3
+
+
+def with_overview(alpha: NDArray[np.uint8], overview: NDArray[np.uint8]) -> bytes:
+    """A blob as version 1 wrote it."""
+    parts = [samples.save(Image.fromarray(pixels), "PNG") for pixels in (alpha, overview)]
+    described = [
+        {
+            "width": pixels.shape[1],
+            "height": pixels.shape[0],
+            "offset": offset,
+            "length": len(part),
+            "crc32": crc32(part),
+        }
+        for pixels, part, offset in zip((alpha, overview), parts, (0, len(parts[0])), strict=True)
+    ]
+    header = msgspec.msgpack.encode(
+        {
+            "version": 1,
+            "recipe_id": "u2net-1",
+            "confidence": 0.5,
+            "empty": False,
+            "full": described[0],
+            "overview": described[1],
+        }
+    )
+    return b"".join((b"PLCMATTE", struct.pack("<II", len(header), crc32(header)), header, *parts))
+
+
+def test_mattes_of_version_1_are_still_read() -> None:
+    levels = np.rint(disc(2000, 2500) * 255).astype(np.uint8)
+    blob = with_overview(levels, levels[::5, ::5])
+    assert verify_matte(blob).confidence == 0.5
+    assert (at(blob, 2500, 2000) == levels).all()
+    assert np.abs(at(blob, 250, 200).astype(int) - shrink_levels(levels, width=250, height=200)).mean() < 2
+    damaged = bytearray(blob)
+    damaged[-5] ^= 1
+    with pytest.raises(ImageError, match="damaged"):
+        verify_matte(bytes(damaged))
+    assert (at(bytes(damaged), 2500, 2000) == levels).all()  # the overview is not read for it
+
+
+def test_other_versions_are_refused() -> None:
+    header = msgspec.json.decode(msgspec.json.encode(unpack_header(_BLOB)))
+    raw = msgspec.msgpack.encode(header | {"version": 3})
+    with pytest.raises(ImageError, match="version 3"):
+        unpack_header(b"".join((b"PLCMATTE", struct.pack("<II", len(raw), crc32(raw)), raw)))
 
 
 @given(

@@ -15,6 +15,7 @@ import numpy as np
 import pyvips as _untyped
 
 from pellucid.errors import PellucidError
+from pellucid.image.areas import shrink_levels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -200,41 +201,17 @@ def enlarge_in_place(image: VipsImage, *, width: int, height: int, interpolator:
     )
 
 
-def shrink_by_areas(levels: VipsImage, *, width: int, height: int) -> VipsImage:
-    """A uchar image of one band shrunk to exactly `width` x `height`, neither of them larger than it: area means.
+def shrink_by_areas(
+    levels: VipsImage, *, width: int, height: int, extent: tuple[float, float] | None = None, means: bool = False
+) -> NDArray[np.uint8]:
+    """A uchar image of one band shrunk to (`height`, `width`): area means; arguments as for `areas.shrink_levels`.
 
-    Each result is the mean of what its pixel covers, fractions of pixels counted as such, rounded. libvips' own kernels
-    are wider or narrower than a pixel, its `shrink` knows whole factors only.
+    libvips' own kernels are wider or narrower than a pixel, its `shrink` knows whole factors only.
     """
-    across, down = levels.width // (2 * width), levels.height // (2 * height)
-    if across > 1 or down > 1:
-        # Most of the work in libvips; what is left is less than four times too large.
-        extent = (levels.width / max(1, across), levels.height / max(1, down))
-        levels = levels.shrink(max(1, across), max(1, down), ceil=True)
-    else:
-        extent = (float(levels.width), float(levels.height))
-    source = to_array(levels)[..., 0]
-    columns = np.linspace(0, extent[0], width + 1)
-    rows = np.linspace(0, extent[1], height + 1)
-    out = np.empty((height, width), dtype=np.uint8)
-    strip = max(1, _AREA_STRIP_PIXELS // (4 * levels.width))
-    for top in range(0, height, strip):
-        edges = rows[top : min(top + strip, height) + 1]
-        first = int(edges[0])
-        part = source[first : int(np.ceil(edges[-1])) + 1]
-        means = _interval_means(_interval_means(part, edges - first).T, columns).T
-        out[top : top + strip] = np.rint(means)
-    return from_array(out[..., None])
-
-
-_AREA_STRIP_PIXELS = 1 << 18
-"""Pixels that are summed at a time, as 64-bit numbers: 2 MB an array."""
-
-
-def _interval_means(values: NDArray[Any], edges: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Means of rows between neighbouring `edges`: (rows, columns) in, (edges - 1, columns) out."""
-    sums = np.zeros((values.shape[0] + 1, values.shape[1]))
-    np.cumsum(values, axis=0, out=sums[1:])
-    whole = np.minimum(edges.astype(np.intp), values.shape[0] - 1)
-    up_to = sums[whole] + (edges - whole)[:, None] * values[whole]
-    return np.diff(up_to, axis=0) / np.diff(edges)[:, None]
+    across, down = extent or (levels.width, levels.height)
+    factors = max(1, int(across / (4 * width))), max(1, int(down / (4 * height)))
+    if max(factors) > 1:
+        # Most of the work in libvips; what is left is a factor of 4 to 8.
+        levels = levels.shrink(*factors, ceil=True)
+        across, down, means = across / factors[0], down / factors[1], True
+    return shrink_levels(to_array(levels)[..., 0], width=width, height=height, extent=(across, down), means=means)

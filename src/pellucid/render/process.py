@@ -6,6 +6,7 @@ memory, it takes down this process and one picture, not the server.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 from collections.abc import Callable
@@ -31,6 +32,7 @@ def main(pipe: Connection) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     setproctitle.setproctitle("pellucid: render")
     harden()
+    keep_freed_memory()
     pipe.send(("value", os.getpid()))
     while True:
         try:
@@ -49,3 +51,24 @@ def main(pipe: Connection) -> None:
             pipe.send(answer)
         except OSError:
             return
+
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+"""Names of glibc's malloc.h."""
+
+_KEPT_BYTES = 64 << 20
+_LARGEST_KEPT = 32 << 20
+"""The highest value that glibc takes."""
+
+
+def keep_freed_memory() -> None:
+    """Have malloc keep what is freed, up to 64 MB, instead of handing every array back to the system at once.
+
+    The system clears each page that it hands out again, and every array beyond 128 kB would be new pages: with a cutout
+    of 1600 px that is a fifth of the time its colours take (41 instead of 32 ms). Does nothing where the C library is
+    not glibc.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, _LARGEST_KEPT)
+        mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -30,6 +31,9 @@ from pellucid.render.compose import compose
 from pellucid.render.cutting import cut_out
 from pellucid.render.plan import Plan
 from pellucid.spec import TRANSPARENT, WHITE, Colour
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,11 +96,14 @@ def cut(image: VipsImage, matte: bytes | None, job: RenderJob) -> VipsImage:
     """With a matte: the subject in its own colours, 4 bands, straight alpha."""
     if matte is None:
         return image
-    plan = job.plan
+    return vips.from_array(cut_out(vips.to_array(image), planned_matte(matte, job.plan)))
+
+
+def planned_matte(matte: bytes, plan: Plan) -> NDArray[np.uint8]:
+    """The stored `matte` at the planned size, cropped: (height, width) uint8. Raises `ImageError`."""
     with vips.failing_as(ImageError, "the stored matte is damaged"):
         scaled = matte_at(matte, width=plan.scaled_width, height=plan.scaled_height)
-        matte_hw = vips.to_array(scaled.crop(plan.left, plan.top, plan.width, plan.height))[..., 0]
-    return vips.from_array(cut_out(vips.to_array(image), matte_hw))
+        return vips.to_array(scaled.crop(plan.left, plan.top, plan.width, plan.height))[..., 0]
 
 
 def lay_backdrop(image: VipsImage, matte: bytes | None, job: RenderJob) -> VipsImage:
