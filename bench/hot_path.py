@@ -2,7 +2,7 @@
 
     .venv/bin/python bench/hot_path.py [--seconds 10] [--connections 32]
 
-Starts Pellucid (one web process pinned to core 0) and `wrk` (Debian package, core 1) on loopback, asks for one rendition
+Starts Pellucid (one web process pinned to core 0) and `wrk` (Debian package, core 1) on loopback, asks for a rendition
 of about 20 kB: 200s, 304s, then 200s again while two matte workers and two render processes are kept busy on both
 cores. A bare uvicorn application that answers the same bytes is measured in the same run, for the ratio.
 """
@@ -38,9 +38,10 @@ uvicorn.run(app, port=int(sys.argv[2]), log_level="error", access_log=False, lif
 
 _LUA = """
 done = function(summary, latency, requests)
+  local errors = summary.errors
   io.write(string.format("RESULT %d %d %d %d\\n", summary.requests * 1e6 / summary.duration,
     latency:percentile(50), latency:percentile(99),
-    summary.errors.connect + summary.errors.read + summary.errors.write + summary.errors.status + summary.errors.timeout))
+    errors.connect + errors.read + errors.write + errors.status + errors.timeout))
 end
 """
 
@@ -142,7 +143,8 @@ def saturated() -> Iterator[None]:
             width += 1
             tier = ("fast", "standard", "best")[width % 3]
             name = ("astronaut", "chelsea", "coffee", "rocket")[number]
-            url = f"http://127.0.0.1:{_PORT}/_samples_/{name}.jpg?w={width % 1500 + 50}&bg_remove=1&bg_quality={tier}&q={width % 90 + 5}"
+            query = f"w={width % 1500 + 50}&bg_remove=1&bg_quality={tier}&q={width % 90 + 5}"
+            url = f"http://127.0.0.1:{_PORT}/_samples_/{name}.jpg?{query}"
             try:
                 urllib.request.urlopen(url).read()
             except OSError:
