@@ -6,6 +6,7 @@ memory, it takes down this process and one picture, not the server.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -20,6 +21,9 @@ from pellucid.image.probe import probe
 from pellucid.image.vips import harden
 from pellucid.render.run import render, render_blank
 
+_NICE = 5
+"""Between web processes (0) and matte workers (10): a rendition must not make a cached picture wait."""
+
 TASKS: dict[str, Callable[..., Any]] = {"probe": probe, "render": render, "blank": render_blank}
 
 Answer = tuple[str, Any]
@@ -31,6 +35,8 @@ def main(pipe: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     setproctitle.setproctitle("pellucid: render")
+    with contextlib.suppress(OSError):
+        os.nice(_NICE)
     harden()
     keep_freed_memory()
     pipe.send(("value", os.getpid()))
