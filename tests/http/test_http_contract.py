@@ -46,7 +46,12 @@ STATES = {
     "stale": Row(200, "cutout", MINUTE, r"stale;position=\d+;eta=\d+"),
     "failed": Row(200, "interim", MINUTES, r"failed;reason=undecodable"),
     "no-subject": Row(200, "interim", LONG, r"no-subject"),
+    "missing": Row(404, "problem", r"public, max-age=30, s-maxage=30", None),
+    "undecodable": Row(422, "problem", MINUTES, None),
 }
+FIXED = frozenset({"plain", "missing", "undecodable"})
+"""Whose format depends on nothing that a client says."""
+
 # what the caller's choice changes, while pending and while busy
 INTERIMS = {
     ("pending", "blank"): Row(200, "blank", PENDING, r"pending;position=\d+;eta=\d+"),
@@ -72,7 +77,8 @@ async def apps(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[dict[
     for seed, state in enumerate(STATES):
         where = full if state == "busy" else settings
         data = photo(seed)
-        (Path(where.data_dir).parent / "pictures" / f"{state}.jpg").write_bytes(data)
+        picture = Path(where.data_dir).parent / "pictures" / f"{state}.jpg"
+        picture.write_bytes(data)
         match state:
             case "ready":
                 await put_matte(where, data)
@@ -82,6 +88,10 @@ async def apps(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[dict[
                 await put_matte(where, data, empty=True)
             case "failed":
                 await fail_matte(where, data)
+            case "undecodable":
+                picture.write_bytes(b"GIF89a, but no more of it")
+            case "missing":
+                picture.unlink()
             case _:
                 pass
     (folder / "full" / "pictures" / "first.jpg").write_bytes(photo(99))
@@ -115,8 +125,8 @@ async def test_contract(apps: dict[str, ASGIApp], state: str, choice: str, accep
             assert "pellucid-cutout" not in answer.headers
         else:
             assert re.fullmatch(row.cutout, answer.headers["pellucid-cutout"])
-        # The format depends on Accept in some state of every URL but the plain one.
-        assert answer.headers.get("vary") == (None if state == "plain" else "Accept")
+        # The format of a cutout depends on Accept, so every answer of its URL says so.
+        assert answer.headers.get("vary") == (None if state in FIXED else "Accept")
         assert answer.headers.get("etag") == (f'"{keys.digest(whole.body)}"' if row.status == 200 else None)
         assert ("link" in answer.headers) is (state in ("pending", "busy", "stale"))
         assert ("retry-after" in answer.headers) is (row.status in (202, 423, 503))
