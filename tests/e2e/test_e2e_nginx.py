@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
@@ -96,7 +97,7 @@ def running_nginx(
     """nginx with the documented configuration; only its paths and addresses are filled in."""
     site = CONF.read_text()
     for documented, here in {
-        "/var/cache/nginx/pellucid": f"{folder}/cache",
+        "/var/cache/nginx-pellucid": f"{folder}/cache",
         "server 127.0.0.1:8400;": f"server {inner.address};",
         "listen 80;": f"listen 127.0.0.1:{port};",
         "listen 127.0.0.1:8480;": f"listen 127.0.0.1:{purge_port};",
@@ -152,6 +153,15 @@ def whence(answer: Answer) -> str:
     return answer.headers["cache-status"]
 
 
+def ask_until_kept(edge: Edge, path: str, *, method: str = "GET", **headers: str) -> Answer:
+    """Ask until the answer comes from nginx's cache; a client may have one before nginx put it there."""
+    deadline = time.monotonic() + DEADLINE_S
+    while whence(answer := edge.ask(path, method=method, **headers)) != HIT:
+        assert time.monotonic() < deadline, answer.headers
+        time.sleep(0.01)
+    return answer
+
+
 HIT, MISS, STALE = "nginx; hit", "nginx; fwd=uri-miss", "nginx; fwd=stale"
 
 
@@ -159,20 +169,21 @@ def test_a_pending_answer_is_kept_for_its_life_and_no_longer(edge: Edge, origin:
     for attempt in range(5):
         url = origin.put(f"/nginx/pending-{attempt}.jpg", cup_jpg) + "?w=200&bg_remove=1&force_format=png"
         began = time.monotonic()
-        first, second = edge.ask(url), edge.ask(url)
+        first, second = edge.ask(url), ask_until_kept(edge, url)
         if time.monotonic() - began < LIFE_S:
             break
     else:
         pytest.fail(f"no two answers within {LIFE_S} s")
     assert (first.state, whence(first)) == ("pending", MISS)
     assert first.headers["cache-control"] == f"public, max-age={LIFE_S}, s-maxage={LIFE_S}"
-    assert (second.state, whence(second), second.body) == ("pending", HIT, first.body)
+    assert (second.state, second.body) == ("pending", first.body)
 
     edge.behind().wait_for(url, "ready")
     time.sleep(LIFE_S + 1)
     after = edge.ask(url)
     assert (after.state, whence(after)) == ("ready", STALE), "past its life it was asked again"
     assert after.headers["cache-control"] == LONG
+    ask_until_kept(edge, url)
     time.sleep(LIFE_S + 1)
     kept = edge.ask(url)
     assert (kept.state, whence(kept), kept.body) == ("ready", HIT, after.body), "the cutout outlives a pending answer"
@@ -188,7 +199,7 @@ def test_what_has_no_subject_is_not_called_pending_for_a_year(edge: Edge, origin
     assert first.state == "pending"
     last = edge.wait_for(url, "no-subject")
     assert (last.headers["etag"], last.headers["cache-control"]) == (first.headers["etag"], LONG)
-    assert whence(edge.ask(url)) == HIT
+    assert ask_until_kept(edge, url).state == "no-subject"
 
 
 def test_formats_follow_accept_and_all_browsers_of_a_kind_share_one(
@@ -199,6 +210,8 @@ def test_formats_follow_accept_and_all_browsers_of_a_kind_share_one(
     webp, png = edge.ask(url, Accept=CHROME), edge.ask(url, Accept=OLD_BROWSER)
     assert (webp.image.format, whence(webp)) == ("WEBP", MISS)
     assert (png.image.format, whence(png)) == ("PNG", MISS)
+    for accept in (CHROME, OLD_BROWSER):
+        ask_until_kept(edge, url, Accept=accept)
     for accept, first in ((FIREFOX, webp), ("image/webp;q=0.5", webp), ("image/webp;q=0, */*", png), ("*/*", png)):
         again = edge.ask(url, Accept=accept)
         assert (whence(again), again.body) == (HIT, first.body), accept
@@ -213,6 +226,7 @@ def test_a_head_is_no_answer_to_a_get(edge: Edge, origin: PhotoOrigin, cup_jpg: 
     edge.behind().wait_for(url, "ready")
     head = edge.ask(url, method="HEAD")
     assert (head.status, head.state, whence(head), head.body) == (200, "ready", MISS, b"")
+    ask_until_kept(edge, url, method="HEAD")
     get = edge.ask(url)
     assert (get.status, whence(get), get.image.size) == (200, HIT, (250, 167))
     assert get.body == edge.behind().ask(url).body
@@ -223,9 +237,9 @@ def test_a_304_passes(edge: Edge, origin: PhotoOrigin, cup_jpg: bytes) -> None:
     url = origin.put("/nginx/conditional.jpg", cup_jpg) + "?w=260&bg_remove=1"
     interim = edge.behind().ask(url)
     ready = edge.behind().wait_for(url, "ready")
-    for expected in (MISS, HIT):
-        same = edge.ask(url, If_None_Match=ready.headers["etag"])
-        assert (same.status, same.body, whence(same)) == (304, b"", expected)
+    for ask in (edge.ask, partial(ask_until_kept, edge)):
+        same = ask(url, If_None_Match=ready.headers["etag"])
+        assert (same.status, same.body) == (304, b"")
         for name in ("cache-control", "etag", "vary", "pellucid-cutout"):
             assert same.headers[name] == ready.headers[name], name
     changed = edge.ask(url, If_None_Match=interim.headers["etag"])
@@ -239,6 +253,15 @@ def test_urls_arrive_as_they_were_written(edge: Edge, origin: PhotoOrigin, cup_j
         through = edge.ask(url)
         assert (through.status, whence(through)) == (200, MISS), url
         assert through.image.size == (120, 80)
+
+
+def test_a_long_url_passes_and_so_does_the_answer_that_repeats_it(
+    edge: Edge, origin: PhotoOrigin, cup_jpg: bytes
+) -> None:
+    url = origin.put(f"/nginx/{'long/' * 780}cup.jpg", cup_jpg) + "?w=130&bg_remove=1"
+    answer = edge.ask(url)
+    assert (answer.status, answer.state) == (200, "pending")
+    assert len(answer.headers["link"]) > 2 * len(url)
 
 
 def test_events_come_while_the_stream_is_open(edge: Edge, origin: PhotoOrigin, cup_jpg: bytes) -> None:
@@ -276,9 +299,8 @@ def test_a_changed_origin_is_purged_in_every_format(
     for accept in (CHROME, OLD_BROWSER):
         for each in (url, other):
             edge.behind().wait_for(each, "ready", Accept=accept)
-            edge.ask(each, Accept=accept)
+            ask_until_kept(edge, each, Accept=accept)
         old[accept] = edge.ask(url, Accept=accept)
-        assert whence(old[accept]) == HIT
 
     origin.files["/nginx/changing.jpg"] = rocket_jpg
     client = http.client.HTTPConnection(edge.behind().address, timeout=DEADLINE_S)
@@ -298,6 +320,5 @@ def test_a_changed_origin_is_purged_in_every_format(
             time.sleep(0.05)
         assert new.image.size == (210, 140), "the rocket, 640 x 427; the cup was 210 x 140, too"
         assert new.body == edge.behind().ask(url, Accept=accept).body
-        kept = edge.ask(url, Accept=accept)
-        assert (whence(kept), kept.body) == (HIT, new.body)
+        assert ask_until_kept(edge, url, Accept=accept).body == new.body
         assert whence(edge.ask(other, Accept=accept)) == HIT, "a picture that was not named stays"
