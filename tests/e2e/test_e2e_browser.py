@@ -11,7 +11,7 @@ from e2e_server import PellucidServer, PhotoOrigin
 from playwright.sync_api import Page, sync_playwright
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-REQUIRED = "chromium" in os.environ.get("PELLUCID_REQUIRE", "").split(",")
+REQUIRED = "chromium" in os.environ.get("TEST_REQUIRES", "").split(",")
 
 pytestmark = pytest.mark.skipif(
     CHROMIUM is None and not REQUIRED, reason="no Chromium here: `apt-get install chromium`, then these run as well"

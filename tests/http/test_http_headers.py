@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import http_sf
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -169,3 +170,23 @@ def test_ignored_names_never_break_a_header(name: str) -> None:
 )
 def test_if_none_match(if_none_match: str | None, expected: bool) -> None:
     assert is_not_modified(if_none_match, '"abc"') is expected
+
+
+@pytest.mark.parametrize("cutting", [PENDING, READY, STALE, FAILED, NO_SUBJECT, BUSY])
+def test_the_state_is_a_structured_field(cutting: Cutting) -> None:
+    headers = _headers(cutting, negotiable=True, ignored=('a"b', "ü"))
+    state, parameters = http_sf.parse(headers[b"pellucid-cutout"], tltype="item")
+    assert isinstance(state, http_sf.Token)
+    assert str(state) == str(cutting.state)
+    assert set(parameters) <= {"position", "eta", "reason"}
+    names = [name for name, _ in http_sf.parse(headers[b"pellucid-ignored"], tltype="list")]
+    assert names == ["a%22b", "%FC"]
+
+
+@pytest.mark.parametrize("found", list(Found))
+def test_cache_status_is_a_structured_field(found: Found) -> None:
+    headers = _headers(READY, negotiable=True, found=found)
+    [(cache, parameters)] = http_sf.parse(headers[b"cache-status"], tltype="list")
+    assert str(cache) == "Pellucid"
+    assert ("hit" in parameters) is (found in (Found.MEMORY, Found.DISK))
+    assert ("fwd" in parameters) is ("hit" not in parameters), "RFC 9211: a hit was not forwarded"
