@@ -269,6 +269,15 @@ class OutboxContract:
         await queue.delivered(delivery.id)
         assert await claim_all(queue) == {}
 
+    async def test_a_delivery_may_be_owed_for_later(self, make_queue: MakeQueue) -> None:
+        clock = MovableClock()
+        queue = await make_queue(clock=clock)
+        await queue.add_deliveries(DeliveryKind.CDN, ("later",), delay_s=25)
+        clock.now += 24
+        assert await queue.deliveries_due(10, LEASE_S) == ()
+        clock.now += 2
+        assert [delivery.body for delivery in await queue.deliveries_due(10, LEASE_S)] == ["later"]
+
     async def test_purges_are_owed_too(self, make_queue: MakeQueue) -> None:
         clock = MovableClock()
         queue, other = await make_queue(clock=clock), await make_queue(clock=clock)

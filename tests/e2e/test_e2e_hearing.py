@@ -61,6 +61,7 @@ def test_events_tell_the_way_to_the_cutout(pair: PellucidServer, origin: PhotoOr
 def test_one_stream_for_many_pictures(pair: PellucidServer, origin: PhotoOrigin, cup_jpg: bytes) -> None:
     urls = [origin.put(f"/many{number}.jpg", cup_jpg) + "?w=100&bg_remove=1" for number in range(6)]
     missing = f"/{origin.host}/missing.jpg?bg_remove=1"
+    urls.append(urls[0].replace("w=100", "width=100"))  # the same picture, spelled otherwise
     for url in urls:
         pair.ask(url)
     query = "&".join(f"url={quote(url, safe='')}" for url in [*urls, missing])

@@ -305,7 +305,7 @@ async def test_purges_go_to_private_networks_with_the_headers_of_the_settings(pa
             headers={"Authorization": "Bearer t"},
             body='{"tags":{tags}}',
         )
-        await CdnPurger(queue, api=cdn).purge(["o-1", "o-2"], ["/a"])
+        await CdnPurger(queue, api=cdn, again_s=None).purge(["o-1", "o-2"], ["/a"])
         async with sending(queue, guard=Guard(), keys=(), cdn=cdn):
             await until(nothing_owed(path))
     (call,) = receiver.calls
@@ -321,7 +321,7 @@ async def test_purges_are_tried_again_with_the_settings_of_the_day(
     async with serving(receiver.answer) as server:
         wrong = CdnApi(method="POST", url=f"{server.url}/purge/{{tag}}", headers={"Fastly-Key": "wrong"}, body="")
         right = CdnApi(method="POST", url=f"{server.url}/service/{{tag}}", headers={"Fastly-Key": "right"}, body="")
-        await CdnPurger(queue, api=wrong).purge(["o/1"], [])
+        await CdnPurger(queue, api=wrong, again_s=None).purge(["o/1"], [])
         with caplog.at_level(logging.WARNING):
             async with sending(queue, cdn=wrong):
                 await until(has_failed(path, 1))
@@ -340,11 +340,23 @@ async def test_purges_are_tried_again_with_the_settings_of_the_day(
     ]
 
 
+async def test_what_was_on_its_way_is_purged_as_well(path: Path, queue: SqliteQueue, clock: MovableClock) -> None:
+    receiver = Receiver(statuses=[200, 200])
+    async with serving(receiver.answer) as server:
+        cdn = CdnApi(method="POST", url=f"{server.url}/purge/{{tag}}", headers={}, body="")
+        await CdnPurger(queue, api=cdn, again_s=25).purge(["o1"], [])
+        async with sending(queue, cdn=cdn):
+            await until(lambda: len(receiver.calls) == 1 and len(rows(path)) == 1)
+            clock.now += 26
+            await until(nothing_owed(path))
+    assert [call.path for call in receiver.calls] == ["/purge/o1", "/purge/o1"]
+
+
 async def test_a_cache_that_holds_nothing_is_content(path: Path, queue: SqliteQueue) -> None:
     receiver = Receiver(statuses=[404])
     async with serving(receiver.answer) as server:
         cdn = CdnApi(method="PURGE", url=server.url + "{url}", headers={}, body="")
-        await CdnPurger(queue, api=cdn).purge(["o-1"], ["/h.example/a%20b.png?w=400&bg_remove=1"])
+        await CdnPurger(queue, api=cdn, again_s=None).purge(["o-1"], ["/h.example/a%20b.png?w=400&bg_remove=1"])
         async with sending(queue, cdn=cdn):
             await until(nothing_owed(path))
     assert [(call.method, call.path) for call in receiver.calls] == [
@@ -353,11 +365,11 @@ async def test_a_cache_that_holds_nothing_is_content(path: Path, queue: SqliteQu
 
 
 async def test_without_a_cdn_nothing_is_owed(path: Path, queue: SqliteQueue) -> None:
-    await CdnPurger(queue, api=None).purge(["o-1"], ["/a"])
+    await CdnPurger(queue, api=None, again_s=None).purge(["o-1"], ["/a"])
     cdn = CdnApi(method="POST", url="http://127.0.0.1:1/purge_all", headers={}, body="")
-    await CdnPurger(queue, api=cdn).purge([], [])
+    await CdnPurger(queue, api=cdn, again_s=None).purge([], [])
     assert rows(path) == []
-    await CdnPurger(queue, api=cdn).purge(["o-1"], [])
+    await CdnPurger(queue, api=cdn, again_s=None).purge(["o-1"], [])
     assert len(rows(path)) == 1
     async with sending(queue, cdn=None):
         async with asyncio.timeout(SOON_S):

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 
 import msgspec
 
@@ -33,34 +34,41 @@ _HEARTBEAT_S = 15.0
 _RETRY_MS = 2000
 
 
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """One picture of a stream: what is asked for, and the caller's spelling where there are several."""
+
+    spec: Spec
+    asked: str | None = None
+
+
 class Watch:
     """The pictures of one stream."""
 
-    def __init__(self, pipeline: Pipeline, token: Token, specs: Mapping[Spec, str | None]) -> None:
-        """`specs` with the caller's spelling of each."""
+    def __init__(self, pipeline: Pipeline, token: Token, pictures: Sequence[Watched]) -> None:
         self._pipeline = pipeline
         self._token = token
-        self._specs = specs
-        self._cuttings: dict[Spec, Cutting | None] = dict.fromkeys(specs)
-        self._documents: dict[Spec, StatusDocument] = {}
+        self._pictures = tuple(dict.fromkeys(pictures))
+        self._cuttings: dict[Watched, Cutting] = {}
+        self._documents: dict[Watched, StatusDocument] = {}
 
     async def look(self) -> list[StatusDocument]:
         """Ask for every picture that may have changed; returns the documents that did."""
-        open_specs = [spec for spec in self._specs if not self._is_settled(spec)]
-        found = await asyncio.gather(*(self._document(spec) for spec in open_specs))
-        news = [new for spec, new in zip(open_specs, found, strict=True) if not _same(self._documents.get(spec), new)]
-        self._documents |= dict(zip(open_specs, found, strict=True))
+        unsettled = [each for each in self._pictures if not self._is_settled(each)]
+        found = await asyncio.gather(*(self._document(each) for each in unsettled))
+        news = [new for each, new in zip(unsettled, found, strict=True) if not _same(self._documents.get(each), new)]
+        self._documents |= dict(zip(unsettled, found, strict=True))
         return news
 
     @property
     def settled(self) -> bool:
         """Whether nothing can change any more without a request."""
-        return all(self._is_settled(spec) for spec in self._specs)
+        return all(self._is_settled(each) for each in self._pictures)
 
     @property
     def id(self) -> str:
         """Names the states of all pictures."""
-        return keys.digest(" ".join(self._documents[spec].state for spec in self._specs).encode())[:16]
+        return keys.digest(" ".join(self._documents[each].state for each in self._pictures).encode())[:16]
 
     async def stream(self, news: Sequence[StatusDocument]) -> AsyncIterator[bytes]:
         """`news`, then events as they come, until all is settled."""
@@ -84,7 +92,7 @@ class Watch:
 
     async def _pause(self) -> None:
         """Until one of the jobs ends, at most until positions are to be told anew."""
-        owed = [each for each in self._cuttings.values() if each is not None and each.is_owed]
+        owed = [self._cuttings[each] for each in self._pictures if not self._is_settled(each) and self._is_owed(each)]
         waits = [asyncio.ensure_future(self._pipeline.wait(each, timeout_s=_LOOK_S)) for each in owed]
         if not waits:
             await asyncio.sleep(_LOOK_S)
@@ -93,21 +101,27 @@ class Watch:
         for each in others:
             each.cancel()
 
-    def _is_settled(self, spec: Spec) -> bool:
-        document = self._documents.get(spec)
+    def _is_owed(self, picture: Watched) -> bool:
+        cutting = self._cuttings.get(picture)
+        return cutting is not None and cutting.is_owed
+
+    def _is_settled(self, picture: Watched) -> bool:
+        document = self._documents.get(picture)
         return document is not None and (document.state in FINAL or document.state == _PROBLEM)
 
-    async def _document(self, spec: Spec) -> StatusDocument:
+    async def _document(self, picture: Watched) -> StatusDocument:
         try:
-            cutting = await self._pipeline.look(self._token, spec)
+            cutting = await self._pipeline.look(self._token, picture.spec)
         except PellucidError as error:
-            url = build_url(spec)
+            kind = kind_of(error)
+            known = self._documents.get(picture)
+            if kind.status >= 500 and known is not None:
+                return known  # a queue or an origin that stumbles: looked at again
+            url = build_url(picture.spec)
             links = Links(image=url, status=STATUS + url, events=EVENTS + url)
-            return StatusDocument(
-                image=url, state=_PROBLEM, asked=self._specs[spec], links=links, reason=kind_of(error).slug
-            )
-        self._cuttings[spec] = cutting
-        return describe_cutting(cutting, spec, asked=self._specs[spec])
+            return StatusDocument(image=url, state=_PROBLEM, asked=picture.asked, links=links, reason=kind.slug)
+        self._cuttings[picture] = cutting
+        return describe_cutting(cutting, picture.spec, asked=picture.asked)
 
 
 _PROBLEM = "problem"

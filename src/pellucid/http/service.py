@@ -13,13 +13,13 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response, Strea
 from starlette.routing import Route
 
 from pellucid.errors import BusyError, PellucidError, SpecError
-from pellucid.http.events import MAX_WATCHED, Watch
+from pellucid.http.events import MAX_WATCHED, Watch, Watched
 from pellucid.http.headers import EVENTS, STATUS
 from pellucid.http.hot import HotCache
 from pellucid.http.images import raw_path
 from pellucid.http.problems import KEY_NEEDED, NO_SUCH_PAGE, Problem, describe_error, make_problem
 from pellucid.http.status import describe_cutting
-from pellucid.spec import DEFAULT_TOKEN, Spec
+from pellucid.spec import DEFAULT_TOKEN
 from pellucid.url.parse import parse_url
 from pellucid.wiring.web import Web
 
@@ -57,17 +57,16 @@ def service_routes(web: Web, *, hot: HotCache) -> list[Route]:
 
     async def events(request: Request) -> Response:
         nonlocal streams
-        specs: dict[Spec, str | None] = {}
         if request.scope["path"].rstrip("/") == EVENTS:
             urls = request.query_params.getlist("url")[:MAX_WATCHED]
-            specs = {parse_url(*_split(url)).spec: url for url in urls}
+            pictures = [Watched(parse_url(*_split(url)).spec, url) for url in urls]
         else:
-            specs = {parse_url(*_image_of(request, EVENTS)).spec: None}
-        if not specs:
+            pictures = [Watched(parse_url(*_image_of(request, EVENTS)).spec)]
+        if not pictures:
             raise SpecError("name pictures: /-/events/<path?query>, or /-/events?url=<path?query>&url=...")
         if streams >= web.max_event_streams:
             raise BusyError("too many streams of events are open", retry_after_s=_STREAMS_RETRY_S)
-        watch = Watch(web.pipeline, DEFAULT_TOKEN, specs)
+        watch = Watch(web.pipeline, DEFAULT_TOKEN, pictures)
         news = await watch.look()
         if watch.settled and request.headers.get("last-event-id") == watch.id:
             return Response(status_code=204, headers=_NO_STORE)

@@ -9,11 +9,16 @@ from pellucid.queue.port import DeliveryKind, Outbox
 
 
 class CdnPurger:
-    """Owes a CDN the purges of what it may hold; a `Sender` sends them. Without an `api` there is no CDN to tell."""
+    """Owes a CDN the purges of what it may hold; a `Sender` sends them. Without an `api` there is no CDN to tell.
 
-    def __init__(self, outbox: Outbox, *, api: CdnApi | None) -> None:
+    With `again_s` each is owed twice, the second so much later: an answer that was being made when its origin was
+    invalidated may reach the CDN after the first.
+    """
+
+    def __init__(self, outbox: Outbox, *, api: CdnApi | None, again_s: float | None) -> None:
         self._outbox = outbox
         self._api = api
+        self._again_s = again_s
 
     async def purge(self, tags: Sequence[str], paths: Sequence[str]) -> None:
         """Have everything purged that carries one of the cache tags, or lies at one of the paths (with query, as this
@@ -24,3 +29,5 @@ class CdnPurger:
         orders = () if self._api is None or not (tags or paths) else self._api.orders(tags, paths)
         if orders:
             await self._outbox.add_deliveries(DeliveryKind.CDN, orders)
+            if self._again_s is not None:
+                await self._outbox.add_deliveries(DeliveryKind.CDN, orders, delay_s=self._again_s)

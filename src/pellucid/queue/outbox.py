@@ -122,9 +122,9 @@ class OutboxTable:
 
     # Deliveries: each method is one short transaction.
 
-    def add(self, kind: DeliveryKind, bodies: Sequence[str]) -> None:
+    def add(self, kind: DeliveryKind, bodies: Sequence[str], *, delay_s: float) -> None:
         with self._db.writing():
-            self._insert([(kind, kind.value, "", body) for body in bodies])
+            self._insert([(kind, kind.value, "", body) for body in bodies], delay_s=delay_s)
 
     def claim(self, limit: int, lease_s: float) -> tuple[Delivery, ...]:
         """See the port. Takes no write lock while there is nothing to claim."""
@@ -173,8 +173,8 @@ class OutboxTable:
         found = self._db.connection.execute("SELECT url FROM listeners WHERE key = ?", (key,)).fetchall()
         return {url for (url,) in found}
 
-    def _insert(self, rows: Sequence[tuple[DeliveryKind, str, str, str]]) -> None:
-        """Rows of (kind, receiver, url, body), due at once."""
+    def _insert(self, rows: Sequence[tuple[DeliveryKind, str, str, str]], *, delay_s: float = 0) -> None:
+        """Rows of (kind, receiver, url, body), due in `delay_s`."""
         db = self._db.connection
         owed: int = db.execute("SELECT count(*) FROM deliveries").fetchone()[0]
         room = max(0, _MAX_DELIVERIES - owed)
@@ -184,7 +184,7 @@ class OutboxTable:
         db.executemany(
             "INSERT INTO deliveries (id, kind, receiver, url, body, due_at, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
             [
-                (f"msg_{uuid.uuid4().hex}", kind.value, receiver, url, body, now, now)
+                (f"msg_{uuid.uuid4().hex}", kind.value, receiver, url, body, now + delay_s, now)
                 for kind, receiver, url, body in rows[:room]
             ],
         )

@@ -145,8 +145,8 @@ class Outbox(Protocol):
     same id, when its lease is over.
     """
 
-    async def add_deliveries(self, kind: DeliveryKind, bodies: Sequence[str]) -> None:
-        """Owe one delivery for each of `bodies`. On return they survive the end of this process."""
+    async def add_deliveries(self, kind: DeliveryKind, bodies: Sequence[str], *, delay_s: float = 0) -> None:
+        """Owe one delivery for each of `bodies`, in `delay_s`. On return they survive the end of this process."""
         ...
 
     async def deliveries_due(self, limit: int, lease_s: float) -> tuple[Delivery, ...]:

@@ -180,8 +180,8 @@ class SqliteQueue:
     async def owed_origins(self) -> frozenset[str]:
         return await self._call(self._table.owed_origins)
 
-    async def add_deliveries(self, kind: DeliveryKind, bodies: Sequence[str]) -> None:
-        await self._call(partial(self._outbox.add, kind, bodies))
+    async def add_deliveries(self, kind: DeliveryKind, bodies: Sequence[str], *, delay_s: float = 0) -> None:
+        await self._call(partial(self._outbox.add, kind, bodies, delay_s=delay_s))
 
     async def deliveries_due(self, limit: int, lease_s: float) -> tuple[Delivery, ...]:
         return await self._call(partial(self._outbox.claim, limit, lease_s))

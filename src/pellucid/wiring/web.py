@@ -45,6 +45,9 @@ FOLLOW_S = 1.0
 
 _HEARD_S = FOLLOW_S + 0.2
 
+_SLACK_S = 5.0
+"""Beyond the longest rendering, an answer that was begun before a purge is out."""
+
 _HOUSEKEEPING_S = 30.0
 _THREADS = 64
 
@@ -201,7 +204,7 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
             admin_key=settings.web.admin_key.get_secret_value(),
             max_event_streams=settings.web.event_streams,
             swap_script=settings.web.swap_script,
-            purger=CdnPurger(queue, api=cdn),
+            purger=CdnPurger(queue, api=cdn, again_s=settings.render.timeout_s + _SLACK_S),
         )
 
 
