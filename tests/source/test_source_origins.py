@@ -305,6 +305,54 @@ async def test_a_slow_origin_does_not_slow_what_is_there(world: World, fetcher: 
         release.set()
 
 
+async def test_an_invalidated_origin_is_asked_again_unconditionally(world: World, fetcher: Fetcher) -> None:
+    picture = Picture(body=b"before", cache_control="max-age=3600")
+    async with showing(picture) as (_, ref):
+        origins, others = world.origins(fetcher), world.origins(fetcher)
+        before = await origins.get(DEFAULT_TOKEN, ref)
+        assert await others.get(DEFAULT_TOKEN, ref) == before
+        picture.body = b"after, under the same tag"
+        key = await origins.invalidate(DEFAULT_TOKEN, ref)
+        others.forget(key)
+        after = await others.get(DEFAULT_TOKEN, ref)
+        assert after == await origins.get(DEFAULT_TOKEN, ref)
+        assert after.digest != before.digest
+        assert [former.digest for former in after.former] == [before.digest]
+        assert picture.seen == [None, None]
+        known = await origins.former(after, after.former[0])
+        assert known is not None
+        assert await origins.read(known) == b"before"
+
+
+async def test_an_invalidated_origin_that_is_down_is_served_as_it_was(world: World, fetcher: Fetcher) -> None:
+    picture = Picture()
+    async with showing(picture) as (_, ref):
+        origins = world.origins(fetcher)
+        known = await origins.get(DEFAULT_TOKEN, ref)
+        await origins.invalidate(DEFAULT_TOKEN, ref)
+        picture.status = 503
+        assert (await origins.get(DEFAULT_TOKEN, ref)).digest == known.digest
+
+
+async def test_an_answer_that_was_on_its_way_is_not_believed(world: World, fetcher: Fetcher) -> None:
+    """Asked for before the origin was invalidated, it may be of before the change."""
+    picture = Picture(body=b"before")
+    picture.wait_for = release = asyncio.Event()
+    async with showing(picture) as (_, ref):
+        origins = world.origins(fetcher)
+        slow = asyncio.create_task(origins.get(DEFAULT_TOKEN, ref))
+        await _until(lambda: len(picture.seen) == 1)
+        await origins.invalidate(DEFAULT_TOKEN, ref)
+        picture.wait_for = None
+        release.set()
+        old = await slow
+        picture.body = b"after"
+        new = await origins.get(DEFAULT_TOKEN, ref)
+        assert new.digest != old.digest
+        assert await origins.get(DEFAULT_TOKEN, ref) == new
+        assert len(picture.seen) == 2
+
+
 async def _until(condition: Callable[[], bool], *, patience_s: float = 10) -> None:
     async with asyncio.timeout(patience_s):
         while not condition():  # noqa: ASYNC110 - what is waited for happens in a server, not in an event

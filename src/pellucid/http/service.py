@@ -30,7 +30,9 @@ _SWAP_SCRIPT = resources.files("pellucid.http").joinpath("swap.js").read_bytes()
 
 
 class _Invalidation(msgspec.Struct, forbid_unknown_fields=True):
-    """The body of `/-/invalidate`: URLs of pictures on this server, whatever their parameters, or of origins."""
+    """The body of `/-/invalidate`: URLs on this server, or their paths and queries. One picture stands for all of its
+    origin's.
+    """
 
     urls: list[str]
 

@@ -118,6 +118,8 @@ class Origins:
         self._freshness = freshness
         self._clock = clock
         self._memory: LRUCache[str, _Held] = LRUCache(_RECORDS_IN_MEMORY)
+        # How often a record was invalidated: what was asked before the last time is not believed when it arrives.
+        self._doubts: LRUCache[str, int] = LRUCache(_RECORDS_IN_MEMORY)
         self._worked: TTLCache[tuple[Token, str], str] = TTLCache(_SCHEMES_IN_MEMORY, _SCHEME_BELIEF_S, clock)
         self._flights: SingleFlight[str, Origin] = SingleFlight()
         self._refetches: SingleFlight[str, Origin] = SingleFlight()
@@ -144,7 +146,8 @@ class Origins:
                     return _origin(held.record, key)
                 case _:
                     pass
-        return await self._flights.run(key, partial(self._settle, token, key, location))
+        flight = f"{key} {self._doubts.get(key, 0)}"
+        return await self._flights.run(flight, partial(self._settle, token, key, location))
 
     async def read(self, origin: Origin) -> bytes | None:
         """The bytes of `origin`; None when they were evicted or damaged: then `refetch`. Raises StoreError."""
@@ -195,9 +198,11 @@ class Origins:
     def forget(self, key: str | None) -> None:
         """Drop what this process remembers under the record key, None: all of it; the store's record holds."""
         if key is None:
-            self._memory.clear()
+            for known in list(self._memory):
+                self.forget(known)
         else:
             self._memory.pop(key, None)
+            self._doubts[key] = self._doubts.get(key, 0) + 1
 
     async def _settle(self, token: Token, key: str, location: Location) -> Origin:
         record = await self._recall(key, location)
@@ -251,14 +256,14 @@ class Origins:
         they stand in when the server cannot be reached.
         """
         validators = known.validators if known is not None and revalidate else Validators()
+        doubts = self._doubts.get(key, 0)
         try:
             scheme, answer = await self._ask(token, location, validators, hint=known.scheme if known else None)
         except (OriginUnreachableError, OriginTimeoutError, BusyError) as error:
             if known is not None and revalidate:
                 _log.warning("stale origin served", origin=location.name, error=str(error))
                 record = msgspec.structs.replace(known, fresh_until=self._clock() + self._freshness.failure_s)
-                await self._save(key, record)
-                return _origin(record, key)
+                return _origin(await self._save(key, record, doubts), key)
             if not isinstance(error, BusyError):
                 await self._save_failure(key, location, error, for_s=self._freshness.failure_s)
             raise
@@ -277,15 +282,11 @@ class Origins:
                     raise
                 _log.warning("origin is no picture any more, stale one served", origin=location.name, error=str(error))
                 record = msgspec.structs.replace(known, fresh_until=self._clock() + self._freshness.failure_s)
-                await self._save(key, record)
-                return _origin(record, key)
-            origin = replace(_origin(record, key), body=answer.body)
+                return _origin(await self._save(key, record, doubts), key)
             if not await self._store_bytes(record.digest, answer.body):
-                return replace(origin, stored=False)
-            await self._save(key, record)
-            return origin
-        await self._save(key, record)
-        return _origin(record, key)
+                return replace(_origin(record, key), body=answer.body, stored=False)
+            return replace(_origin(await self._save(key, record, doubts), key), body=answer.body)
+        return _origin(await self._save(key, record, doubts), key)
 
     def _confirmed(self, known: KnownOrigin, answer: NotModified) -> KnownOrigin:
         now = self._clock()
@@ -395,8 +396,16 @@ class Origins:
     def _hold(self, key: str, record: Record) -> None:
         self._memory[key] = _Held(record=record, bytes_seen_at=self._clock())
 
-    async def _save(self, key: str, record: Record) -> None:
-        """Remember `record`. A store that fails here costs a question to the origin after the next start, no more."""
+    async def _save(self, key: str, record: KnownOrigin, doubts: int) -> KnownOrigin:
+        """Remember `record`, which was asked for when the key had been invalidated `doubts` times; returns it as it is
+        believed. A store that fails here costs a question to the origin after the next start, no more.
+        """
+        if self._doubts.get(key, 0) != doubts:
+            record = msgspec.structs.replace(record, fresh_until=INVALIDATED, validators=Validators())
+        await self._put(key, record)
+        return record
+
+    async def _put(self, key: str, record: Record) -> None:
         self._hold(key, record)
         try:
             await self._records.put(key, encode_record(record))
@@ -404,7 +413,7 @@ class Origins:
             _log.error("origin record not stored", key=key, error=str(error))
 
     async def _save_failure(self, key: str, location: Location, error: PellucidError, *, for_s: float) -> None:
-        await self._save(key, remember_failure(error, source=location.name, until=self._clock() + for_s))
+        await self._put(key, remember_failure(error, source=location.name, until=self._clock() + for_s))
 
 
 def _origin(record: KnownOrigin, key: str) -> Origin:
