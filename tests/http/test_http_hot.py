@@ -19,7 +19,9 @@ def _key(name: str) -> HotKey:
     return name.encode(), b"w=1", frozenset({ImageFormat.WEBP})
 
 
-def _put(hot: HotCache, name: str, *, size: int = 10, record: str = "r", fresh_s: float = 1000) -> None:
+def _put(
+    hot: HotCache, name: str, *, size: int = 10, record: str = "r", fresh_s: float = 1000, begun_at: int | None = None
+) -> None:
     hot.put(
         _key(name),
         etag='"x"',
@@ -28,6 +30,7 @@ def _put(hot: HotCache, name: str, *, size: int = 10, record: str = "r", fresh_s
         body=bytes(size),
         record_key=record,
         fresh_s=fresh_s,
+        begun_at=hot.forgotten if begun_at is None else begun_at,
     )
 
 
@@ -78,3 +81,13 @@ def test_one_origin_or_all_are_dropped() -> None:
     assert hot.get(_key("b")) is not None
     hot.forget(None)
     assert hot.get(_key("b")) is None
+
+
+def test_an_answer_begun_before_something_was_dropped_is_not_kept() -> None:
+    hot = HotCache(max_bytes=1_000_000)
+    begun_at = hot.forgotten
+    hot.forget("r")
+    _put(hot, "old", begun_at=begun_at)
+    assert hot.get(_key("old")) is None
+    _put(hot, "new")
+    assert hot.get(_key("new")) is not None

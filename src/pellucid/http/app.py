@@ -61,7 +61,7 @@ class _App:
         )
         hot = HotCache(max_bytes=cache.memory_bytes // 2)
         self._images = ImageApp(web.pipeline, lifetimes=lifetimes, hot=hot)
-        self._service.router.routes.extend(service_routes(web, hot=hot))
+        self._service.router.routes.extend(service_routes(web))
         return hot
 
 

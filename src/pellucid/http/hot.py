@@ -42,6 +42,8 @@ class HotCache:
         self._answers: LRUCache[HotKey, HotAnswer] = LRUCache(max_bytes, getsizeof=_weight)
         self._largest = max_bytes // 8
         self._clock = clock
+        self.forgotten = 0
+        """How often something was dropped: an answer that was begun at another count may be of before."""
 
     def get(self, key: HotKey) -> HotAnswer | None:
         answer = self._answers.get(key)
@@ -50,9 +52,22 @@ class HotCache:
         return answer
 
     def put(
-        self, key: HotKey, *, etag: str, headers: Headers, media_type: str, body: bytes, record_key: str, fresh_s: float
+        self,
+        key: HotKey,
+        *,
+        etag: str,
+        headers: Headers,
+        media_type: str,
+        body: bytes,
+        record_key: str,
+        fresh_s: float,
+        begun_at: int,
     ) -> None:
-        """Keep an answer for as long as its origin is fresh. `headers` are those of both 200 and 304."""
+        """Keep an answer for as long as its origin is fresh. `headers` are those of both 200 and 304; `begun_at` is the
+        count of `forgotten` when it was asked for.
+        """
+        if begun_at != self.forgotten:
+            return
         headers = [*(pair for pair in headers if pair[0] not in _OF_ONE_ANSWER), *_HIT]
         answer = HotAnswer(
             etag=etag,
@@ -71,6 +86,7 @@ class HotCache:
 
     def forget(self, record_key: str | None) -> None:
         """Drop the answers of one origin, or all."""
+        self.forgotten += 1
         doomed = [key for key, answer in self._answers.items() if record_key in (None, answer.record_key)]
         for key in doomed:
             del self._answers[key]

@@ -84,6 +84,7 @@ class ImageApp:
         request = _joined(scope["headers"])
         parsed = parse_url(raw_path(scope), scope["query_string"].decode("latin-1"))
         accepted = accepted_formats(request.get(b"accept", ""))
+        begun_at = self._hot.forgotten
         wait_s = preferred_wait_s(request[b"prefer"]) if b"prefer" in request else None
         delivery = await self._pipeline.deliver(
             DEFAULT_TOKEN, parsed.spec, accepted=accepted, patience_s=float(wait_s or 0)
@@ -99,13 +100,15 @@ class ImageApp:
             waited_s=wait_s if delivery.waited else None,
         )
         if not delivery.waited:
-            self._keep(scope, accepted, delivery, headers)
+            self._keep(scope, accepted, delivery, headers, begun_at=begun_at)
         if is_not_modified(request.get(b"if-none-match"), delivery.rendition.etag):
             return 304, headers, b""
         headers.append((b"content-type", delivery.rendition.media_type.encode()))
         return 200, headers, delivery.rendition.body
 
-    def _keep(self, scope: Scope, accepted: frozenset[ImageFormat], delivery: Delivery, headers: Headers) -> None:
+    def _keep(
+        self, scope: Scope, accepted: frozenset[ImageFormat], delivery: Delivery, headers: Headers, *, begun_at: int
+    ) -> None:
         if delivery.cutting is None or delivery.cutting.state in _LASTING:
             key: HotKey = (scope["raw_path"], scope["query_string"], accepted)
             self._hot.put(
@@ -116,6 +119,7 @@ class ImageApp:
                 body=delivery.rendition.body,
                 record_key=delivery.origin.record_key,
                 fresh_s=delivery.origin.fresh_until - time.time(),
+                begun_at=begun_at,
             )
 
 

@@ -15,7 +15,6 @@ from starlette.routing import Route
 from pellucid.errors import BusyError, PellucidError, SpecError
 from pellucid.http.events import MAX_WATCHED, Watch, Watched
 from pellucid.http.headers import EVENTS, STATUS
-from pellucid.http.hot import HotCache
 from pellucid.http.images import raw_path
 from pellucid.http.problems import KEY_NEEDED, NO_SUCH_PAGE, Problem, describe_error, make_problem
 from pellucid.http.status import describe_cutting
@@ -48,7 +47,7 @@ The first answer to bg_remove is the original with `Pellucid-Cutout: pending` an
 """
 
 
-def service_routes(web: Web, *, hot: HotCache) -> list[Route]:
+def service_routes(web: Web) -> list[Route]:
     """Routes that answer from `web`."""
     streams = 0
 
@@ -96,7 +95,6 @@ def service_routes(web: Web, *, hot: HotCache) -> list[Route]:
             raise SpecError(f'the body must be JSON like {{"urls": ["/host/path.jpg"]}} ({error})') from error
         refs = {parse_url(*_split(url)).spec.origin for url in wish.urls}
         await web.invalidate(DEFAULT_TOKEN, refs, ["?".join(filter(None, _split(url))) for url in wish.urls])
-        hot.forget(None)
         return _json({"invalidated": sorted(str(ref) for ref in refs)})
 
     async def swap_script(_: Request) -> Response:
