@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -11,46 +12,94 @@ from pellucid.purges import Purge, Purges
 
 
 def _purges(*keys: str) -> list[Purge]:
-    return [Purge(record_key=key) for key in keys]
+    return [Purge(record_key=key, at=1.5) for key in keys]
 
 
-def test_followers_hear_everything_once_and_nothing_from_before(tmp_path: Path) -> None:
-    teller = Purges(tmp_path / "sub" / "purges.jsonl")
-    teller.tell(_purges("before"))
-    follower, late = Purges(tmp_path / "sub" / "purges.jsonl"), None
-    assert follower.news() == []
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "sub" / "purges.jsonl"
+
+
+def test_followers_hear_everything_once_from_the_beginning(path: Path) -> None:
+    teller, follower = Purges(path), Purges(path)
+    assert follower.news() == [], "no file is no news"
     teller.tell(_purges("a", "b"))
-    late = Purges(tmp_path / "sub" / "purges.jsonl")
+    late = Purges(path)
     teller.tell(_purges("c"))
-    assert follower.news() == _purges("a", "b", "c")
-    assert follower.news() == []
-    assert late.news() == _purges("c")
-    assert teller.news() == _purges("before", "a", "b", "c"), "the teller forgets as the others do"
+    for each in (follower, late, teller):
+        assert each.news() == _purges("a", "b", "c")
+        assert each.news() == []
+        each.close()
 
 
-def test_a_half_written_line_is_heard_when_it_is_whole(tmp_path: Path) -> None:
-    path = tmp_path / "purges.jsonl"
+def test_a_half_written_line_is_heard_when_it_is_whole(path: Path) -> None:
+    path.parent.mkdir()
     follower = Purges(path)
-    path.write_bytes(b'{"record_key":"a"}\n{"record_')
+    path.write_bytes(b'{"record_key":"a","at":1.5}\n{"record_')
     assert follower.news() == _purges("a")
     with path.open("ab") as file:
-        file.write(b'key":"b"}\n')
+        file.write(b'key":"b","at":1.5}\n')
     assert follower.news() == _purges("b")
+    follower.close()
 
 
-def test_what_was_missed_means_that_nothing_is_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "purges.jsonl"
+def test_nothing_is_missed_when_the_file_is_put_aside(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MAX_BYTES", 100)
     teller, follower = Purges(path), Purges(path)
-    teller.tell(_purges(*"abcdef"))
-    assert follower.news() == _purges(*"abcdef")
-    monkeypatch.setattr(module, "_MAX_BYTES", 10)
-    teller.tell(_purges("g"))
-    assert follower.news() is None
-    teller.tell(_purges("h"))
-    assert path.stat().st_size < 60
-    path.write_bytes(b"x" * 100 + b"\n")
-    assert follower.news() is None
+    heard: list[Purge] = []
+    for number in range(50):
+        teller.tell(_purges(str(number)))
+        if number % 3 == 0:  # now in time, now one file late
+            heard += follower.news() or []
+    assert [*heard, *(follower.news() or [])] == _purges(*map(str, range(50)))
+    assert sum(each.stat().st_size for each in path.parent.iterdir()) < 300
+    late = Purges(path)
+    assert (late.news() or [])[-1:] == _purges("49")
+    follower.close()
+    late.close()
 
 
-def test_no_file_is_no_news(tmp_path: Path) -> None:
-    assert Purges(tmp_path / "none").news() == []
+def test_what_was_lost_means_that_nothing_is_believed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MAX_BYTES", 100)
+    teller, follower = Purges(path), Purges(path)
+    teller.tell(_purges("a"))
+    assert follower.news() == _purges("a")
+    for number in range(20):  # many files full
+        teller.tell(_purges(str(number)))
+    assert follower.news() is None
+    teller.tell(_purges("b"))
+    assert follower.news() == _purges("b")
+    path.unlink()
+    teller.tell(_purges("c"))
+    assert follower.news() is None, "somebody took the file away"
+    follower.close()
+
+
+def test_many_tell_at_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MAX_BYTES", 10_000)
+    follower = Purges(path)
+    heard: list[Purge] = []
+
+    def tell(name: str) -> None:
+        for number in range(100):
+            Purges(path).tell(_purges(f"{name}{number}"))
+
+    threads = [threading.Thread(target=tell, args=(name,)) for name in "abcd"]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        heard += follower.news() or []
+    heard += follower.news() or []
+    assert {each.record_key for each in heard} == {f"{name}{n}" for name in "abcd" for n in range(100)}
+    follower.close()
+
+
+def test_what_cannot_be_read_means_that_nothing_is_believed(path: Path) -> None:
+    teller, follower = Purges(path), Purges(path)
+    teller.tell(_purges("a"))
+    with path.open("ab") as file:
+        file.write(b"\0\0\0\n")
+    assert follower.news() is None
+    teller.tell(_purges("b"))
+    assert follower.news() == _purges("b")
+    follower.close()

@@ -2,62 +2,98 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 
 _MAX_BYTES = 1 << 20
-"""A longer file is begun anew; followers see that it shrank."""
+"""A longer file, of some 10,000 lines, is put aside and a new one begun. The one put aside before it is dropped."""
 
 
 class Purge(msgspec.Struct, frozen=True, kw_only=True):
-    """One origin's record key (`keys.origin_record_key`) that is no longer believed."""
+    """What was asked about one origin (`keys.origin_record_key`) until `at`, in seconds since the epoch, is no longer
+    believed.
+    """
 
     record_key: str
+    at: float
 
 
 class Purges:
-    """Appends to the file and follows it. A follower begins at the end: a process that starts remembers nothing.
+    """Appends to the file and follows it. A follower begins with what the file holds: a process that starts may find
+    in the store what another one wrote there without having heard of a purge.
 
-    Lines are appended with one write each, which the kernel does not mix (O_APPEND, well below a page).
+    Tellers take turns (a lock file), so nothing is appended to a file that was put aside, and followers who read it
+    to its end miss nothing; rarely they hear something twice.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._at = self._size()
+        self._aside = path.with_name(path.name + ".1")
+        self._file: BinaryIO | None = None
+        self._half = b""
 
     def tell(self, purges: list[Purge]) -> None:
         """Tell every process, this one included. Raises OSError."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | (os.O_TRUNC if self._size() > _MAX_BYTES else 0)
-        fd = os.open(self._path, flags, 0o644)
-        try:
-            for purge in purges:
-                os.write(fd, msgspec.json.encode(purge) + b"\n")
-        finally:
-            os.close(fd)
+        with self._turn():
+            if self._path.exists() and self._path.stat().st_size > _MAX_BYTES:
+                self._path.replace(self._aside)
+            with self._path.open("ab") as file:
+                file.write(b"".join(msgspec.json.encode(purge) + b"\n" for purge in purges))
 
     def news(self) -> list[Purge] | None:
-        """What was told since the last call; None when something was missed and nothing is to be believed."""
-        size = self._size()
-        if size == self._at:
-            return []
-        if size < self._at:
-            self._at = size
-            return None
-        with self._path.open("rb") as file:
-            file.seek(self._at)
-            text = file.read(size - self._at)
-        whole, _, _ = text.rpartition(b"\n")
-        self._at += len(whole) + 1 if whole else 0
+        """What was told since the last call; None when some of it is lost (unreadable, or two files full of it came
+        in between) and nothing is to be believed. Raises OSError.
+        """
+        parts: list[bytes] = []
+        lost = False
+        if self._file is None:
+            self._file = _open(self._aside) or _open(self._path)
+        while self._file is not None:
+            current = _is_at(self._path, self._file)  # asked first: to a file put aside, nobody appends
+            parts.append(self._file.read())
+            if current:
+                break
+            lost = lost or not _is_at(self._aside, self._file)
+            self._file.close()
+            self._file = _open(self._path)
+        text, newline, self._half = (self._half + b"".join(parts)).rpartition(b"\n")
         try:
-            return [msgspec.json.decode(line, type=Purge) for line in whole.splitlines()]
+            told = [msgspec.json.decode(line, type=Purge) for line in (text + newline).splitlines()]
         except msgspec.DecodeError:
             return None
+        return None if lost else told
 
-    def _size(self) -> int:
-        try:
-            return self._path.stat().st_size
-        except FileNotFoundError:
-            return 0
+    def close(self) -> None:
+        """Stop following."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    @contextmanager
+    def _turn(self) -> Generator[None]:
+        with self._path.with_name(self._path.name + ".lock").open("wb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+
+def _open(path: Path) -> BinaryIO | None:
+    try:
+        return path.open("rb")
+    except FileNotFoundError:
+        return None
+
+
+def _is_at(path: Path, file: BinaryIO) -> bool:
+    """Whether `file` is the one at `path`."""
+    try:
+        there, ours = path.stat(), os.fstat(file.fileno())
+    except FileNotFoundError:
+        return False
+    return (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino)

@@ -56,6 +56,8 @@ class PhotoOrigin:
         self.files: dict[str, bytes] = {}
         self.hits: Counter[str] = Counter()
         self.delay_s = 0.0
+        self.held: dict[str, threading.Event] = {}
+        """Answers that go out, with the bytes of when they were asked for, once their event is set."""
         origin = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -65,6 +67,8 @@ class PhotoOrigin:
                 origin.hits[self.path] += 1
                 time.sleep(origin.delay_s)
                 body = origin.files.get(self.path)
+                if self.path in origin.held:
+                    origin.held[self.path].wait(DEADLINE_S)
                 if body is None:
                     self.send_error(404)
                     return

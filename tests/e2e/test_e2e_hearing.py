@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from urllib.parse import quote
@@ -114,6 +115,33 @@ def test_a_changed_origin_shows_its_former_cutout_until_the_new_one_is_there(
             os.kill(worker, signal.SIGCONT)
     after = pair.wait_for(url, "ready")
     assert after.body != before.body
+
+
+def test_what_was_fetched_before_a_purge_and_arrives_after_it_is_not_believed(
+    pair: PellucidServer, origin: PhotoOrigin, cup_jpg: bytes, rocket_jpg: bytes
+) -> None:
+    """Many requests, so that both web processes have asked for the old picture when one of them hears of the purge."""
+    path = origin.put("/late.jpg", cup_jpg)
+    origin.held["/late.jpg"] = release = threading.Event()
+    old = [threading.Thread(target=pair.ask, args=(f"{path}?w={100 + number}",)) for number in range(20)]
+    for thread in old:
+        thread.start()
+    _until(lambda: origin.hits["/late.jpg"] == 2)
+    origin.put("/late.jpg", rocket_jpg)
+    purge = threading.Thread(
+        target=pair.ask,
+        args=("/-/invalidate",),
+        kwargs={"method": "POST", "body": _invalidation(path), "Authorization": f"Bearer {KEY}"},
+    )
+    purge.start()
+    time.sleep(0.1)  # told, not heard by the other one yet
+    del origin.held["/late.jpg"]
+    release.set()
+    for thread in (*old, purge):
+        thread.join()
+    expected = pair.ask(origin.put("/late-too.jpg", rocket_jpg) + "?w=100").body
+    for _ in range(12):
+        assert pair.ask(f"{path}?w=100").body == expected
 
 
 def test_both_processes_answer_and_one_may_die(pair: PellucidServer, origin: PhotoOrigin, cup_jpg: bytes) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
+import msgspec
 import pytest
 from origin_servers import FRESHNESS
 from origin_world import Picture, World, showing
@@ -24,6 +25,7 @@ from pellucid.errors import (
     UnsupportedFormatError,
 )
 from pellucid.source.fetch import Fetcher
+from pellucid.source.records import decode_record, encode_record
 from pellucid.spec import DEFAULT_TOKEN, Token
 
 
@@ -312,8 +314,10 @@ async def test_an_invalidated_origin_is_asked_again_unconditionally(world: World
         before = await origins.get(DEFAULT_TOKEN, ref)
         assert await others.get(DEFAULT_TOKEN, ref) == before
         picture.body = b"after, under the same tag"
-        key = await origins.invalidate(DEFAULT_TOKEN, ref)
-        others.forget(key)
+        key = keys.origin_record_key(DEFAULT_TOKEN, ref)
+        await origins.doubt(key, world.now)
+        others.hear(key, world.now)
+        world.now += 1
         after = await others.get(DEFAULT_TOKEN, ref)
         assert after == await origins.get(DEFAULT_TOKEN, ref)
         assert after.digest != before.digest
@@ -329,28 +333,102 @@ async def test_an_invalidated_origin_that_is_down_is_served_as_it_was(world: Wor
     async with showing(picture) as (_, ref):
         origins = world.origins(fetcher)
         known = await origins.get(DEFAULT_TOKEN, ref)
-        await origins.invalidate(DEFAULT_TOKEN, ref)
+        await origins.doubt(keys.origin_record_key(DEFAULT_TOKEN, ref), world.now)
+        world.now += 1
         picture.status = 503
-        assert (await origins.get(DEFAULT_TOKEN, ref)).digest == known.digest
+        for _ in range(3):
+            assert (await origins.get(DEFAULT_TOKEN, ref)).digest == known.digest
+        assert len(picture.seen) == 2, "left alone for a while"
+        world.now += FRESHNESS.failure_s + 1
+        picture.status, picture.body = 200, b"after, under the same tag"
+        assert (await origins.get(DEFAULT_TOKEN, ref)).digest != known.digest
+        assert picture.seen == [None, None, None], "what was doubted has no validators"
 
 
 async def test_an_answer_that_was_on_its_way_is_not_believed(world: World, fetcher: Fetcher) -> None:
-    """Asked for before the origin was invalidated, it may be of before the change."""
+    """Asked for before the origin was purged, it may be of before the change, in whichever process it arrives."""
     picture = Picture(body=b"before")
     picture.wait_for = release = asyncio.Event()
     async with showing(picture) as (_, ref):
-        origins = world.origins(fetcher)
-        slow = asyncio.create_task(origins.get(DEFAULT_TOKEN, ref))
-        await _until(lambda: len(picture.seen) == 1)
-        await origins.invalidate(DEFAULT_TOKEN, ref)
+        key = keys.origin_record_key(DEFAULT_TOKEN, ref)
+        here, there = world.origins(fetcher), world.origins(fetcher)
+        slow = [asyncio.create_task(origins.get(DEFAULT_TOKEN, ref)) for origins in (here, there)]
+        await _until(lambda: len(picture.seen) == 2)
+        purged_at = world.now
+        await here.doubt(key, purged_at)
         picture.wait_for = None
         release.set()
-        old = await slow
+        before = {(await each).digest for each in slow}
         picture.body = b"after"
-        new = await origins.get(DEFAULT_TOKEN, ref)
-        assert new.digest != old.digest
-        assert await origins.get(DEFAULT_TOKEN, ref) == new
+        world.now += 1
+        new = await here.get(DEFAULT_TOKEN, ref)
+        assert new.digest not in before
+        assert await here.get(DEFAULT_TOKEN, ref) == new
+        assert len(picture.seen) == 3
+
+        # The other process hears of it a moment later; it wrote what it believed into the store meanwhile.
+        assert (await there.get(DEFAULT_TOKEN, ref)).digest in before
+        there.hear(key, purged_at)
+        assert await there.get(DEFAULT_TOKEN, ref) == new
+        assert len(picture.seen) == 3
+
+
+async def test_what_another_process_wrote_too_late_is_not_believed(world: World, fetcher: Fetcher) -> None:
+    """The record of before lies over the mark in the store: who heard of the purge knows by the time of the question,
+    who starts later by the mark, put again.
+    """
+    picture = Picture(body=b"before")
+    async with showing(picture) as (_, ref):
+        key = keys.origin_record_key(DEFAULT_TOKEN, ref)
+        here, there = world.origins(fetcher), world.origins(fetcher)
+        purged_at = world.now
+        await here.doubt(key, purged_at)
+        before = await there.get(DEFAULT_TOKEN, ref)  # asked at the moment of the purge, heard nothing yet
+        picture.body = b"after, under the same tag"
+        world.now += 1
+        new = await here.get(DEFAULT_TOKEN, ref)
+        assert new.digest != before.digest
+        await there.doubt(key, purged_at)
+        assert await world.origins(fetcher).get(DEFAULT_TOKEN, ref) == new, "what was asked later holds"
         assert len(picture.seen) == 2
+
+        world.records.data[key] = _as_asked_at(world.records.data[key], purged_at)
+        await there.doubt(key, purged_at)
+        picture.body = b"after, once more"
+        late = await world.origins(fetcher).get(DEFAULT_TOKEN, ref)
+        assert late.digest not in (before.digest, new.digest)
+
+
+async def test_after_missed_news_nothing_is_believed(world: World, fetcher: Fetcher) -> None:
+    picture = Picture()
+    async with showing(picture) as (_, ref):
+        origins = world.origins(fetcher)
+        await origins.get(DEFAULT_TOKEN, ref)
+        origins.hear(None, world.now)
+        world.now += 1
+        await origins.get(DEFAULT_TOKEN, ref)
+        await origins.get(DEFAULT_TOKEN, ref)
+        assert picture.seen == [None, None]
+
+
+@pytest.mark.parametrize("status", [404, 500])
+async def test_a_failure_is_not_believed_after_a_purge(world: World, fetcher: Fetcher, status: int) -> None:
+    picture = Picture(status=status)
+    async with showing(picture) as (_, ref):
+        origins = world.origins(fetcher)
+        with pytest.raises(PellucidError):
+            await origins.get(DEFAULT_TOKEN, ref)
+        await origins.doubt(keys.origin_record_key(DEFAULT_TOKEN, ref), world.now)
+        picture.status = 200
+        world.now += 1
+        await world.origins(fetcher).get(DEFAULT_TOKEN, ref)
+        await origins.get(DEFAULT_TOKEN, ref)
+
+
+def _as_asked_at(record: bytes, asked_at: float) -> bytes:
+    known = decode_record(record)
+    assert known is not None
+    return encode_record(msgspec.structs.replace(known, asked_at=asked_at))
 
 
 async def _until(condition: Callable[[], bool], *, patience_s: float = 10) -> None:

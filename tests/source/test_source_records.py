@@ -40,11 +40,13 @@ _origins = st.builds(
     size_bytes=st.integers(1, 9999),
     url=st.text(),
     validators=st.builds(Validators, etag=st.none() | st.text(), last_modified=st.none() | st.text()),
-    fetched_at=_moments,
+    asked_at=_moments,
     fresh_for_s=_moments,
     fresh_until=_moments,
 )
-_failures = st.builds(KnownFailure, source=st.text(), error=st.text(), message=st.text(), until=_moments)
+_failures = st.builds(
+    KnownFailure, source=st.text(), asked_at=_moments, error=st.text(), message=st.text(), until=_moments
+)
 
 
 @given(_origins | _failures)
@@ -68,12 +70,12 @@ def test_damaged_records_are_none(data: bytes) -> None:
     ],
 )
 def test_failures_come_back_as_their_public_class(error: PellucidError, cls: type[PellucidError]) -> None:
-    recalled = recall_failure(remember_failure(error, source="x", until=1))
+    recalled = recall_failure(remember_failure(error, source="x", asked_at=1, until=1))
     assert type(recalled) is cls
     assert str(recalled) == str(error)
 
 
 @pytest.mark.parametrize("name", ["SettingsError", "annotations", "nothing", ""])
 def test_an_unknown_name_is_an_unreachable_origin(name: str) -> None:
-    recalled = recall_failure(KnownFailure(source="x", error=name, message="m", until=1))
+    recalled = recall_failure(KnownFailure(source="x", asked_at=1, error=name, message="m", until=1))
     assert type(recalled) is errors.OriginUnreachableError

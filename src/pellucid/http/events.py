@@ -13,16 +13,21 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 import msgspec
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from pellucid import keys
-from pellucid.errors import PellucidError
+from pellucid.errors import BusyError, PellucidError, SpecError
+from pellucid.http.answers import NO_STORE, guarded, image_of, split_url
 from pellucid.http.headers import EVENTS, STATUS
 from pellucid.http.problems import kind_of
 from pellucid.http.status import Links, StatusDocument, describe_cutting
 from pellucid.pipeline.deliver import Pipeline
 from pellucid.pipeline.states import FINAL, Cutting
-from pellucid.spec import Spec, Token
+from pellucid.spec import DEFAULT_TOKEN, Spec, Token
 from pellucid.url.build import build_url
+from pellucid.url.parse import parse_url
 
 MAX_WATCHED = 100
 """Pictures of one stream; their URLs must fit into one."""
@@ -32,6 +37,46 @@ _LOOK_S = 1.0
 
 _HEARTBEAT_S = 15.0
 _RETRY_MS = 2000
+_FULL_RETRY_S = 10
+
+
+class EventsEndpoint:
+    """Answers `/-/events/<path?query>` and `/-/events?url=<path?query>&url=...`. More than `max_streams` at a time get
+    a 503; a stream counts from its request on.
+    """
+
+    def __init__(self, pipeline: Pipeline, *, max_streams: int) -> None:
+        self._pipeline = pipeline
+        self._max_streams = max_streams
+        self._open = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._open += 1
+        try:
+            response = await guarded(self._answer)(Request(scope, receive))
+            await response(scope, receive, send)
+        finally:
+            self._open -= 1
+
+    async def _answer(self, request: Request) -> Response:
+        pictures = _pictures(request)
+        if self._open > self._max_streams:
+            raise BusyError("too many streams of events are open", retry_after_s=_FULL_RETRY_S)
+        watch = Watch(self._pipeline, DEFAULT_TOKEN, pictures)
+        news = await watch.look()
+        if watch.settled and request.headers.get("last-event-id") == watch.id:
+            return Response(status_code=204, headers=NO_STORE)
+        headers = NO_STORE | {"x-accel-buffering": "no"}  # nginx would hold events back
+        return StreamingResponse(watch.stream(news), media_type="text/event-stream", headers=headers)
+
+
+def _pictures(request: Request) -> list[Watched]:
+    if request.scope["path"].rstrip("/") != EVENTS:
+        return [Watched(parse_url(*image_of(request, EVENTS)).spec)]
+    urls = request.query_params.getlist("url")[:MAX_WATCHED]
+    if not urls:
+        raise SpecError("name pictures: /-/events/<path?query>, or /-/events?url=<path?query>&url=...")
+    return [Watched(parse_url(*split_url(url)).spec, url) for url in urls]
 
 
 @dataclass(frozen=True, slots=True)

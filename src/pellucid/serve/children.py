@@ -24,8 +24,8 @@ from pellucid.settings.model import SettingsTree
 
 _log = structlog.get_logger(__name__)
 
-_NICE = 10
-"""Matte workers give way: a model that runs for half a second must not make a cached picture wait."""
+_NICE = 19
+"""Matte workers give way to all others: a model that runs for half a second must not make a cached picture wait."""
 
 _GRACE_S = 10
 

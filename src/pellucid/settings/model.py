@@ -193,7 +193,7 @@ class QueueSettings(Section):
 
     depth: int = Field(default=1000, gt=0, description="Jobs that may be owed; beyond that the answer is `busy`.")
     max_attempts: int = Field(default=3, gt=0, description="Attempts before a matte counts as failed.")
-    job_timeout_s: float = Field(default=60, gt=0, description="A job that takes longer uses up an attempt.")
+    job_timeout_s: float = Field(default=120, gt=0, description="A job that takes longer uses up an attempt.")
     lease_s: float = Field(default=30, gt=0, description="A silent worker loses its job after this long.")
 
 

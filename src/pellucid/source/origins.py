@@ -10,14 +10,12 @@ from functools import partial
 
 import msgspec
 import structlog
-from cachetools import LRUCache, TTLCache
 
 from pellucid import keys
 from pellucid.errors import (
     BusyError,
     ImageError,
     OriginError,
-    OriginRefusedError,
     OriginTimeoutError,
     OriginUnreachableError,
     PellucidError,
@@ -27,18 +25,15 @@ from pellucid.errors import (
 from pellucid.flight import SingleFlight
 from pellucid.image.facts import ImageFacts
 from pellucid.source.answers import Fetched, NotModified, Validators
-from pellucid.source.fetch import ConnectTimeoutError, Fetcher, NoConnectionError
-from pellucid.source.files import read_file
+from pellucid.source.asking import Asker
+from pellucid.source.fetch import Fetcher
+from pellucid.source.known import KnownOrigins
 from pellucid.source.limits import Freshness
-from pellucid.source.location import FileLocation, Location, WebLocation, check_aliases, resolve
+from pellucid.source.location import Location, check_aliases, resolve
 from pellucid.source.records import (
-    INVALIDATED,
     FormerBytes,
     KnownFailure,
     KnownOrigin,
-    Record,
-    decode_record,
-    encode_record,
     former_of,
     recall_failure,
     remember_failure,
@@ -51,13 +46,6 @@ _log = structlog.get_logger(__name__)
 
 Probe = Callable[[bytes], Awaitable[ImageFacts]]
 
-_RECORDS_IN_MEMORY = 10_000
-_SCHEMES_IN_MEMORY = 10_000
-_SCHEME_BELIEF_S = 3600.0
-# Bytes seen less than this ago are taken to be there still: eviction takes what was not used for longest.
-_BYTES_BELIEF_S = 10.0
-# A host without TLS that drops packets costs its first visitor this long.
-_PROBE_TIMEOUT_S = 3.0
 _STALE_PATIENCE_S = 0.5
 # An answer that is no picture, such as a maintenance page sent with status 200, is believed no longer than this.
 _NO_PICTURE_S = 60.0
@@ -84,11 +72,12 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Held:
-    """A record in memory. `bytes_seen_at` is when its bytes were last known to be in the store."""
+class _Question:
+    """What is asked of an origin's server: under which record key, of which location, and when."""
 
-    record: Record
-    bytes_seen_at: float
+    key: str
+    source: str
+    asked_at: float
 
 
 class Origins:
@@ -109,18 +98,14 @@ class Origins:
         clock: Callable[[], float] = time.time,
     ) -> None:
         check_aliases(aliases)
-        self._fetcher = fetcher
-        self._records = records
+        self._known = KnownOrigins(records, clock=clock)
+        self._asker = Asker(fetcher, freshness=freshness, clock=clock)
         self._blobs = blobs
         self._probe = probe
         self._aliases = dict(aliases)
         self._allow_hosts = normalise_hosts(allow_hosts)
         self._freshness = freshness
         self._clock = clock
-        self._memory: LRUCache[str, _Held] = LRUCache(_RECORDS_IN_MEMORY)
-        # How often a record was invalidated: what was asked before the last time is not believed when it arrives.
-        self._doubts: LRUCache[str, int] = LRUCache(_RECORDS_IN_MEMORY)
-        self._worked: TTLCache[tuple[Token, str], str] = TTLCache(_SCHEMES_IN_MEMORY, _SCHEME_BELIEF_S, clock)
         self._flights: SingleFlight[str, Origin] = SingleFlight()
         self._refetches: SingleFlight[str, Origin] = SingleFlight()
         self._renewals: SingleFlight[str, Origin] = SingleFlight()
@@ -136,18 +121,15 @@ class Origins:
         """
         location = resolve(ref, aliases=self._aliases, allow_hosts=self._allow_hosts)
         key = keys.origin_record_key(token, ref)
-        held = self._memory.get(key)
-        now = self._clock()
-        if held is not None and held.record.source == location.name:
-            match held.record:
-                case KnownFailure(until=until) if now < until:
-                    raise recall_failure(held.record)
-                case KnownOrigin(fresh_until=until) if now < until and now < held.bytes_seen_at + _BYTES_BELIEF_S:
-                    return _origin(held.record, key)
-                case _:
-                    pass
-        flight = f"{key} {self._doubts.get(key, 0)}"
-        return await self._flights.run(flight, partial(self._settle, token, key, location))
+        match self._known.at_hand(key, location.name):
+            case KnownOrigin() as record:
+                return _origin(record, key)
+            case KnownFailure() as failure:
+                raise recall_failure(failure)
+            case None:
+                # Whoever comes after a purge does not share the question that was put before it.
+                flight = f"{key} {self._known.purged_at(key)}"
+                return await self._flights.run(flight, partial(self._settle, token, key, location))
 
     async def read(self, origin: Origin) -> bytes | None:
         """The bytes of `origin`; None when they were evicted or damaged: then `refetch`. Raises StoreError."""
@@ -177,47 +159,26 @@ class Origins:
             origin, digest=former.digest, facts=former.facts, size_bytes=former.size_bytes, former=(), body=None
         )
 
-    async def invalidate(self, token: Token, ref: OriginRef) -> str:
-        """The next `get` asks the origin's server, unconditionally, and waits for the answer; what is there stands in
-        only when the server cannot be reached. Returns the record's key, for `forget` in other processes. Raises
-        StoreError.
+    def hear(self, key: str | None, at: float) -> None:
+        """Somebody said at `at` that what the record key names may have changed, None: that anything may have. The next
+        `get` asks the origin's server, unconditionally, and waits for the answer; what is there stands in only when the
+        server cannot be reached.
         """
-        key = keys.origin_record_key(token, ref)
-        self.forget(key)
-        data = await self._records.get(key)
-        match decode_record(data) if data is not None else None:
-            case KnownOrigin() as known:
-                known = msgspec.structs.replace(known, fresh_until=INVALIDATED, validators=Validators())
-                await self._records.put(key, encode_record(known))
-            case KnownFailure():
-                await self._records.delete(key)
-            case None:
-                pass
-        return key
+        self._known.hear(key, at)
 
-    def forget(self, key: str | None) -> None:
-        """Drop what this process remembers under the record key, None: all of it; the store's record holds."""
-        if key is None:
-            for known in list(self._memory):
-                self.forget(known)
-        else:
-            self._memory.pop(key, None)
-            self._doubts[key] = self._doubts.get(key, 0) + 1
+    async def doubt(self, key: str, at: float) -> None:
+        """`hear` it, and have it heard by every process that starts later. Raises StoreError."""
+        await self._known.doubt(key, at)
 
     async def _settle(self, token: Token, key: str, location: Location) -> Origin:
-        record = await self._recall(key, location)
-        now = self._clock()
-        if isinstance(record, KnownFailure):
-            if now < record.until:
-                self._hold(key, record)
-                raise recall_failure(record)
-            record = None
+        record = await self._usable(key, location)
+        believed = record is not None and self._known.is_believed(key, record)
         present = record is not None and await self._has_bytes(record)
-        if record is not None and present and now < record.fresh_until:
-            self._hold(key, record)
+        if record is not None and present and believed and self._clock() < record.fresh_until:
+            self._known.hold(key, record)
             return _origin(record, key)
-        renew = partial(self._renew, token, key, location, known=record, revalidate=present)
-        if record is None or not present or record.fresh_until == INVALIDATED:
+        renew = partial(self._renew, token, key, location, known=record, present=present)
+        if record is None or not present or not believed:
             return await renew()
         # A slow origin does not slow what is there: past a short patience the stale one is answered, while the
         # question goes on and settles the next answer.
@@ -227,69 +188,70 @@ class Origins:
         return renewal.result() if done else _origin(record, key)
 
     async def _restore(self, token: Token, key: str, location: Location) -> Origin:
-        record = await self._recall(key, location)
-        if isinstance(record, KnownFailure):
-            if self._clock() < record.until:
-                raise recall_failure(record)
-            record = None
+        record = await self._usable(key, location)
         if record is not None and await self._has_bytes(record):
-            self._hold(key, record)
+            self._known.hold(key, record)
             return _origin(record, key)
-        return await self._renew(token, key, location, known=record, revalidate=False)
+        return await self._renew(token, key, location, known=record, present=False)
 
-    async def _recall(self, key: str, location: Location) -> Record | None:
-        held = self._memory.get(key)
-        if held is not None:
-            record = held.record
-        else:
-            data = await self._records.get(key)
-            record = decode_record(data) if data is not None else None
-        return record if record is not None and record.source == location.name else None
+    async def _usable(self, key: str, location: Location) -> KnownOrigin | None:
+        """What is known, if it is no failure; one that holds still is raised again."""
+        record = await self._known.recall(key, location.name)
+        if isinstance(record, KnownFailure):
+            if self._clock() < record.until and self._known.is_believed(key, record):
+                self._known.hold(key, record)
+                raise recall_failure(record)
+            return None
+        return record
 
     async def _has_bytes(self, record: KnownOrigin) -> bool:
         return await self._blobs.exists(keys.origin_bytes_key(record.digest))
 
     async def _renew(
-        self, token: Token, key: str, location: Location, *, known: KnownOrigin | None, revalidate: bool
+        self, token: Token, key: str, location: Location, *, known: KnownOrigin | None, present: bool
     ) -> Origin:
-        """Ask the origin's server. With `revalidate`, the bytes of `known` are there: the request is conditional, and
-        they stand in when the server cannot be reached.
+        """Ask the origin's server. If the bytes of `known` are `present`, they stand in when it cannot be reached; if
+        `known` is believed as well, the request is conditional.
         """
-        validators = known.validators if known is not None and revalidate else Validators()
-        doubts = self._doubts.get(key, 0)
+        asked_at = self._clock()
+        if known is not None and not (present and self._known.is_believed(key, known)):
+            known = msgspec.structs.replace(known, validators=Validators())
+        spare = known if present else None
+        question = _Question(key=key, source=location.name, asked_at=asked_at)
+        validators, hint = (known.validators, known.scheme) if known is not None else (Validators(), None)
         try:
-            scheme, answer = await self._ask(token, location, validators, hint=known.scheme if known else None)
+            scheme, answer = await self._asker.ask(token, location, validators, hint=hint)
         except (OriginUnreachableError, OriginTimeoutError, BusyError) as error:
-            if known is not None and revalidate:
-                _log.warning("stale origin served", origin=location.name, error=str(error))
-                record = msgspec.structs.replace(known, fresh_until=self._clock() + self._freshness.failure_s)
-                return _origin(await self._save(key, record, doubts), key)
+            if spare is not None:
+                return await self._stand_in(question, spare, error)
             if not isinstance(error, BusyError):
-                await self._save_failure(key, location, error, for_s=self._freshness.failure_s)
+                await self._save_failure(question, error, for_s=self._freshness.failure_s)
             raise
         except OriginError as error:
-            await self._save_failure(key, location, error, for_s=self._freshness.not_found_s)
+            await self._save_failure(question, error, for_s=self._freshness.not_found_s)
             raise
         if isinstance(answer, NotModified):
             if known is None:
                 raise OriginUnreachableError("the origin's answer makes no sense")
-            record = self._confirmed(known, answer)
-        else:
-            try:
-                record = await self._take(key, location, answer, known=known, scheme=scheme)
-            except ImageError as error:
-                if known is None or not revalidate:
-                    raise
-                _log.warning("origin is no picture any more, stale one served", origin=location.name, error=str(error))
-                record = msgspec.structs.replace(known, fresh_until=self._clock() + self._freshness.failure_s)
-                return _origin(await self._save(key, record, doubts), key)
-            if not await self._store_bytes(record.digest, answer.body):
-                return replace(_origin(record, key), body=answer.body, stored=False)
-            return replace(_origin(await self._save(key, record, doubts), key), body=answer.body)
-        return _origin(await self._save(key, record, doubts), key)
+            return await self._save(question, self._confirmed(question, known, answer))
+        try:
+            record = await self._take(question, answer, known=known, scheme=scheme)
+        except ImageError as error:
+            if spare is None:
+                raise
+            return await self._stand_in(question, spare, error)
+        stored = await self._store_bytes(record.digest, answer.body)
+        origin = await self._save(question, record) if stored else _origin(record, key)
+        return replace(origin, body=answer.body, stored=stored)
 
-    def _confirmed(self, known: KnownOrigin, answer: NotModified) -> KnownOrigin:
-        now = self._clock()
+    async def _stand_in(self, question: _Question, known: KnownOrigin, error: PellucidError) -> Origin:
+        """`known` as it is, for a while: its server cannot be reached, or sends what is no picture."""
+        _log.warning("stale origin served", origin=question.source, error=str(error))
+        fresh_until = self._clock() + self._freshness.failure_s
+        record = msgspec.structs.replace(known, asked_at=question.asked_at, fresh_until=fresh_until)
+        return await self._save(question, record)
+
+    def _confirmed(self, question: _Question, known: KnownOrigin, answer: NotModified) -> KnownOrigin:
         fresh_for_s = known.fresh_for_s if answer.fresh_s is None else answer.fresh_s
         validators = replace(
             known.validators,
@@ -297,13 +259,17 @@ class Origins:
             last_modified=answer.validators.last_modified or known.validators.last_modified,
         )
         return msgspec.structs.replace(
-            known, validators=validators, fetched_at=now, fresh_for_s=fresh_for_s, fresh_until=now + fresh_for_s
+            known,
+            validators=validators,
+            asked_at=question.asked_at,
+            fresh_for_s=fresh_for_s,
+            fresh_until=self._clock() + fresh_for_s,
         )
 
     async def _take(
-        self, key: str, location: Location, answer: Fetched, *, known: KnownOrigin | None, scheme: str
+        self, question: _Question, answer: Fetched, *, known: KnownOrigin | None, scheme: str
     ) -> KnownOrigin:
-        """Probe and store what was fetched. Bytes that are no usable picture are remembered, not stored."""
+        """Probe what was fetched. Bytes that are no usable picture are remembered as such."""
         digest = await asyncio.to_thread(keys.digest, answer.body)
         if known is not None and known.digest == digest:
             facts = known.facts
@@ -311,24 +277,23 @@ class Origins:
             try:
                 facts = await self._probe(answer.body)
             except ImageError as error:
-                await self._save_failure(key, location, error, for_s=min(answer.fresh_s, _NO_PICTURE_S))
+                await self._save_failure(question, error, for_s=min(answer.fresh_s, _NO_PICTURE_S))
                 raise
             except RenderError as error:
                 # The picture killed its renderers or their patience: not again at once.
-                await self._save_failure(key, location, error, for_s=self._freshness.failure_s)
+                await self._save_failure(question, error, for_s=self._freshness.failure_s)
                 raise
-        now = self._clock()
         return KnownOrigin(
-            source=location.name,
+            source=question.source,
             scheme=scheme,
             digest=digest,
             facts=facts,
             size_bytes=len(answer.body),
             url=answer.url,
             validators=answer.validators,
-            fetched_at=now,
+            asked_at=question.asked_at,
             fresh_for_s=answer.fresh_s,
-            fresh_until=now + answer.fresh_s,
+            fresh_until=self._clock() + answer.fresh_s,
             former=former_of(known, digest),
         )
 
@@ -343,77 +308,14 @@ class Origins:
             return False
         return True
 
-    async def _ask(
-        self, token: Token, location: Location, validators: Validators, *, hint: str | None
-    ) -> tuple[str, Fetched | NotModified]:
-        """The answer, and the scheme that brought it."""
-        if isinstance(location, FileLocation):
-            limit, fresh_s = self._fetcher.limits.max_bytes, self._freshness.min_s
-            read = partial(read_file, location, validators=validators, max_bytes=limit, fresh_s=fresh_s)
-            return "file", await asyncio.to_thread(read)
-        first, *others = self._schemes(token, location, hint)
-        if not others:
-            return first, await self._ask_web(token, location, first, validators)
-        try:
-            return first, await self._ask_web(token, location, first, validators, connect_timeout_s=_PROBE_TIMEOUT_S)
-        except (NoConnectionError, ConnectTimeoutError) as error:
-            try:
-                return others[0], await self._ask_web(token, location, others[0], validators)
-            except (NoConnectionError, ConnectTimeoutError):
-                raise error from None
+    async def _save(self, question: _Question, record: KnownOrigin) -> Origin:
+        await self._known.save(question.key, record)
+        return _origin(record, question.key)
 
-    async def _ask_web(
-        self,
-        token: Token,
-        location: WebLocation,
-        scheme: str,
-        validators: Validators,
-        *,
-        connect_timeout_s: float | None = None,
-    ) -> Fetched | NotModified:
-        try:
-            answer = await self._fetcher.fetch(
-                location.url(scheme), validators=validators, connect_timeout_s=connect_timeout_s
-            )
-        except (NoConnectionError, OriginTimeoutError, OriginRefusedError):
-            raise
-        except OriginError:
-            # A status that is no success is an answer: the scheme works.
-            self._worked[token, location.host] = scheme
-            raise
-        self._worked[token, location.host] = scheme
-        return answer
-
-    def _schemes(self, token: Token, location: WebLocation, hint: str | None) -> tuple[str, ...]:
-        """Those to try, in order. A host that is known to speak https is not asked in clear when it stumbles."""
-        if len(location.schemes) == 1:
-            return location.schemes
-        worked = self._worked.get((token, location.host))
-        if worked == "https":
-            return ("https",)
-        return ("http", "https") if (worked or hint) == "http" else ("https", "http")
-
-    def _hold(self, key: str, record: Record) -> None:
-        self._memory[key] = _Held(record=record, bytes_seen_at=self._clock())
-
-    async def _save(self, key: str, record: KnownOrigin, doubts: int) -> KnownOrigin:
-        """Remember `record`, which was asked for when the key had been invalidated `doubts` times; returns it as it is
-        believed. A store that fails here costs a question to the origin after the next start, no more.
-        """
-        if self._doubts.get(key, 0) != doubts:
-            record = msgspec.structs.replace(record, fresh_until=INVALIDATED, validators=Validators())
-        await self._put(key, record)
-        return record
-
-    async def _put(self, key: str, record: Record) -> None:
-        self._hold(key, record)
-        try:
-            await self._records.put(key, encode_record(record))
-        except StoreError as error:
-            _log.error("origin record not stored", key=key, error=str(error))
-
-    async def _save_failure(self, key: str, location: Location, error: PellucidError, *, for_s: float) -> None:
-        await self._put(key, remember_failure(error, source=location.name, until=self._clock() + for_s))
+    async def _save_failure(self, question: _Question, error: PellucidError, *, for_s: float) -> None:
+        until = self._clock() + for_s
+        failure = remember_failure(error, source=question.source, asked_at=question.asked_at, until=until)
+        await self._known.save(question.key, failure)
 
 
 def _origin(record: KnownOrigin, key: str) -> Origin:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -73,7 +74,10 @@ class Web:
         their tags or lies at `paths`: in this order, or it would fetch the old answers again. Raises StoreError,
         QueueError.
         """
-        told = [Purge(record_key=await self.origins.invalidate(token, ref)) for ref in refs]
+        now = time.time()
+        told = [Purge(record_key=keys.origin_record_key(token, ref), at=now) for ref in refs]
+        for purge in told:
+            await self.origins.doubt(purge.record_key, purge.at)
         try:
             await asyncio.to_thread(self.purges.tell, told)
         except OSError as error:
@@ -90,9 +94,17 @@ class Web:
             except OSError as error:
                 _log.error("purges cannot be read", error=str(error))
                 news = None
-            for key in [None] if news is None else [purge.record_key for purge in news]:
-                self.origins.forget(key)
-                forget(key)
+            if news is None:
+                self.origins.hear(None, time.time())
+                forget(None)
+                continue
+            for purge in news:
+                try:
+                    # In the store as well: this process may have written there between the purge and now.
+                    await self.origins.doubt(purge.record_key, purge.at)
+                except StoreError as error:
+                    _log.error("purge not stored", key=purge.record_key, error=str(error))
+                forget(purge.record_key)
 
     async def check_ready(self) -> tuple[dict[str, str], list[dict[str, str]]]:
         """("ok" or what is wrong) for store, queue and model, and the living workers."""
@@ -166,6 +178,10 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
             allow_hosts=settings.origin.allow_hosts,
             freshness=freshness,
         )
+        purges = Purges(paths.purges)
+        stack.callback(purges.close)
+        for purge in await asyncio.to_thread(purges.news) or []:
+            origins.hear(purge.record_key, purge.at)
         mattes = Mattes(blobs)
         pipeline = Pipeline(
             origins=origins,
@@ -200,7 +216,7 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
             pool=pool,
             recipe=recipe,
             origins=origins,
-            purges=Purges(paths.purges),
+            purges=purges,
             admin_key=settings.web.admin_key.get_secret_value(),
             max_event_streams=settings.web.event_streams,
             swap_script=settings.web.swap_script,

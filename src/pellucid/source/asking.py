@@ -1,0 +1,83 @@
+"""Asking origins: from the file or the web server that has them, https first where the URL left it open."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+
+from cachetools import TTLCache
+
+from pellucid.errors import OriginError, OriginRefusedError, OriginTimeoutError
+from pellucid.source.answers import Fetched, NotModified, Validators
+from pellucid.source.fetch import ConnectTimeoutError, Fetcher, NoConnectionError
+from pellucid.source.files import read_file
+from pellucid.source.limits import Freshness
+from pellucid.source.location import FileLocation, Location, WebLocation
+from pellucid.spec import Token
+
+_SCHEMES_IN_MEMORY = 10_000
+_SCHEME_BELIEF_S = 3600.0
+# A host without TLS that drops packets costs its first visitor this long.
+_PROBE_TIMEOUT_S = 3.0
+
+
+class Asker:
+    """Puts one question at a time; remembers which scheme brought an answer from a host."""
+
+    def __init__(self, fetcher: Fetcher, *, freshness: Freshness, clock: Callable[[], float]) -> None:
+        self._fetcher = fetcher
+        self._freshness = freshness
+        self._worked: TTLCache[tuple[Token, str], str] = TTLCache(_SCHEMES_IN_MEMORY, _SCHEME_BELIEF_S, clock)
+
+    async def ask(
+        self, token: Token, location: Location, validators: Validators, *, hint: str | None
+    ) -> tuple[str, Fetched | NotModified]:
+        """The answer, and the scheme that brought it. `hint` is the scheme that worked before. Raises OriginError,
+        BusyError.
+        """
+        if isinstance(location, FileLocation):
+            limit, fresh_s = self._fetcher.limits.max_bytes, self._freshness.min_s
+            read = partial(read_file, location, validators=validators, max_bytes=limit, fresh_s=fresh_s)
+            return "file", await asyncio.to_thread(read)
+        first, *others = self._schemes(token, location, hint)
+        if not others:
+            return first, await self._ask_web(token, location, first, validators)
+        try:
+            return first, await self._ask_web(token, location, first, validators, connect_timeout_s=_PROBE_TIMEOUT_S)
+        except (NoConnectionError, ConnectTimeoutError) as error:
+            try:
+                return others[0], await self._ask_web(token, location, others[0], validators)
+            except (NoConnectionError, ConnectTimeoutError):
+                raise error from None
+
+    async def _ask_web(
+        self,
+        token: Token,
+        location: WebLocation,
+        scheme: str,
+        validators: Validators,
+        *,
+        connect_timeout_s: float | None = None,
+    ) -> Fetched | NotModified:
+        try:
+            answer = await self._fetcher.fetch(
+                location.url(scheme), validators=validators, connect_timeout_s=connect_timeout_s
+            )
+        except (NoConnectionError, OriginTimeoutError, OriginRefusedError):
+            raise
+        except OriginError:
+            # A status that is no success is an answer: the scheme works.
+            self._worked[token, location.host] = scheme
+            raise
+        self._worked[token, location.host] = scheme
+        return answer
+
+    def _schemes(self, token: Token, location: WebLocation, hint: str | None) -> tuple[str, ...]:
+        """Those to try, in order. A host that is known to speak https is not asked in clear when it stumbles."""
+        if len(location.schemes) == 1:
+            return location.schemes
+        worked = self._worked.get((token, location.host))
+        if worked == "https":
+            return ("https",)
+        return ("http", "https") if (worked or hint) == "http" else ("https", "http")
