@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-
 from tiny import TinyModel, make_tiny_model
+
+pytest_plugins = ["database_fixtures"]
 
 
 @pytest.fixture(scope="session")

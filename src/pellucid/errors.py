@@ -125,5 +125,9 @@ class QueueError(PellucidError):
     """The queue failed."""
 
 
+class DatabaseError(PellucidError):
+    """The database of charges and uploads failed."""
+
+
 class SettingsError(PellucidError):
     """The configuration is wrong; the message says what and how to mend it."""

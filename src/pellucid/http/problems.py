@@ -51,6 +51,7 @@ PROBLEMS: dict[type[PellucidError], ProblemKind] = {
     errors.RenderError: ProblemKind(status=500, slug="render", title="The picture could not be rendered", cache_s=5),
     errors.StoreError: ProblemKind(status=503, slug="store", title="The server's store failed", cache_s=0),
     errors.QueueError: ProblemKind(status=503, slug="queue", title="The server's queue failed", cache_s=0),
+    errors.DatabaseError: ProblemKind(status=503, slug="database", title="The server's ledger failed", cache_s=0),
     errors.ModelUnavailableError: ProblemKind(status=503, slug="model", title="The model is not there", cache_s=0),
     errors.DeviceUnavailableError: ProblemKind(status=503, slug="device", title="The device is not there", cache_s=0),
     errors.CutoutError: ProblemKind(status=500, slug="cutout", title="The picture could not be cut out", cache_s=5),
@@ -65,7 +66,7 @@ KEY_NEEDED = ProblemKind(status=401, slug="key-needed", title="A key is needed",
 BUSY = PROBLEMS[errors.BusyError]
 INTERNAL = PROBLEMS[errors.PellucidError]
 
-_PRIVATE_DETAIL = frozenset({errors.StoreError, errors.SettingsError, errors.QueueError})
+_PRIVATE_DETAIL = frozenset({errors.StoreError, errors.SettingsError, errors.QueueError, errors.DatabaseError})
 """Errors about this machine: their messages name paths and belong in the log."""
 
 

@@ -147,8 +147,9 @@ def _nest(flags: Mapping[str, object]) -> dict[str, Any]:
 
 
 def _explain(problem: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
-    path = tuple(str(step) for step in problem["loc"] if step in _FIELD_NAMES)
-    variable = variable_name(path)
+    loc = tuple(str(step) for step in problem["loc"])
+    path = loc if loc[0] == "tokens" else tuple(step for step in loc if step in _FIELD_NAMES)
+    variable = variable_name(path[:1] if path[0] == "tokens" else path)
     if problem["type"] == "extra_forbidden":
         return f"{'.'.join(str(step) for step in problem['loc'])} is no setting of Pellucid"
     value = "" if path[:2] in _SECRETS else f" = {problem['input']!r}"
@@ -157,7 +158,7 @@ def _explain(problem: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
 
 _FIELD_NAMES = frozenset(step for path in setting_names() for step in path)
 
-_SECRETS = frozenset({("notify", "secret"), ("cdn", "purge_headers")})
+_SECRETS = frozenset({("notify", "secret"), ("cdn", "purge_headers"), ("credits", "url")})
 """Settings whose values are shown nowhere."""
 
 

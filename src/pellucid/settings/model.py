@@ -7,6 +7,7 @@ An environment variable is `PELLUCID_` + the path in capitals joined by `_` (`or
 from __future__ import annotations
 
 import ipaddress
+import json
 import math
 import os
 import re
@@ -68,6 +69,16 @@ def _check_web_url(value: str) -> str:
     return value
 
 
+def _read_json(value: object) -> object:
+    """A text as the JSON it holds; anything else is left to the validator."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError as error:
+        raise ValueError(f"it must be JSON ({error})") from error
+
+
 def _expand(value: object) -> object:
     """`~` as a shell would read it: TOML files and container environments pass no shell."""
     return Path(value).expanduser() if isinstance(value, str) and value.startswith("~") else value
@@ -75,6 +86,7 @@ def _expand(value: object) -> object:
 
 Folder = Annotated[Path, BeforeValidator(_expand)]
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+TokenName = Annotated[str, Field(pattern="^[a-z0-9][a-z0-9-]{0,39}$")]
 Networks = Annotated[tuple[Network, ...], BeforeValidator(_split)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
 Ports = Annotated[frozenset[Annotated[int, Field(ge=1, le=65535)]] | None, BeforeValidator(_split_ports)]
@@ -155,6 +167,7 @@ class WebSettings(Section):
     admin_key: SecretStr = Field(
         default=SecretStr(""), description="Opens `/-/invalidate`, sent as `Authorization: Bearer KEY`; empty: nobody."
     )
+    demo: bool = Field(default=True, description="Serve the demo page at `/`.")
     swap_script: bool = Field(default=True, description="Serve the script that swaps pending pictures, `/-/swap.js`.")
 
 
@@ -297,6 +310,61 @@ class CdnSettings(Section):
         return url
 
 
+class UploadSettings(Section):
+    """Pictures that people send to `/-/uploads`, the demo page for one."""
+
+    enabled: bool = Field(default=True, description="Take uploads.")
+    max_bytes: int = Field(default=25 * MIB, gt=0, description="Largest upload.")
+    keep_s: float = Field(default=DAY_S, gt=0, description="Uploads are deleted after this long.")
+    per_client: int = Field(default=50, gt=0, description="Uploads kept of one client (an IPv4 address, an IPv6 /64).")
+    per_client_bytes: int = Field(default=250 * MIB, gt=0, description="Bytes kept of one client.")
+    total_bytes: int = Field(default=5 * GIB, gt=0, description="Bytes kept of all; beyond that uploads get a 503.")
+
+
+class CreditSettings(Section):
+    """What removals cost, and where that is written down."""
+
+    price_fast: int = Field(default=100, ge=0, description="Credits of a removal with `bg_quality=fast`.")
+    price_standard: int = Field(default=200, ge=0, description="Credits of a removal with `bg_quality=standard`.")
+    price_best: int = Field(default=400, ge=0, description="Credits of a removal with `bg_quality=best`.")
+    per_month: int | None = Field(
+        default=None,
+        ge=0,
+        description="Credits that may be spent in a month (UTC) where no `tokens` are configured. Empty: any number.",
+    )
+    header: bool = Field(
+        default=True, description="Say in `Pellucid-Credits` what a cutout cost and what is left of a limit."
+    )
+    url: SecretStr = Field(
+        default=SecretStr(""),
+        description="Database of charges and uploads, such as `postgresql://user:password@host/pellucid` (extra "
+        "`[postgres]`). Empty: the queue's SQLite file.",
+    )
+
+    def price(self, tier: Tier) -> int:
+        """Credits of one removal."""
+        return {Tier.FAST: self.price_fast, Tier.STANDARD: self.price_standard, Tier.BEST: self.price_best}[tier]
+
+
+class TokenSettings(Section):
+    """A customer: who may ask in their name, and how much they may spend."""
+
+    hosts: Names = Field(default=(), description="Host names of this server whose requests are this customer's.")
+    key_hash: str = Field(
+        default="",
+        pattern="^([0-9a-f]{64})?$",
+        description="SHA-256 of the customer's key, in hex; `pellucid tokens new` makes both.",
+    )
+    credits_per_month: int | None = Field(
+        default=None, ge=0, description="Credits that may be spent in a month (UTC). Empty: any number."
+    )
+
+    @field_validator("hosts")
+    @classmethod
+    def _lower(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(host.lower().rstrip(".") for host in hosts)
+
+
 class LogSettings(Section):
     """What is logged, and how."""
 
@@ -331,4 +399,24 @@ class SettingsTree(Section):
     cache: CacheSettings = Field(default_factory=CacheSettings)
     notify: NotifySettings = Field(default_factory=NotifySettings)
     cdn: CdnSettings = Field(default_factory=CdnSettings)
+    uploads: UploadSettings = Field(default_factory=UploadSettings)
+    credits: CreditSettings = Field(default_factory=CreditSettings)
+    tokens: Annotated[dict[TokenName, TokenSettings], BeforeValidator(_read_json)] = Field(
+        default={},
+        description='Customers by name: in TOML a table `[tokens.NAME]` each, here as JSON, `{"shop": {"hosts": '
+        '["img.shop.example"], "key_hash": "...", "credits_per_month": 100000}}`. Once there are any, requests that '
+        "belong to none are those of the token `default`, or refused where there is no token of that name.",
+    )
     log: LogSettings = Field(default_factory=LogSettings)
+
+    @field_validator("tokens")
+    @classmethod
+    def _tell_apart(cls, tokens: dict[str, TokenSettings]) -> dict[str, TokenSettings]:
+        for what, values in (
+            ("host", [host for token in tokens.values() for host in token.hosts]),
+            ("key", [token.key_hash for token in tokens.values() if token.key_hash]),
+        ):
+            twice = {value for value in values if values.count(value) > 1}
+            if twice:
+                raise ValueError(f"two tokens share the {what} {min(twice)}")
+        return tokens

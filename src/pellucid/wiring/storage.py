@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from pellucid.database.database import Database
 from pellucid.queue.outbox import DeliveryRules
 from pellucid.queue.sqlite import SqliteQueue
 from pellucid.settings.model import SettingsTree
@@ -28,6 +29,7 @@ class Paths:
     compiled: Path
     samples: Path
     purges: Path
+    uploads: Path
 
     @classmethod
     def below(cls, data_dir: Path) -> Paths:
@@ -38,6 +40,7 @@ class Paths:
             compiled=data_dir / "compiled",
             samples=data_dir / "samples",
             purges=data_dir / "purges.jsonl",
+            uploads=data_dir / "uploads",
         )
 
 
@@ -65,3 +68,16 @@ async def open_queue(settings: SettingsTree) -> AsyncGenerator[SqliteQueue, None
         yield queue
     finally:
         await queue.aclose()
+
+
+@asynccontextmanager
+async def open_database(settings: SettingsTree) -> AsyncGenerator[Database, None]:
+    """The database of charges and uploads, to be opened after the queue, whose file it shares unless a URL is set.
+    Raises DatabaseError, SettingsError.
+    """
+    file = f"sqlite:///{Paths.below(settings.data_dir).queue}"
+    database = await Database.open(settings.credits.url.get_secret_value() or file, busy_timeout_s=_BUSY_S)
+    try:
+        yield database
+    finally:
+        await database.aclose()

@@ -1,0 +1,131 @@
+"""One database, SQLite or PostgreSQL: short transactions on a thread, never on the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy import event, exc
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.pool import ConnectionPoolEntry, NullPool
+
+from pellucid.database.tables import METADATA, SCHEMA_VERSION, schema_versions
+from pellucid.errors import DatabaseError, SettingsError
+
+ResultT = TypeVar("ResultT")
+
+_SCHEMA_LOCK = 8_400_640
+"""Key of the advisory lock under which processes make tables in PostgreSQL; any number that is always the same."""
+
+_THREADS = 4
+"""Transactions at a time per process. SQLite has one writer anyway; they wait on threads, not on the event loop."""
+
+
+class Database:
+    """Opened by `open`. Every method raises DatabaseError when the database fails; what was begun is rolled back."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+        self._threads = ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="database")
+
+    @classmethod
+    async def open(cls, url: str, *, busy_timeout_s: float = 10.0) -> Database:
+        """The database at `url` (`sqlite:////path`, `postgresql://...`), its tables made if they are missing.
+
+        `busy_timeout_s`: how long another process's write to a SQLite file is waited for. Raises SettingsError for a
+        URL that is none, DatabaseError.
+        """
+        database = cls(_make_engine(url, busy_timeout_s))
+        try:
+            await database.run(_bring_up)
+        except BaseException:
+            await database.aclose()
+            raise
+        return database
+
+    async def run(self, work: Callable[[sa.Connection], ResultT]) -> ResultT:
+        """The result of `work`, done in one transaction. It may be done twice: when the file was replaced by an empty
+        one, or PostgreSQL asks for another try.
+        """
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self.run_here, work)
+
+    def run_here(self, work: Callable[[sa.Connection], ResultT]) -> ResultT:
+        """`run`, on the thread of the caller."""
+        try:
+            try:
+                with self._engine.begin() as connection:
+                    return work(connection)
+            except (exc.OperationalError, exc.ProgrammingError) as error:
+                if not _may_help(error):
+                    raise
+                with self._engine.begin() as connection:
+                    _bring_up(connection)
+                with self._engine.begin() as connection:
+                    return work(connection)
+        except exc.SQLAlchemyError as error:
+            cause = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
+            where = self._engine.url.render_as_string(hide_password=True)
+            raise DatabaseError(f"the database {where} cannot be used ({cause})") from error
+
+    async def aclose(self) -> None:
+        """Close it; what runs is finished first."""
+        await asyncio.to_thread(self._threads.shutdown)
+        self._engine.dispose()
+
+
+def _make_engine(url: str, busy_timeout_s: float) -> sa.Engine:
+    try:
+        parsed = sa.make_url(url)
+        if parsed.get_backend_name() == "postgresql":
+            return sa.create_engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+        if parsed.get_backend_name() != "sqlite":
+            raise SettingsError(f"the ledger lives in SQLite or PostgreSQL, not in {parsed.get_backend_name()}")
+    except (exc.ArgumentError, ImportError) as error:
+        hint = "; install pellucid[postgres]" if isinstance(error, ImportError) else ""
+        raise SettingsError(f"the ledger's URL cannot be used: {error}{hint}") from error
+    # A connection per transaction (0.2 ms): one that is kept would go on writing to a file that was replaced.
+    engine = sa.create_engine(parsed, poolclass=NullPool, connect_args={"timeout": busy_timeout_s})
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+        # sqlite3 would begin transactions by its own rules; FULL, because a charge must survive a power cut.
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA journal_mode = WAL")
+        cursor.execute("PRAGMA synchronous = FULL")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: sa.Connection) -> None:
+        # IMMEDIATE: a reader that turns writer would fail at once in place of waiting.
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine
+
+
+def _bring_up(connection: sa.Connection) -> None:
+    """Make what is missing, one process at a time: the transaction holds SQLite's write lock, or ours in PostgreSQL."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_SCHEMA_LOCK)))
+    METADATA.create_all(connection)
+    version = connection.scalar(sa.select(sa.func.max(schema_versions.c.version)))
+    if version is None:
+        connection.execute(schema_versions.insert().values(version=SCHEMA_VERSION))
+    elif version > SCHEMA_VERSION:
+        raise DatabaseError(
+            f"the ledger is of schema {version}, this Pellucid knows {SCHEMA_VERSION}: run the newer one"
+        )
+
+
+_MISSING_TABLE = "no such table"
+_TRY_AGAIN = frozenset({"40001", "40P01", "42P01"})
+"""PostgreSQL: serialization failure, deadlock, no such table."""
+
+
+def _may_help(error: exc.DBAPIError) -> bool:
+    """Whether making tables and trying again may help."""
+    state = getattr(error.orig, "sqlstate", None)
+    return _MISSING_TABLE in str(error.orig) or state in _TRY_AGAIN
