@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from tiny import TinyModel, make_tiny_model
 
 pytest_plugins = ["database_fixtures"]

@@ -125,6 +125,10 @@ class QueueError(PellucidError):
     """The queue failed."""
 
 
+class KeyNeededError(PellucidError):
+    """The request is in nobody's name, or asks for what only the holder of a key may have."""
+
+
 class DatabaseError(PellucidError):
     """The database of charges and uploads failed."""
 

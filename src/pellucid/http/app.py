@@ -10,6 +10,7 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pellucid.cutout.recipe import Recipe
+from pellucid.http.callers import Callers
 from pellucid.http.headers import ALWAYS, Lifetimes
 from pellucid.http.hot import HotCache
 from pellucid.http.images import ImageApp
@@ -61,7 +62,8 @@ class _App:
         )
         hot = HotCache(max_bytes=cache.memory_bytes // 2)
         self._images = ImageApp(web.pipeline, lifetimes=lifetimes, hot=hot)
-        self._service.router.routes.extend(service_routes(web))
+        callers = Callers(web.customers, admin_key=self._settings.web.admin_key.get_secret_value())
+        self._service.router.routes.extend(service_routes(web, callers))
         return hot
 
 

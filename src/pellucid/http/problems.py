@@ -51,6 +51,7 @@ PROBLEMS: dict[type[PellucidError], ProblemKind] = {
     errors.RenderError: ProblemKind(status=500, slug="render", title="The picture could not be rendered", cache_s=5),
     errors.StoreError: ProblemKind(status=503, slug="store", title="The server's store failed", cache_s=0),
     errors.QueueError: ProblemKind(status=503, slug="queue", title="The server's queue failed", cache_s=0),
+    errors.KeyNeededError: ProblemKind(status=401, slug="key-needed", title="A key is needed", cache_s=0),
     errors.DatabaseError: ProblemKind(status=503, slug="database", title="The server's ledger failed", cache_s=0),
     errors.ModelUnavailableError: ProblemKind(status=503, slug="model", title="The model is not there", cache_s=0),
     errors.DeviceUnavailableError: ProblemKind(status=503, slug="device", title="The device is not there", cache_s=0),
@@ -62,7 +63,6 @@ PROBLEMS: dict[type[PellucidError], ProblemKind] = {
 METHOD_NOT_ALLOWED = ProblemKind(status=405, slug="method", title="Only GET and HEAD", cache_s=300)
 NO_SUCH_PAGE = ProblemKind(status=404, slug="no-such-page", title="No such page", cache_s=30)
 PENDING = ProblemKind(status=423, slug="pending", title="The cutout is not there yet", cache_s=0)
-KEY_NEEDED = ProblemKind(status=401, slug="key-needed", title="A key is needed", cache_s=0)
 BUSY = PROBLEMS[errors.BusyError]
 INTERNAL = PROBLEMS[errors.PellucidError]
 

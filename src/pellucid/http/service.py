@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from hmac import compare_digest
 from importlib import resources
 from importlib.metadata import version
 
@@ -11,11 +10,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from pellucid.errors import SpecError
+from pellucid.errors import KeyNeededError, SpecError
 from pellucid.http.answers import NO_STORE, guarded, image_of, json_answer, problem_answer, split_url
+from pellucid.http.callers import Callers
 from pellucid.http.events import EventsEndpoint
 from pellucid.http.headers import EVENTS, STATUS
-from pellucid.http.problems import KEY_NEEDED, NO_SUCH_PAGE, make_problem
+from pellucid.http.problems import NO_SUCH_PAGE, make_problem
 from pellucid.http.status import describe_cutting
 from pellucid.spec import DEFAULT_TOKEN
 from pellucid.url.parse import parse_url
@@ -43,7 +43,7 @@ The first answer to bg_remove is the original with `Pellucid-Cutout: pending` an
 """
 
 
-def service_routes(web: Web) -> list[Route]:
+def service_routes(web: Web, callers: Callers) -> list[Route]:
     """Routes that answer from `web`."""
     events = EventsEndpoint(web.pipeline, max_streams=web.max_event_streams)
 
@@ -53,12 +53,8 @@ def service_routes(web: Web) -> list[Route]:
         return json_answer(describe_cutting(cutting, spec))
 
     async def invalidate(request: Request) -> Response:
-        if not web.admin_key or not compare_digest(
-            request.headers.get("authorization", "").encode(), f"Bearer {web.admin_key}".encode()
-        ):
-            return problem_answer(
-                make_problem(KEY_NEEDED, detail="send Authorization: Bearer <PELLUCID_WEB_ADMIN_KEY>")
-            )
+        if not callers.is_operator(request.headers.get("authorization", "")):
+            raise KeyNeededError("send Authorization: Bearer <PELLUCID_WEB_ADMIN_KEY>")
         try:
             wish = msgspec.json.decode(await request.body(), type=_Invalidation)
         except msgspec.DecodeError as error:

@@ -34,9 +34,10 @@ from pellucid.source.netguard import Guard
 from pellucid.source.origins import Origins
 from pellucid.source.session import GuardedSession
 from pellucid.source.weburl import parse_web_url
-from pellucid.spec import OriginRef, Token
+from pellucid.spec import DEFAULT_TOKEN, OriginRef, Token
 from pellucid.store.bounded import BoundedBlobs
 from pellucid.store.objects import ObjectBlobs
+from pellucid.tokens import Customer, Customers
 from pellucid.wiring.storage import Paths, open_blobs, open_queue
 
 _log = structlog.get_logger(__name__)
@@ -64,7 +65,7 @@ class Web:
     recipe: Recipe
     origins: Origins
     purges: Purges
-    admin_key: str
+    customers: Customers
     max_event_streams: int
     swap_script: bool
     purger: CdnPurger
@@ -217,7 +218,7 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
             recipe=recipe,
             origins=origins,
             purges=purges,
-            admin_key=settings.web.admin_key.get_secret_value(),
+            customers=customers_of(settings),
             max_event_streams=settings.web.event_streams,
             swap_script=settings.web.swap_script,
             purger=CdnPurger(queue, api=cdn, again_s=settings.render.timeout_s + _SLACK_S),
@@ -263,6 +264,16 @@ def _cdn_api(settings: SettingsTree) -> CdnApi | None:
         return None
     headers = {name: value.get_secret_value() for name, value in cdn.purge_headers.items()}
     return CdnApi(method=cdn.purge_method, url=cdn.purge_url, headers=headers, body=cdn.purge_body)
+
+
+def customers_of(settings: SettingsTree) -> Customers:
+    """The tokens that are configured, or `default` for everybody."""
+    if not settings.tokens:
+        return Customers([Customer(token=DEFAULT_TOKEN, credits_per_month=settings.credits.per_month)])
+    return Customers(
+        Customer(token=Token(name), hosts=each.hosts, key_hash=each.key_hash, credits_per_month=each.credits_per_month)
+        for name, each in settings.tokens.items()
+    )
 
 
 def _aliases(settings: SettingsTree, paths: Paths) -> dict[str, str]:

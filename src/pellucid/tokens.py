@@ -1,0 +1,67 @@
+"""Pure: the customers of a server, and whose name a request is in."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pellucid.spec import DEFAULT_TOKEN, Token
+
+_KEY_PREFIX = "pel_"
+"""Tells secret scanners and people what they found."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Customer:
+    """One token with what belongs to it. `key_hash` is `hash_key` of its key, '' for none; `credits_per_month` None
+    for any number.
+    """
+
+    token: Token
+    hosts: tuple[str, ...] = ()
+    key_hash: str = ""
+    credits_per_month: int | None = None
+
+
+class Customers:
+    """All customers. Without any there is the token `default`, which everybody has."""
+
+    def __init__(self, customers: Iterable[Customer]) -> None:
+        self._by_token = {each.token: each for each in customers}
+        self._by_host = {host: each.token for each in self._by_token.values() for host in each.hosts}
+        self._by_hash = {each.key_hash: each.token for each in self._by_token.values() if each.key_hash}
+
+    @property
+    def told_apart(self) -> bool:
+        """Whether it matters who asks: there is more to choose from than `default` for everybody."""
+        return bool(self._by_host or self._by_hash) or self._by_token.keys() != {DEFAULT_TOKEN}
+
+    def of_host(self, host: str) -> Token | None:
+        """The token of requests to this host name (a port is ignored): the one that names it, else `default` where
+        there is such a token.
+        """
+        name = host.lower().rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host.lower()
+        return self._by_host.get(name.rstrip("."), DEFAULT_TOKEN if DEFAULT_TOKEN in self._by_token else None)
+
+    def of_key(self, key: str) -> Token | None:
+        """The token whose key this is."""
+        return self._by_hash.get(hash_key(key))
+
+    def limit(self, token: Token) -> int | None:
+        """Credits that the token may spend in a month, None for any number."""
+        customer = self._by_token.get(token)
+        return None if customer is None else customer.credits_per_month
+
+
+def make_key() -> str:
+    """A new key: 32 random bytes."""
+    return _KEY_PREFIX + secrets.token_urlsafe(32)
+
+
+def hash_key(key: str) -> str:
+    """SHA-256 in hex. A key is random and long, so a slow hash would guard nothing; looked up by its hash, it is not
+    compared byte by byte either.
+    """
+    return hashlib.sha256(key.encode()).hexdigest()

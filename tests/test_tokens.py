@@ -1,0 +1,76 @@
+"""Whose name a request is in."""
+
+from __future__ import annotations
+
+import pytest
+
+from pellucid.errors import KeyNeededError
+from pellucid.http.callers import Callers
+from pellucid.spec import DEFAULT_TOKEN, Token
+from pellucid.tokens import Customer, Customers, hash_key, make_key
+
+KEY = make_key()
+SHOP = Customer(token=Token("shop"), hosts=("img.shop.example", "cdn.shop.example"), credits_per_month=1000)
+BLOG = Customer(token=Token("blog"), key_hash=hash_key(KEY))
+
+
+def _callers(*customers: Customer) -> Callers:
+    return Callers(Customers(customers), admin_key="the operator's")
+
+
+@pytest.mark.parametrize(
+    ("host", "authorization", "token"),
+    [
+        ("img.shop.example", "", "shop"),
+        ("CDN.shop.example.:8400", "", "shop"),
+        ("img.shop.example", f"Bearer {KEY}", "blog"),
+        ("elsewhere.example", f"bearer  {KEY}", "blog"),
+        ("img.shop.example", "Basic dTpw", "shop"),
+        ("img.shop.example", "Bearer the operator's", "shop"),
+    ],
+)
+def test_a_key_goes_before_the_host(host: str, authorization: str, token: str) -> None:
+    assert _callers(SHOP, BLOG).token_of(host, authorization) == token
+
+
+@pytest.mark.parametrize(
+    ("host", "authorization"),
+    [
+        ("elsewhere.example", ""),
+        ("", ""),
+        ("evil.img.shop.example", ""),
+        ("img.shop.example", "Bearer guess"),
+        ("elsewhere.example", "Bearer the operator's"),
+    ],
+)
+def test_who_is_nobody_gets_nothing(host: str, authorization: str) -> None:
+    with pytest.raises(KeyNeededError):
+        _callers(SHOP, BLOG).token_of(host, authorization)
+
+
+def test_default_takes_the_rest_where_it_is_configured() -> None:
+    callers = _callers(SHOP, Customer(token=DEFAULT_TOKEN))
+    assert callers.told_apart
+    assert callers.token_of("elsewhere.example", "") == DEFAULT_TOKEN
+    assert callers.token_of("[::1]:8400", "") == DEFAULT_TOKEN
+    assert callers.token_of("img.shop.example", "") == "shop"
+
+
+def test_default_alone_is_for_everybody() -> None:
+    callers = _callers(Customer(token=DEFAULT_TOKEN, credits_per_month=5))
+    assert not callers.told_apart
+    assert callers.token_of("", "Bearer guess") == DEFAULT_TOKEN
+
+
+def test_the_operator() -> None:
+    assert _callers(SHOP).is_operator("Bearer the operator's")
+    assert not _callers(SHOP).is_operator("Bearer the operator")
+    assert not Callers(Customers([]), admin_key="").is_operator("Bearer ")
+
+
+def test_keys_differ_and_are_looked_up_by_their_hash() -> None:
+    assert make_key() != make_key()
+    customers = Customers([SHOP, BLOG])
+    assert customers.of_key(KEY) == "blog"
+    assert customers.of_key(BLOG.key_hash) is None
+    assert (customers.limit(Token("shop")), customers.limit(Token("blog"))) == (1000, None)
