@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import io
+from collections.abc import AsyncGenerator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +13,17 @@ import pytest
 from PIL import Image
 
 from pellucid import keys
+from pellucid.database.database import Database
 from pellucid.engine import Engine
 from pellucid.errors import ImageError, ModelUnavailableError
-from pellucid.image.matte_file import matte_at, unpack_header
+from pellucid.image.matte_file import matte_at, pack_matte, unpack_header
 from pellucid.image.vips import to_array
+from pellucid.ledger.ledger import Ledger
+from pellucid.ledger.values import Claim, Standing
 from pellucid.mattes import Mattes
-from pellucid.queue.port import Failed, Job, JobMootError, JobRefusedError, Owed, Priority, WorkerInfo
+from pellucid.queue.port import Failed, Handler, Job, JobMootError, JobRefusedError, Owed, Priority, WorkerInfo
 from pellucid.queue.sqlite import SqliteQueue
-from pellucid.spec import Tier
+from pellucid.spec import Tier, Token
 from pellucid.store.objects import ObjectBlobs
 from pellucid.worker import matte_handler
 from tiny import TinyModel
@@ -34,6 +39,13 @@ def blobs(tmp_path: Path) -> ObjectBlobs:
     return ObjectBlobs.local(tmp_path / "store")
 
 
+@pytest.fixture
+async def ledger(tmp_path: Path) -> AsyncGenerator[Ledger]:
+    database = await Database.open(f"sqlite:///{tmp_path / 'ledger.sqlite'}")
+    yield Ledger(database, price=lambda _: 200, limit=lambda _: None)
+    await database.aclose()
+
+
 def _photo() -> bytes:
     """A white square on black, 200 x 120."""
     pixels = np.zeros((120, 200, 3), np.uint8)
@@ -43,17 +55,30 @@ def _photo() -> bytes:
     return out.getvalue()
 
 
+def _handler(engine: Engine, blobs: ObjectBlobs, ledger: Ledger) -> Handler:
+    return matte_handler(engine, origins=blobs, mattes=Mattes(blobs), ledger=ledger, time_limit_s=60)
+
+
+def _matte(engine: Engine, *, empty: bool = False) -> bytes:
+    alpha = np.full((120, 200), 0 if empty else 255, np.uint8)
+    return pack_matte(alpha, width=200, height=120, confidence=0.5, empty=empty, recipe_id=engine.recipe.id)
+
+
+def _claim(job: Job, token: str = "shop") -> Claim:
+    return Claim(token=Token(token), origin_digest=job.origin_digest, tier=Tier.STANDARD)
+
+
 def _job(engine: Engine, data: bytes) -> Job:
     digest = keys.digest(data)
     name = keys.matte_name(digest, 0, engine.recipe.id)
     return Job(key=name, origin_digest=digest, page=0, recipe_id=engine.recipe.id)
 
 
-async def test_a_job_stores_the_matte_at_the_origins_size(engine: Engine, blobs: ObjectBlobs) -> None:
+async def test_a_job_stores_the_matte_at_the_origins_size(engine: Engine, blobs: ObjectBlobs, ledger: Ledger) -> None:
     data = _photo()
     job = _job(engine, data)
     await blobs.put(keys.origin_bytes_key(job.origin_digest), data)
-    await matte_handler(engine, origins=blobs, mattes=Mattes(blobs), time_limit_s=60)(job)
+    await _handler(engine, blobs, ledger)(job)
     blob = await blobs.get(keys.matte_key(job.key))
     assert blob is not None
     header = unpack_header(blob)
@@ -64,30 +89,28 @@ async def test_a_job_stores_the_matte_at_the_origins_size(engine: Engine, blobs:
 
 
 @pytest.mark.parametrize("tier", list(Tier))
-async def test_one_worker_makes_every_tier(engine: Engine, blobs: ObjectBlobs, tier: Tier) -> None:
+async def test_one_worker_makes_every_tier(engine: Engine, blobs: ObjectBlobs, ledger: Ledger, tier: Tier) -> None:
     data = _photo()
     recipe_id = engine.recipe.by_tier[tier].id
     digest = keys.digest(data)
     job = Job(key=keys.matte_name(digest, 0, recipe_id), origin_digest=digest, page=0, recipe_id=recipe_id)
     await blobs.put(keys.origin_bytes_key(digest), data)
-    await matte_handler(engine, origins=blobs, mattes=Mattes(blobs), time_limit_s=60)(job)
+    await _handler(engine, blobs, ledger)(job)
     blob = await blobs.get(keys.matte_key(job.key))
     assert blob is not None
     assert unpack_header(blob).recipe_id == recipe_id
 
 
-async def test_a_stored_matte_is_not_made_again(engine: Engine, blobs: ObjectBlobs) -> None:
-    data = _photo()
-    job = _job(engine, data)
-    await blobs.put(keys.matte_key(job.key), b"already here")
-    await matte_handler(engine, origins=blobs, mattes=Mattes(blobs), time_limit_s=60)(
-        job
-    )  # and the origin's bytes are not even needed
-    assert await blobs.get(keys.matte_key(job.key)) == b"already here"
+async def test_a_stored_matte_is_not_made_again(engine: Engine, blobs: ObjectBlobs, ledger: Ledger) -> None:
+    job = _job(engine, _photo())
+    there = _matte(engine)
+    await blobs.put(keys.matte_key(job.key), there)
+    await _handler(engine, blobs, ledger)(job)  # and the origin's bytes are not even needed
+    assert await blobs.get(keys.matte_key(job.key)) == there
 
 
-async def test_what_cannot_be_done_is_said(engine: Engine, blobs: ObjectBlobs) -> None:
-    handle = matte_handler(engine, origins=blobs, mattes=Mattes(blobs), time_limit_s=60)
+async def test_what_cannot_be_done_is_said(engine: Engine, blobs: ObjectBlobs, ledger: Ledger) -> None:
+    handle = _handler(engine, blobs, ledger)
     with pytest.raises(JobMootError):
         await handle(_job(engine, b"never stored"))
     await blobs.put(keys.origin_bytes_key(keys.digest(b"no picture")), b"no picture")
@@ -95,7 +118,7 @@ async def test_what_cannot_be_done_is_said(engine: Engine, blobs: ObjectBlobs) -
         await handle(_job(engine, b"no picture"))
 
 
-async def test_the_queue_drives_the_handler(engine: Engine, blobs: ObjectBlobs, tmp_path: Path) -> None:
+async def test_the_queue_drives_the_handler(engine: Engine, blobs: ObjectBlobs, ledger: Ledger, tmp_path: Path) -> None:
     good, bad, lost = _photo(), b"garbage", b"lost"
     for data in (good, bad):
         await blobs.put(keys.origin_bytes_key(keys.digest(data)), data)
@@ -103,7 +126,11 @@ async def test_the_queue_drives_the_handler(engine: Engine, blobs: ObjectBlobs, 
     stop = asyncio.Event()
     info = WorkerInfo(worker_id="w", pid=1, model="tiny", device="CPU", precision="f32")
     work = asyncio.create_task(
-        queue.work(matte_handler(engine, origins=blobs, mattes=Mattes(blobs), time_limit_s=60), info=info, stop=stop)
+        queue.work(
+            _handler(engine, blobs, ledger),
+            info=info,
+            stop=stop,
+        )
     )
     try:
         for data in (good, bad, lost):
@@ -121,12 +148,40 @@ async def test_the_queue_drives_the_handler(engine: Engine, blobs: ObjectBlobs, 
         await queue.aclose()
 
 
-async def test_a_damaged_matte_counts_as_missing(engine: Engine, blobs: ObjectBlobs) -> None:
+async def test_all_who_wait_are_charged_once(engine: Engine, blobs: ObjectBlobs, ledger: Ledger) -> None:
+    data = _photo()
+    job = _job(engine, data)
+    await blobs.put(keys.origin_bytes_key(job.origin_digest), data)
+    claims = [_claim(job, token) for token in ("shop", "blog")]
+    for claim in claims:
+        assert await ledger.hold(claim, job.key) is Standing.HELD
+    for _ in range(2):  # the second time after a worker that died before it acknowledged
+        await _handler(engine, blobs, ledger)(job)
+        for claim in claims:
+            assert await ledger.cost(claim) == 200
+            balance = await ledger.balance(claim.token)
+            assert (balance.charged, balance.held) == (200, 0)
+
+
+async def test_what_is_no_cutout_costs_nothing(engine: Engine, blobs: ObjectBlobs, ledger: Ledger) -> None:
+    empty, undecodable, gone = (_job(engine, data) for data in (_photo(), b"no picture", b"gone"))
+    await blobs.put(keys.matte_key(empty.key), _matte(engine, empty=True))
+    await blobs.put(keys.origin_bytes_key(undecodable.origin_digest), b"no picture")
+    for job in (empty, undecodable, gone):
+        await ledger.hold(_claim(job), job.key)
+        with suppress(JobRefusedError, JobMootError):
+            await _handler(engine, blobs, ledger)(job)
+        assert await ledger.cost(_claim(job)) is None
+    balance = await ledger.balance(Token("shop"))
+    assert (balance.charged, balance.held) == (0, 0)
+
+
+async def test_a_damaged_matte_counts_as_missing(engine: Engine, blobs: ObjectBlobs, ledger: Ledger) -> None:
     data = _photo()
     job = _job(engine, data)
     key = keys.matte_key(job.key)
     await blobs.put(keys.origin_bytes_key(job.origin_digest), data)
-    await matte_handler(engine, origins=blobs, mattes=Mattes(blobs), time_limit_s=60)(job)
+    await _handler(engine, blobs, ledger)(job)
     whole = await blobs.get(key)
     assert whole is not None
     mattes = Mattes(blobs)
@@ -139,12 +194,12 @@ async def test_a_damaged_matte_counts_as_missing(engine: Engine, blobs: ObjectBl
         await blobs.put(key, whole)
 
 
-async def test_a_damaged_origin_is_no_bad_picture(engine: Engine, blobs: ObjectBlobs) -> None:
+async def test_a_damaged_origin_is_no_bad_picture(engine: Engine, blobs: ObjectBlobs, ledger: Ledger) -> None:
     data = _photo()
     job = _job(engine, data)
     await blobs.put(keys.origin_bytes_key(job.origin_digest), b"\0" * len(data))
     with pytest.raises(JobMootError, match="damaged"):
-        await matte_handler(engine, origins=blobs, mattes=Mattes(blobs), time_limit_s=60)(job)
+        await _handler(engine, blobs, ledger)(job)
     assert not await blobs.exists(keys.origin_bytes_key(job.origin_digest))
 
 

@@ -11,6 +11,7 @@ from pellucid import keys
 from pellucid.engine import Engine
 from pellucid.errors import ImageError
 from pellucid.image.probe import probe
+from pellucid.ledger.ledger import Ledger
 from pellucid.mattes import Mattes
 from pellucid.queue.port import Handler, Job, JobMootError, JobRefusedError
 from pellucid.spec import Tier
@@ -23,19 +24,32 @@ EXIT_STUCK = 4
 """A job was over its time. A thread cannot be stopped, so the process ends; the queue counts the attempt."""
 
 
-def matte_handler(engine: Engine, *, origins: BlobStore, mattes: Mattes, time_limit_s: float) -> Handler:
+def matte_handler(
+    engine: Engine, *, origins: BlobStore, mattes: Mattes, ledger: Ledger, time_limit_s: float
+) -> Handler:
     """The handler for `Queue.work`. A job that takes longer than `time_limit_s` ends the process.
 
-    Doing a job twice changes nothing: a matte that is stored is not computed again. An undecodable origin is refused
-    for good; an origin whose bytes are gone makes the job moot, the next request fetches it and submits again.
+    Doing a job twice changes nothing: a matte that is stored is not computed again, and charged once. An undecodable
+    origin is refused for good; an origin whose bytes are gone makes the job moot, the next request fetches it and
+    submits again. Whoever waits for the matte is charged after it is stored and before the job is acknowledged, so a
+    worker that is killed in between leaves a job that is done again, and charges then.
     """
     tiers = {recipe.id: tier for tier, recipe in engine.recipe.by_tier.items()}
 
     async def handle(job: Job) -> None:
+        try:
+            await make(job)
+        except (JobRefusedError, JobMootError):
+            await ledger.settle(job.key, available=False)
+            raise
+        header = await mattes.header(job.key)
+        await ledger.settle(job.key, available=header is not None and not header.empty)
+
+    async def make(job: Job) -> None:
         tier = tiers.get(job.recipe_id)
         if tier is None:
             raise JobRefusedError("recipe-not-here")
-        if await mattes.exists(job.key):
+        if await mattes.header(job.key) is not None:
             # The last attempt was killed after its matte was stored, perhaps before the rest.
             await mattes.point_to(job.key, origin_digest=job.origin_digest, page=job.page, tier=tier)
             return

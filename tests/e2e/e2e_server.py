@@ -145,7 +145,7 @@ class PellucidServer:
         """One request. Header names with `_` for `-`; no Accept unless given."""
         client = http.client.HTTPConnection(self.address, timeout=timeout_s)
         try:
-            client.putrequest(method, path, skip_accept_encoding=True)
+            client.putrequest(method, path, skip_accept_encoding=True, skip_host="Host" in headers)
             for name, value in headers.items():
                 client.putheader(name.replace("_", "-"), value)
             if body:

@@ -19,11 +19,13 @@ from pellucid.cutout.recipe import Recipe
 from pellucid.cutout.runtime import Precision
 from pellucid.http.app import create_app
 from pellucid.image.matte_file import pack_matte
+from pellucid.ledger.values import Claim, Standing
 from pellucid.mattes import Mattes
 from pellucid.queue.port import Job, JobRefusedError, Priority, WorkerInfo
 from pellucid.settings.model import SettingsTree
-from pellucid.spec import Tier
-from pellucid.wiring.storage import open_blobs, open_queue
+from pellucid.spec import DEFAULT_TOKEN, Tier, Token
+from pellucid.wiring.accounts import ledger_of
+from pellucid.wiring.storage import open_blobs, open_database, open_queue
 
 RECIPE = Recipe(model="u2net", precision=Precision.INT8)
 OLDER = Recipe(model="u2net", precision=Precision.INT8, version=RECIPE.version - 1)
@@ -117,6 +119,13 @@ async def put_matte(settings: SettingsTree, data: bytes, *, recipe: Recipe = REC
     blob = pack_matte(alpha, width=WIDTH, height=HEIGHT, confidence=0.9, empty=empty, recipe_id=recipe.id)
     name = keys.matte_name(digest, 0, recipe.id)
     await Mattes(open_blobs(settings)).store(name, blob, origin_digest=digest, page=0, tier=Tier.STANDARD)
+
+
+async def pay(settings: SettingsTree, data: bytes, *, token: Token = DEFAULT_TOKEN) -> None:
+    """As if the token had been charged for the matte of these bytes."""
+    async with open_queue(settings), open_database(settings) as database:
+        claim = Claim(token=token, origin_digest=keys.digest(data), tier=Tier.STANDARD, origin_host="_p_")
+        assert await ledger_of(settings, database).charge(claim) is Standing.PAID
 
 
 async def fail_matte(settings: SettingsTree, data: bytes) -> None:

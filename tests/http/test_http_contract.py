@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from contract_world import OLDER, Answer, ask, fail_matte, photo, put_matte, running, settings_for
+from contract_world import OLDER, Answer, ask, fail_matte, pay, photo, put_matte, running, settings_for
 from starlette.types import ASGIApp
 
 from pellucid import keys
@@ -35,19 +35,22 @@ class Row:
     shows: str
     cache_control: str
     cutout: str | None
+    credits: str | None = r"charged=0"
 
 
 # state      what is answered by default
 STATES = {
-    "plain": Row(200, "interim", LONG, None),
+    "plain": Row(200, "interim", LONG, None, None),
     "pending": Row(200, "interim", PENDING, r"pending;position=\d+;eta=\d+"),
     "busy": Row(200, "interim", JITTERED, r"busy"),
-    "ready": Row(200, "cutout", LONG, r"ready"),
-    "stale": Row(200, "cutout", MINUTE, r"stale;position=\d+;eta=\d+"),
+    "ready": Row(200, "cutout", LONG, r"ready", r"charged=200"),
+    "stale": Row(200, "cutout", MINUTE, r"stale;position=\d+;eta=\d+", r"charged=200"),
     "failed": Row(200, "interim", MINUTES, r"failed;reason=undecodable"),
     "no-subject": Row(200, "interim", LONG, r"no-subject"),
-    "missing": Row(404, "problem", r"public, max-age=30, s-maxage=30", None),
-    "undecodable": Row(422, "problem", MINUTES, None),
+    "no-credits": Row(200, "interim", MINUTES, r"no-credits", r"charged=0;remaining=150;resets=\d{10}"),
+    "no-credits, matte there": Row(200, "interim", MINUTES, r"no-credits", r"charged=0;remaining=150;resets=\d{10}"),
+    "missing": Row(404, "problem", r"public, max-age=30, s-maxage=30", None, None),
+    "undecodable": Row(422, "problem", MINUTES, None, None),
 }
 FIXED = frozenset({"plain", "missing", "undecodable"})
 """Whose format depends on nothing that a client says."""
@@ -74,16 +77,19 @@ async def apps(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[dict[
     folder = tmp_path_factory.mktemp("contract")
     settings = settings_for(folder / "open")
     full = settings_for(folder / "full", queue={"depth": 1})
+    poor = settings_for(folder / "poor", credits={"per_month": 150})
+    places = {"busy": full, "no-credits": poor, "no-credits, matte there": poor}
     for seed, state in enumerate(STATES):
-        where = full if state == "busy" else settings
+        where = places.get(state, settings)
         data = photo(seed)
         picture = Path(where.data_dir).parent / "pictures" / f"{state}.jpg"
         picture.write_bytes(data)
         match state:
-            case "ready":
+            case "ready" | "no-credits, matte there":
                 await put_matte(where, data)
             case "stale":
                 await put_matte(where, data, recipe=OLDER)
+                await pay(where, data)
             case "no-subject":
                 await put_matte(where, data, empty=True)
             case "failed":
@@ -95,14 +101,15 @@ async def apps(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[dict[
             case _:
                 pass
     (folder / "full" / "pictures" / "first.jpg").write_bytes(photo(99))
-    async with running(settings) as app, running(full) as full_app:
+    async with running(settings) as app, running(full) as full_app, running(poor) as poor_app:
         assert (await ask(full_app, "GET", "/_p_/first.jpg?bg_remove=1")).status == 200  # takes the only place
-        yield dict.fromkeys(STATES, app) | {"busy": full_app}
+        others = {"busy": full_app, "no-credits": poor_app, "no-credits, matte there": poor_app}
+        yield dict.fromkeys(STATES, app) | others
 
 
 def _url(state: str, choice: str) -> str:
     removal = "" if state == "plain" else "&bg_remove=1"
-    return f"/_p_/{state}.jpg?w=30{removal}" + (f"&bg_pending={choice}" if choice else "")
+    return f"/_p_/{state.replace(' ', '%20')}.jpg?w=30{removal}" + (f"&bg_pending={choice}" if choice else "")
 
 
 @pytest.mark.asyncio(loop_scope="module")
@@ -125,6 +132,10 @@ async def test_contract(apps: dict[str, ASGIApp], state: str, choice: str, accep
             assert "pellucid-cutout" not in answer.headers
         else:
             assert re.fullmatch(row.cutout, answer.headers["pellucid-cutout"])
+        if row.credits is None:
+            assert "pellucid-credits" not in answer.headers
+        else:
+            assert re.fullmatch(row.credits, answer.headers["pellucid-credits"])
         # The format of a cutout depends on Accept, so every answer of its URL says so.
         assert answer.headers.get("vary") == (None if state in FIXED else "Accept")
         assert answer.headers.get("etag") == (f'"{keys.digest(whole.body)}"' if row.status == 200 else None)

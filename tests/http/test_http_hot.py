@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pellucid.formats import ImageFormat
+from pellucid.http.callers import EVERYBODY, Caller
 from pellucid.http.hot import HotCache, HotKey
+from pellucid.spec import Token
 
 HEADERS = [(b"etag", b'"x"'), (b"cache-status", b"Pellucid; fwd=miss"), (b"server-timing", b"render;dur=30")]
 
@@ -16,7 +18,7 @@ class Clock:
 
 
 def _key(name: str) -> HotKey:
-    return name.encode(), b"w=1", frozenset({ImageFormat.WEBP})
+    return name.encode(), b"w=1", frozenset({ImageFormat.WEBP}), EVERYBODY
 
 
 def _put(
@@ -43,7 +45,9 @@ def test_an_answer_is_kept_whole() -> None:
     assert dict(answer.headers)[b"cache-status"] == b"Pellucid; hit; detail=hot"
     assert b"server-timing" not in dict(answer.headers), "that was another request's time"
     assert b"content-type" not in dict(answer.not_modified)
-    assert hot.get((b"a", b"w=1", frozenset())) is None, "another Accept"
+    assert hot.get((b"a", b"w=1", frozenset(), EVERYBODY)) is None, "another Accept"
+    somebody = Caller(Token("shop"))
+    assert hot.get((b"a", b"w=1", frozenset({ImageFormat.WEBP}), somebody)) is None, "another token"
 
 
 def test_it_is_believed_as_long_as_its_origin_but_not_for_ever() -> None:

@@ -115,7 +115,7 @@ def letter(path: Path) -> bytes:
 async def test_a_file_that_is_no_database(path: Path, letter: bytes, make_queue: OpenQueue) -> None:
     with pytest.raises(QueueError) as caught:
         await make_queue()
-    assert_helpful(caught.value, path, "delete it with its -wal and -shm")
+    assert_helpful(caught.value, path, "move it away with its -wal and -shm")
     with path.open("rb") as file:
         assert file.read() == letter, "nothing is deleted unasked"
 
@@ -132,7 +132,7 @@ async def test_a_file_damaged_in_the_middle(path: Path, make_queue: OpenQueue) -
     with pytest.raises(QueueError) as caught:
         queue = await make_queue()
         await queue.submit(make_job("new"), priority=Priority.PATIENT)
-    assert_helpful(caught.value, path, "delete it with its -wal and -shm")
+    assert_helpful(caught.value, path, "move it away with its -wal and -shm")
 
 
 async def test_a_file_of_another_program(path: Path, make_queue: OpenQueue) -> None:
@@ -141,7 +141,7 @@ async def test_a_file_of_another_program(path: Path, make_queue: OpenQueue) -> N
         db.execute("CREATE TABLE jobs (boss TEXT)")
     with pytest.raises(QueueError) as caught:
         await make_queue()
-    assert_helpful(caught.value, path, "delete it")
+    assert_helpful(caught.value, path, "move it away")
 
 
 async def test_a_newer_schema_is_refused(path: Path, make_queue: OpenQueue) -> None:

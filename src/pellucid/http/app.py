@@ -61,8 +61,9 @@ class _App:
             targeted=self._settings.cdn.targeted,
         )
         hot = HotCache(max_bytes=cache.memory_bytes // 2)
-        self._images = ImageApp(web.pipeline, lifetimes=lifetimes, hot=hot)
         callers = Callers(web.customers, admin_key=self._settings.web.admin_key.get_secret_value())
+        tell_credits = self._settings.credits.header
+        self._images = ImageApp(web.pipeline, callers=callers, lifetimes=lifetimes, hot=hot, tell_credits=tell_credits)
         self._service.router.routes.extend(service_routes(web, callers))
         return hot
 

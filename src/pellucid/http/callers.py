@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from hmac import compare_digest
+from typing import NamedTuple
 
 from pellucid.errors import KeyNeededError
 from pellucid.spec import DEFAULT_TOKEN, Token
 from pellucid.tokens import Customers
 
 _SCHEME = "bearer "
+_TELLING = frozenset({b"host", b"authorization"})
+
+
+class Caller(NamedTuple):
+    """Whose request it is; `keyed` if a key said so: such an answer is for this caller alone."""
+
+    token: Token
+    keyed: bool = False
+
+
+EVERYBODY = Caller(DEFAULT_TOKEN)
 
 
 class Callers:
@@ -20,22 +33,40 @@ class Callers:
         self.told_apart = customers.told_apart
         """Whether answers may differ from token to token."""
 
-    def token_of(self, host: str, authorization: str) -> Token:
+    def caller_of(self, host: str, authorization: str) -> Caller:
         """Whose request it is, from the values of the two headers ('' for none). A key goes before the host. Raises
         KeyNeededError for a key that nobody has, and for a host without a token.
         """
         if not self.told_apart:
-            return DEFAULT_TOKEN
+            return EVERYBODY
         key = _bearer(authorization)
         if key and not self.is_operator(authorization):
             token = self._customers.of_key(key)
             if token is None:
                 raise KeyNeededError("the key in Authorization is nobody's")
-            return token
+            return Caller(token, keyed=True)
         token = self._customers.of_host(host)
         if token is None:
             raise KeyNeededError(f"the host {host!r} is none of a customer's; send Authorization: Bearer KEY")
-        return token
+        return Caller(token)
+
+    def of(self, headers: Iterable[tuple[bytes, bytes]]) -> Caller:
+        """`caller_of` from the headers of an ASGI scope."""
+        if not self.told_apart:
+            return EVERYBODY
+        values = {name: value.decode("latin-1") for name, value in headers if name in _TELLING}
+        return self.caller_of(values.get(b"host", ""), values.get(b"authorization", ""))
+
+    def known(self, headers: Iterable[tuple[bytes, bytes]]) -> Caller | None:
+        """`of`, None for nobody."""
+        try:
+            return self.of(headers)
+        except KeyNeededError:
+            return None
+
+    def token_of(self, host: str, authorization: str) -> Token:
+        """The token alone."""
+        return self.caller_of(host, authorization).token
 
     def token_of_key(self, authorization: str) -> Token | None:
         """The token whose key was sent; None without one or with one that nobody has."""

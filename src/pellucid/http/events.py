@@ -20,12 +20,13 @@ from starlette.types import Receive, Scope, Send
 from pellucid import keys
 from pellucid.errors import BusyError, PellucidError, SpecError
 from pellucid.http.answers import NO_STORE, guarded, image_of, split_url
+from pellucid.http.callers import Callers
 from pellucid.http.headers import EVENTS, STATUS
 from pellucid.http.problems import kind_of
 from pellucid.http.status import Links, StatusDocument, describe_cutting
 from pellucid.pipeline.deliver import Pipeline
 from pellucid.pipeline.states import FINAL, Cutting
-from pellucid.spec import DEFAULT_TOKEN, Spec, Token
+from pellucid.spec import Spec, Token
 from pellucid.url.build import build_url
 from pellucid.url.parse import parse_url
 
@@ -45,8 +46,9 @@ class EventsEndpoint:
     a 503; a stream counts from its request on.
     """
 
-    def __init__(self, pipeline: Pipeline, *, max_streams: int) -> None:
+    def __init__(self, pipeline: Pipeline, callers: Callers, *, max_streams: int) -> None:
         self._pipeline = pipeline
+        self._callers = callers
         self._max_streams = max_streams
         self._open = 0
 
@@ -62,7 +64,7 @@ class EventsEndpoint:
         pictures = _pictures(request)
         if self._open > self._max_streams:
             raise BusyError("too many streams of events are open", retry_after_s=_FULL_RETRY_S)
-        watch = Watch(self._pipeline, DEFAULT_TOKEN, pictures)
+        watch = Watch(self._pipeline, self._callers.of(request.scope["headers"]).token, pictures)
         news = await watch.look()
         if watch.settled and request.headers.get("last-event-id") == watch.id:
             return Response(status_code=204, headers=NO_STORE)

@@ -7,7 +7,7 @@ import random
 from dataclasses import dataclass
 
 from pellucid import keys
-from pellucid.pipeline.states import CutoutState, Cutting, Delivery
+from pellucid.pipeline.states import Bill, CutoutState, Cutting, Delivery
 from pellucid.queue.port import Failed, Owed
 from pellucid.renditions import Found
 from pellucid.spec import Spec, Token
@@ -20,7 +20,8 @@ ALWAYS: Headers = [
     (b"access-control-allow-origin", b"*"),
     (
         b"access-control-expose-headers",
-        b"*, Pellucid-Cutout, Pellucid-Ignored, ETag, Content-Length, Link, Retry-After, Cache-Status",
+        b"*, Pellucid-Cutout, Pellucid-Credits, Pellucid-Ignored, ETag, Content-Length, Link, Retry-After, "
+        b"Cache-Status",
     ),
     (b"timing-allow-origin", b"*"),
     (b"cross-origin-resource-policy", b"cross-origin"),
@@ -70,7 +71,7 @@ class Lifetimes:
                 return seconds, seconds
             case CutoutState.STALE:
                 return self.stale_s, self.stale_s
-            case CutoutState.FAILED:
+            case CutoutState.FAILED | CutoutState.NO_CREDITS:
                 return self.failed_s, self.failed_s
 
 
@@ -151,6 +152,27 @@ def cutting_headers(cutting: Cutting, spec: Spec) -> Headers:
             )
         )
     return headers
+
+
+def credits_header(bill: Bill) -> Headers:
+    """`Pellucid-Credits`, a structured field dictionary (RFC 9651): what the picture shown was charged to its token;
+    what is left of a limit, and when that begins anew, in seconds since the epoch.
+    """
+    value = f"charged={bill.charged}"
+    if bill.remaining is not None and bill.resets_at is not None:
+        value += f";remaining={bill.remaining};resets={bill.resets_at:.0f}"
+    return [(b"pellucid-credits", value.encode())]
+
+
+def for_one_caller(headers: Headers) -> Headers:
+    """The headers of an answer to somebody who sent a key: their own cache may keep it as long, no shared one."""
+    own: Headers = []
+    for name, value in headers:
+        if name == b"cache-control" and value.startswith(b"public, "):
+            value = b"private, " + value.removeprefix(b"public, ").partition(b",")[0]  # noqa: PLW2901
+        if name != b"cdn-cache-control":
+            own.append((name, value))
+    return own
 
 
 def is_not_modified(if_none_match: str | None, etag: str) -> bool:

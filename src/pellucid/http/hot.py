@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from cachetools import LRUCache
 
 from pellucid.formats import ImageFormat
+from pellucid.http.callers import Caller
 from pellucid.http.headers import Headers
 
 _BELIEF_S = 30.0
@@ -19,8 +20,8 @@ operator removed by hand is missed.
 _OVERHEAD_BYTES = 2500
 """What an entry weighs besides its body: headers, key, objects."""
 
-HotKey = tuple[bytes, bytes, frozenset[ImageFormat]]
-"""Raw path, query, and what of `Accept` can matter."""
+HotKey = tuple[bytes, bytes, frozenset[ImageFormat], Caller]
+"""Raw path, query, what of `Accept` can matter, and who asks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,16 +9,23 @@ import structlog
 from starlette.types import Receive, Scope, Send
 
 from pellucid.errors import PellucidError
-from pellucid.formats import ImageFormat
-from pellucid.http.headers import ALWAYS, Headers, Lifetimes, delivery_headers, is_not_modified
+from pellucid.http.callers import Callers
+from pellucid.http.headers import (
+    ALWAYS,
+    Headers,
+    Lifetimes,
+    credits_header,
+    delivery_headers,
+    for_one_caller,
+    is_not_modified,
+)
 from pellucid.http.hot import HotAnswer, HotCache, HotKey
 from pellucid.http.negotiate import accepted_formats
 from pellucid.http.prefer import preferred_wait_s
 from pellucid.http.problems import INTERNAL, METHOD_NOT_ALLOWED, Problem, describe_error, kind_of, make_problem
 from pellucid.http.withheld import withheld_answer
 from pellucid.pipeline.deliver import Pipeline
-from pellucid.pipeline.states import CutoutState, Delivery, Withheld
-from pellucid.spec import DEFAULT_TOKEN
+from pellucid.pipeline.states import CutoutState, Cutting, Delivery, Withheld
 from pellucid.url.parse import parse_url
 
 _log = structlog.get_logger(__name__)
@@ -42,10 +49,14 @@ _PREFLIGHT: Headers = [
 class ImageApp:
     """An ASGI application: every path that is not one of our own names an origin."""
 
-    def __init__(self, pipeline: Pipeline, *, lifetimes: Lifetimes, hot: HotCache) -> None:
+    def __init__(
+        self, pipeline: Pipeline, *, callers: Callers, lifetimes: Lifetimes, hot: HotCache, tell_credits: bool
+    ) -> None:
         self._pipeline = pipeline
+        self._callers = callers
         self._lifetimes = lifetimes
         self._hot = hot
+        self._tell_credits = tell_credits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         method: str = scope["method"]
@@ -57,7 +68,8 @@ class ImageApp:
                 elif name == b"if-none-match":
                     if_none_match = if_none_match + b"," + value if if_none_match else value
             accepted = accepted_formats(accept.decode("latin-1"))
-            answer = self._hot.get((scope["raw_path"], scope["query_string"], accepted))
+            caller = self._callers.known(scope["headers"])
+            answer = self._hot.get((scope["raw_path"], scope["query_string"], accepted, caller)) if caller else None
             if answer is not None:
                 await _send_hot(send, answer, if_none_match.decode("latin-1"), head=method == "HEAD")
                 return
@@ -81,36 +93,43 @@ class ImageApp:
     async def _answer(self, scope: Scope) -> tuple[int, Headers, bytes]:
         if scope["method"] not in ("GET", "HEAD"):
             return _of(make_problem(METHOD_NOT_ALLOWED))
+        caller = self._callers.of(scope["headers"])
         request = _joined(scope["headers"])
         parsed = parse_url(raw_path(scope), scope["query_string"].decode("latin-1"))
         accepted = accepted_formats(request.get(b"accept", ""))
         begun_at = self._hot.forgotten
         wait_s = preferred_wait_s(request[b"prefer"]) if b"prefer" in request else None
         delivery = await self._pipeline.deliver(
-            DEFAULT_TOKEN, parsed.spec, accepted=accepted, patience_s=float(wait_s or 0)
+            caller.token, parsed.spec, accepted=accepted, patience_s=float(wait_s or 0)
         )
         if isinstance(delivery, Withheld):
-            return withheld_answer(delivery, parsed.spec)
+            status, headers, body = withheld_answer(delivery, parsed.spec)
+            return status, [*headers, *self._credits(delivery.cutting)], body
         headers = delivery_headers(
             delivery,
-            token=DEFAULT_TOKEN,
+            token=caller.token,
             spec=parsed.spec,
             ignored=parsed.ignored,
             lifetimes=self._lifetimes,
             waited_s=wait_s if delivery.waited else None,
         )
+        headers += self._credits(delivery.cutting)
+        if caller.keyed:
+            headers = for_one_caller(headers)
         if not delivery.waited:
-            self._keep(scope, accepted, delivery, headers, begun_at=begun_at)
+            key: HotKey = (scope["raw_path"], scope["query_string"], accepted, caller)
+            self._keep(key, delivery, headers, begun_at=begun_at)
         if is_not_modified(request.get(b"if-none-match"), delivery.rendition.etag):
             return 304, headers, b""
         headers.append((b"content-type", delivery.rendition.media_type.encode()))
         return 200, headers, delivery.rendition.body
 
-    def _keep(
-        self, scope: Scope, accepted: frozenset[ImageFormat], delivery: Delivery, headers: Headers, *, begun_at: int
-    ) -> None:
+    def _credits(self, cutting: Cutting | None) -> Headers:
+        bill = cutting.bill if cutting is not None and self._tell_credits else None
+        return [] if bill is None else credits_header(bill)
+
+    def _keep(self, key: HotKey, delivery: Delivery, headers: Headers, *, begun_at: int) -> None:
         if delivery.cutting is None or delivery.cutting.state in _LASTING:
-            key: HotKey = (scope["raw_path"], scope["query_string"], accepted)
             self._hot.put(
                 key,
                 etag=delivery.rendition.etag,

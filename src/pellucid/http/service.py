@@ -17,7 +17,6 @@ from pellucid.http.events import EventsEndpoint
 from pellucid.http.headers import EVENTS, STATUS
 from pellucid.http.problems import NO_SUCH_PAGE, make_problem
 from pellucid.http.status import describe_cutting
-from pellucid.spec import DEFAULT_TOKEN
 from pellucid.url.parse import parse_url
 from pellucid.wiring.web import Web
 
@@ -45,11 +44,11 @@ The first answer to bg_remove is the original with `Pellucid-Cutout: pending` an
 
 def service_routes(web: Web, callers: Callers) -> list[Route]:
     """Routes that answer from `web`."""
-    events = EventsEndpoint(web.pipeline, max_streams=web.max_event_streams)
+    events = EventsEndpoint(web.pipeline, callers, max_streams=web.max_event_streams)
 
     async def status(request: Request) -> Response:
         spec = parse_url(*image_of(request, STATUS)).spec
-        cutting = await web.pipeline.look(DEFAULT_TOKEN, spec)
+        cutting = await web.pipeline.look(callers.of(request.scope["headers"]).token, spec)
         return json_answer(describe_cutting(cutting, spec))
 
     async def invalidate(request: Request) -> Response:
@@ -60,7 +59,7 @@ def service_routes(web: Web, callers: Callers) -> list[Route]:
         except msgspec.DecodeError as error:
             raise SpecError(f'the body must be JSON like {{"urls": ["/host/path.jpg"]}} ({error})') from error
         refs = {parse_url(*split_url(url)).spec.origin for url in wish.urls}
-        await web.invalidate(DEFAULT_TOKEN, refs, ["?".join(filter(None, split_url(url))) for url in wish.urls])
+        await web.invalidate(refs, ["?".join(filter(None, split_url(url))) for url in wish.urls])
         return json_answer({"invalidated": sorted(str(ref) for ref in refs)})
 
     async def swap_script(_: Request) -> Response:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from datetime import UTC, datetime
 
 import msgspec
 
 from pellucid.http.headers import EVENTS, STATUS
-from pellucid.pipeline.states import Cutting
+from pellucid.pipeline.states import Bill, Cutting
 from pellucid.queue.port import Failed, Owed
 from pellucid.spec import Spec
 from pellucid.url.build import build_url
@@ -19,6 +20,17 @@ class Links(msgspec.Struct, frozen=True, kw_only=True):
     image: str
     status: str
     events: str
+
+
+class CreditsDocument(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`price` of the removal now, what it was `charged`; `remaining` credits of a limit that begins anew at `resets_at`
+    (RFC 3339).
+    """
+
+    price: int
+    charged: int = 0
+    remaining: int | None = None
+    resets_at: str | None = None
 
 
 class StatusDocument(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -38,6 +50,7 @@ class StatusDocument(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     reason: str | None = None
     retry_in_s: int | None = None
     confidence: float | None = None
+    credits: CreditsDocument | None = None
 
 
 def describe_cutting(cutting: Cutting, spec: Spec, *, asked: str | None = None) -> StatusDocument:
@@ -62,4 +75,12 @@ def describe_cutting(cutting: Cutting, spec: Spec, *, asked: str | None = None) 
         reason=reason,
         retry_in_s=retry_in_s,
         confidence=None if cutting.confidence is None else round(cutting.confidence, 3),
+        credits=None if cutting.bill is None else _credits(cutting.bill),
     )
+
+
+def _credits(bill: Bill) -> CreditsDocument:
+    resets_at = None
+    if bill.resets_at is not None:
+        resets_at = datetime.fromtimestamp(bill.resets_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return CreditsDocument(price=bill.price, charged=bill.charged, remaining=bill.remaining, resets_at=resets_at)

@@ -1,19 +1,22 @@
-"""The state of one cutout: the matte there, an older one, or a job owed."""
+"""The state of one cutout: the matte there and paid, an older one, or a job owed."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
 
 import structlog
 
 from pellucid import keys
 from pellucid.cutout.recipe import Recipe
-from pellucid.errors import QueueError
+from pellucid.errors import DatabaseError, QueueError
+from pellucid.ledger.ledger import Ledger
+from pellucid.ledger.values import Claim, Standing
 from pellucid.mattes import Mattes
-from pellucid.pipeline.states import CutoutState, Cutting
+from pellucid.pipeline.states import Bill, CutoutState, Cutting
 from pellucid.queue.port import Failed, Full, Job, Listener, Owed, Priority, Queue, Receipt
 from pellucid.source.origins import Origin, Origins
-from pellucid.spec import Tier
+from pellucid.spec import OriginRef, Tier, Token
 
 _log = structlog.get_logger(__name__)
 
@@ -26,48 +29,46 @@ _STATES: dict[type[Receipt] | None, CutoutState] = {
 """By what the queue said; None = it could not be asked, or no worker could read the origin's bytes."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """Whose cutout of what: `ref` is how the URL named `origin`, `tier` None for the server's default."""
+
+    token: Token
+    ref: OriginRef
+    origin: Origin
+    tier: Tier | None
+
+
 class Cuttings:
-    """Looks mattes up and owes those that are missing. `recipe` is what new ones are made with; its tier is that of
-    URLs that name none. With `show_stale`, an older cutout is shown rather than the background.
+    """Looks mattes up, has them paid and owes those that are missing. `recipe` is what new ones are made with; its tier
+    is that of URLs that name none. With `show_stale`, an older cutout is shown rather than the background.
     """
 
-    def __init__(self, *, mattes: Mattes, queue: Queue, origins: Origins, recipe: Recipe, show_stale: bool) -> None:
+    def __init__(
+        self, *, mattes: Mattes, queue: Queue, origins: Origins, ledger: Ledger, recipe: Recipe, show_stale: bool
+    ) -> None:
         self._mattes = mattes
         self._queue = queue
         self._origins = origins
+        self._ledger = ledger
         self._recipe_ids = {tier: each.id for tier, each in recipe.by_tier.items()}
         self._tier = recipe.tier
         self._show_stale = show_stale
 
-    async def request(self, origin: Origin, tier: Tier | None, *, notify: tuple[Listener, ...] = ()) -> Cutting:
-        """The state of the cutout of `origin`; a missing matte is owed from now on, and `notify` hear how it ends.
-        Raises StoreError.
+    async def request(self, wish: Wish, *, notify: tuple[Listener, ...] = ()) -> Cutting:
+        """The state of the cutout; a missing matte is owed from now on, and `notify` hear how it ends. Raises
+        StoreError.
         """
-        job = self._job(origin, tier)
-        there = await self._there(origin, job)
-        if there is not None:
-            return there
-        older = await self._older(origin, tier)
-        # Who sees a cutout already can wait for the better one longer than who sees a background.
-        priority = Priority.IMPATIENT if older is None else Priority.PATIENT
-        receipt = await self._submit(origin, job, priority, notify)
-        if older is not None:
-            return Cutting(state=CutoutState.STALE, job=job.key, origin=older[1], shown=older[0], receipt=receipt)
-        state = _STATES[None if receipt is None else type(receipt)]
-        return Cutting(state=state, job=job.key, origin=origin, receipt=receipt)
+        try:
+            return await self._billed(wish, await self._request(wish, notify))
+        except DatabaseError as error:
+            # Nobody gets what cannot be written down, and nobody is charged for what they did not get.
+            _log.error("ledger failed", error=str(error))
+            return Cutting(state=CutoutState.BUSY, job=self._job(wish).key, origin=wish.origin)
 
-    async def look(self, origin: Origin, tier: Tier | None) -> Cutting:
-        """The state without owing anything. Raises StoreError, QueueError."""
-        job = self._job(origin, tier)
-        there = await self._there(origin, job)
-        if there is not None:
-            return there
-        receipt = await self._queue.look(job.key)
-        if receipt is None:
-            # Done in between?
-            there = await self._there(origin, job)
-            return there or Cutting(state=CutoutState.UNASKED, job=job.key, origin=origin)
-        return Cutting(state=_STATES[type(receipt)], job=job.key, origin=origin, receipt=receipt)
+    async def look(self, wish: Wish) -> Cutting:
+        """The state without owing or charging anything. Raises StoreError, QueueError, DatabaseError."""
+        return await self._billed(wish, await self._look(wish))
 
     async def wait(self, cutting: Cutting, *, timeout_s: float) -> None:
         """Until the matte of `cutting` is no longer owed, at most `timeout_s`."""
@@ -76,12 +77,71 @@ class Cuttings:
         except QueueError as error:
             _log.error("queue failed", error=str(error))
 
-    def _job(self, origin: Origin, tier: Tier | None) -> Job:
-        recipe_id = self._recipe_ids[tier or self._tier]
-        name = keys.matte_name(origin.digest, 0, recipe_id)
-        return Job(key=name, origin_digest=origin.digest, page=0, recipe_id=recipe_id)
+    async def _request(self, wish: Wish, notify: tuple[Listener, ...]) -> Cutting:
+        job = self._job(wish)
+        claim = self._claim(wish)
+        there = await self._there(wish, job)
+        if there is not None:
+            if there.shown is not None and await self._ledger.charge(claim) is Standing.REFUSED:
+                return Cutting(state=CutoutState.NO_CREDITS, job=job.key, origin=wish.origin)
+            return there
+        older = await self._older(wish)
+        shown = Cutting(
+            state=CutoutState.STALE,
+            job=job.key,
+            origin=wish.origin if older is None else older[1],
+            shown=None if older is None else older[0],
+        )
+        # Who sees a cutout already can wait for the better one longer than who sees a background.
+        priority = Priority.IMPATIENT if older is None else Priority.PATIENT
+        receipt = await self._known_failure(job)
+        if receipt is None:
+            if await self._ledger.hold(claim, job.key) is Standing.REFUSED:
+                return replace(shown, state=CutoutState.NO_CREDITS)
+            receipt = await self._submit(wish.origin, job, priority, notify)
+            if not isinstance(receipt, Owed):
+                await self._ledger.release(claim)
+        if older is not None:
+            return replace(shown, receipt=receipt)
+        return replace(shown, state=_STATES[None if receipt is None else type(receipt)], receipt=receipt)
 
-    async def _there(self, origin: Origin, job: Job) -> Cutting | None:
+    async def _look(self, wish: Wish) -> Cutting:
+        job = self._job(wish)
+        unasked = Cutting(state=CutoutState.UNASKED, job=job.key, origin=wish.origin)
+        for last in (False, True):
+            there = await self._there(wish, job)
+            if there is not None and (there.shown is None or await self._ledger.is_paid(self._claim(wish))):
+                return there
+            # The matte comes before its charge, the charge before the job's end: looked at in the other order, what
+            # ended in between is seen at the second look.
+            receipt = None if last else await self._queue.look(job.key)
+            if receipt is not None:
+                return replace(unasked, state=_STATES[type(receipt)], receipt=receipt)
+        return unasked
+
+    async def _billed(self, wish: Wish, cutting: Cutting) -> Cutting:
+        token, claim = wish.token, self._claim(wish)
+        charged = await self._ledger.cost(claim) if cutting.shown is not None else None
+        bill = Bill(price=self._ledger.price(claim.tier), charged=charged or 0)
+        if self._ledger.is_limited(token):
+            balance = await self._ledger.balance(token)
+            bill = replace(bill, remaining=balance.remaining, resets_at=balance.resets_at)
+        return replace(cutting, bill=bill)
+
+    def _job(self, wish: Wish) -> Job:
+        digest = wish.origin.digest
+        recipe_id = self._recipe_ids[wish.tier or self._tier]
+        return Job(key=keys.matte_name(digest, 0, recipe_id), origin_digest=digest, page=0, recipe_id=recipe_id)
+
+    def _claim(self, wish: Wish) -> Claim:
+        return Claim(
+            token=wish.token,
+            origin_digest=wish.origin.digest,
+            tier=wish.tier or self._tier,
+            origin_host=wish.ref.alias or wish.ref.host,
+        )
+
+    async def _there(self, wish: Wish, job: Job) -> Cutting | None:
         header = await self._mattes.header(job.key)
         if header is None:
             return None
@@ -89,7 +149,15 @@ class Cuttings:
             state, shown = CutoutState.NO_SUBJECT, None
         else:
             state, shown = CutoutState.READY, job.key
-        return Cutting(state=state, job=job.key, origin=origin, shown=shown, confidence=header.confidence)
+        return Cutting(state=state, job=job.key, origin=wish.origin, shown=shown, confidence=header.confidence)
+
+    async def _known_failure(self, job: Job) -> Failed | None:
+        """What the queue remembers of a failure that is to be left alone for now: nothing is held for it."""
+        try:
+            receipt = await self._queue.look(job.key)
+        except QueueError:
+            return None
+        return receipt if isinstance(receipt, Failed) and receipt.retry_in_s > 0 else None
 
     async def _submit(
         self, origin: Origin, job: Job, priority: Priority, notify: tuple[Listener, ...]
@@ -102,15 +170,20 @@ class Cuttings:
             _log.error("queue failed", error=str(error))
             return None
 
-    async def _older(self, origin: Origin, tier: Tier | None) -> tuple[str, Origin] | None:
-        """The newest usable matte of another recipe or of former bytes, and the pixels that it fits."""
+    async def _older(self, wish: Wish) -> tuple[str, Origin] | None:
+        """The newest usable matte of another recipe or of former bytes, and the pixels that it fits. The token must
+        have paid for those; what it did not, it may be shown once the new one is charged.
+        """
         if not self._show_stale:
             return None
-        async for pixels in self._pixels(origin):
+        tier, claim = wish.tier, self._claim(wish)
+        async for pixels in self._pixels(wish.origin):
             for each in (tier,) if tier is not None else (self._tier, *(set(Tier) - {self._tier})):
                 name = await self._mattes.newest(pixels.digest, 0, each)
                 header = await self._mattes.header(name) if name is not None else None
-                if name is not None and header is not None and not header.empty:
+                if name is None or header is None or header.empty:
+                    continue
+                if await self._ledger.is_paid(replace(claim, origin_digest=pixels.digest, tier=each)):
                     return name, pixels
         return None
 

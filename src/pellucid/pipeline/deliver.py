@@ -13,7 +13,7 @@ from pellucid.flight import SingleFlight
 from pellucid.formats import FORMATS, ImageFormat
 from pellucid.mattes import Mattes
 from pellucid.notify.listening import Listening
-from pellucid.pipeline.cuttings import Cuttings
+from pellucid.pipeline.cuttings import Cuttings, Wish
 from pellucid.pipeline.states import CutoutState, Cutting, Delivery, Stages, Withheld
 from pellucid.render.output import OutputChoice, choose_output
 from pellucid.render.plan import Plan, plan
@@ -75,13 +75,14 @@ class Pipeline:
         self._plan(spec, origin)  # what cannot be rendered owes no matte
         cutting, waited = None, False
         if spec.cutout:
+            wish = Wish(token=token, ref=spec.origin, origin=origin, tier=spec.tier)
             with stages.measure("cutout"):
-                cutting = await self._cuttings.request(origin, spec.tier, notify=notify)
+                cutting = await self._cuttings.request(wish, notify=notify)
             patience_s = max(patience_s, self._wait_s if spec.pending is Pending.WAIT else 0.0)
             if cutting.state is CutoutState.PENDING and patience_s > 0:
                 with stages.measure("wait"):
                     await self._cuttings.wait(cutting, timeout_s=patience_s)
-                    cutting = await self._cuttings.request(origin, spec.tier, notify=notify)
+                    cutting = await self._cuttings.request(wish, notify=notify)
                 waited = True
             if cutting.state in _OWED_SOON and spec.pending in (Pending.ACCEPTED, Pending.LOCKED):
                 negotiable = choose_output(spec, origin.facts, cut=False, accepted=accepted).negotiable
@@ -112,13 +113,13 @@ class Pipeline:
         )
 
     async def look(self, token: Token, spec: Spec) -> Cutting:
-        """Where the cutout of `spec` stands, without owing anything. Raises what `deliver` raises, QueueError, and
-        SpecError for a spec that removes nothing.
+        """Where the cutout of `spec` stands, without owing anything. Raises what `deliver` raises, QueueError,
+        DatabaseError, and SpecError for a spec that removes nothing.
         """
         if not spec.cutout:
             raise SpecError("the URL removes no background; add bg_remove=1")
         origin = await self._origins.get(token, spec.origin)
-        return await self._cuttings.look(origin, spec.tier)
+        return await self._cuttings.look(Wish(token=token, ref=spec.origin, origin=origin, tier=spec.tier))
 
     async def wait(self, cutting: Cutting, *, timeout_s: float) -> None:
         """Until the matte of `cutting` is no longer owed, at most `timeout_s`."""

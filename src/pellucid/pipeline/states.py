@@ -23,12 +23,26 @@ class CutoutState(enum.StrEnum):
     """The cutout of an older recipe, or of the origin's former bytes, while a new one is owed."""
     FAILED = "failed"
     NO_SUBJECT = "no-subject"
+    NO_CREDITS = "no-credits"
+    """The token's limit allows no further removal this month."""
     UNASKED = "unasked"
     """Nobody asked for the picture yet; said by the status only, whose reader owes nothing."""
 
 
-FINAL = frozenset({CutoutState.READY, CutoutState.FAILED, CutoutState.NO_SUBJECT})
+FINAL = frozenset({CutoutState.READY, CutoutState.FAILED, CutoutState.NO_SUBJECT, CutoutState.NO_CREDITS})
 """States that stay without a further request."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bill:
+    """What a cutout costs its token: `price` if it were made now, `charged` when it was (0: not charged), `remaining`
+    credits of the month where there is a limit, which begins anew at `resets_at` (seconds since the epoch).
+    """
+
+    price: int
+    charged: int = 0
+    remaining: int | None = None
+    resets_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +50,8 @@ class Cutting:
     """The cutout of one request.
 
     `job` names the matte that is wished (and owed while it is not there); `shown` the one to apply now, None for the
-    interim; `origin` the pixels that it fits. `receipt` is what the queue said; `confidence` belongs to `job`'s matte.
+    interim; `origin` the pixels that it fits. `receipt` is what the queue said; `confidence` belongs to `job`'s matte;
+    `bill` is None when the ledger could not be asked.
     """
 
     state: CutoutState
@@ -45,6 +60,7 @@ class Cutting:
     shown: str | None = None
     receipt: Receipt | None = None
     confidence: float | None = None
+    bill: Bill | None = None
 
     @property
     def is_owed(self) -> bool:

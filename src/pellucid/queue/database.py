@@ -132,7 +132,8 @@ class Database:
         if version > SCHEMA_VERSION:
             raise QueueError(
                 f"the queue file {self._path} is of schema {version}, this Pellucid knows {SCHEMA_VERSION}: "
-                "run the newer Pellucid, or stop everything and delete the file (no finished matte is lost)"
+                "run the newer Pellucid, or stop everything and move the file away (no finished matte is lost, "
+                "but what was charged is)"
             )
         if 0 < version < SCHEMA_VERSION:
             script = "".join(_UPGRADES[step] for step in range(version, SCHEMA_VERSION))
@@ -145,7 +146,10 @@ class Database:
         name: str = getattr(error, "sqlite_errorname", "")
         # SQLITE_ERROR: our tables are not there, or something else is in their place.
         if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")) or name == "SQLITE_ERROR":
-            mend = "it is damaged: stop everything, delete it with its -wal and -shm (no finished matte is lost)"
+            mend = (
+                "it is damaged: stop everything, move it away with its -wal and -shm (no finished matte is lost, but "
+                "what was charged is, unless `sqlite3 FILE .recover` saves it)"
+            )
         elif name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
             mend = (
                 f"another process has kept it locked for more than {self._busy_timeout_s:g} s: "

@@ -74,8 +74,9 @@ def run_worker(settings: SettingsTree, recipe: Recipe, lifeline: Connection | No
 async def _work(settings: SettingsTree, recipe: Recipe, *, own_terminal: bool) -> None:
     from pellucid.image.vips import harden  # noqa: PLC0415 - the imports of a worker, after the process is niced
     from pellucid.mattes import Mattes  # noqa: PLC0415
+    from pellucid.wiring.accounts import ledger_of  # noqa: PLC0415
     from pellucid.wiring.engines import open_engine  # noqa: PLC0415
-    from pellucid.wiring.storage import open_blobs, open_queue  # noqa: PLC0415
+    from pellucid.wiring.storage import open_blobs, open_database, open_queue  # noqa: PLC0415
     from pellucid.worker import matte_handler  # noqa: PLC0415
 
     harden()
@@ -94,12 +95,15 @@ async def _work(settings: SettingsTree, recipe: Recipe, *, own_terminal: bool) -
         precision=str(engine.recipe.precision),
         recipe_ids=tuple(each.id for each in engine.recipe.by_tier.values()),
     )
-    async with open_queue(settings) as queue:
-        await queue.work(
-            matte_handler(engine, origins=blobs, mattes=Mattes(blobs), time_limit_s=settings.queue.job_timeout_s),
-            info=info,
-            stop=stop,
+    async with open_queue(settings) as queue, open_database(settings) as database:
+        handler = matte_handler(
+            engine,
+            origins=blobs,
+            mattes=Mattes(blobs),
+            ledger=ledger_of(settings, database),
+            time_limit_s=settings.queue.job_timeout_s,
         )
+        await queue.work(handler, info=info, stop=stop)
 
 
 def _begin(title: str, settings: SettingsTree, lifeline: Connection | None) -> None:

@@ -218,7 +218,9 @@ class CacheSettings(Section):
     browser_s: int = Field(default=30 * DAY_S, ge=0, description="Life of a finished picture in browsers (max-age).")
     cdn_s: int = Field(default=365 * DAY_S, ge=0, description="Life of a finished picture in CDNs (s-maxage).")
     pending_s: int = Field(default=5, ge=0, description="Life of the interim while a matte is owed, in both.")
-    failed_s: int = Field(default=300, ge=0, description="Life of the interim after a failure, in both.")
+    failed_s: int = Field(
+        default=300, ge=0, description="Life of the interim after a failure, or without credits, in both."
+    )
     stale_s: int = Field(default=60, ge=0, description="Life of an older cutout while a new one is owed, in both.")
     show_stale: bool = Field(
         default=True,

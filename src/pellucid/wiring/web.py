@@ -13,8 +13,10 @@ import structlog
 
 from pellucid import keys
 from pellucid.cutout.recipe import Recipe
+from pellucid.database.database import Database
 from pellucid.demo.samples import SAMPLES_ALIAS
 from pellucid.errors import OriginRefusedError, PellucidError, SettingsError, StoreError
+from pellucid.ledger.ledger import Ledger
 from pellucid.mattes import Mattes
 from pellucid.notify.cdn import ANYWHERE, CdnApi
 from pellucid.notify.listening import Listening
@@ -23,6 +25,7 @@ from pellucid.notify.sender import Sender
 from pellucid.notify.signature import signing_keys
 from pellucid.pipeline.cuttings import Cuttings
 from pellucid.pipeline.deliver import Pipeline
+from pellucid.pipeline.holds import settle_forgotten_holds
 from pellucid.purges import Purge, Purges
 from pellucid.queue.sqlite import SqliteQueue
 from pellucid.render.pool import RenderPool
@@ -34,11 +37,12 @@ from pellucid.source.netguard import Guard
 from pellucid.source.origins import Origins
 from pellucid.source.session import GuardedSession
 from pellucid.source.weburl import parse_web_url
-from pellucid.spec import DEFAULT_TOKEN, OriginRef, Token
+from pellucid.spec import OriginRef
 from pellucid.store.bounded import BoundedBlobs
 from pellucid.store.objects import ObjectBlobs
-from pellucid.tokens import Customer, Customers
-from pellucid.wiring.storage import Paths, open_blobs, open_queue
+from pellucid.tokens import Customers
+from pellucid.wiring.accounts import customers_of, ledger_of
+from pellucid.wiring.storage import Paths, open_blobs, open_database, open_queue
 
 _log = structlog.get_logger(__name__)
 
@@ -60,6 +64,8 @@ class Web:
 
     pipeline: Pipeline
     queue: SqliteQueue
+    database: Database
+    ledger: Ledger
     blobs: ObjectBlobs
     pool: RenderPool
     recipe: Recipe
@@ -70,13 +76,14 @@ class Web:
     swap_script: bool
     purger: CdnPurger
 
-    async def invalidate(self, token: Token, refs: Collection[OriginRef], paths: Sequence[str]) -> None:
-        """On return no web process believes what it knew of these origins, and the CDN is being told to drop what has
-        their tags or lies at `paths`: in this order, or it would fetch the old answers again. Raises StoreError,
-        QueueError.
+    async def invalidate(self, refs: Collection[OriginRef], paths: Sequence[str]) -> None:
+        """On return no web process believes what it knew of these origins, for whichever token, and the CDN is being
+        told to drop what has their tags or lies at `paths`: in this order, or it would fetch the old answers again.
+        Raises StoreError, QueueError.
         """
         now = time.time()
-        told = [Purge(record_key=keys.origin_record_key(token, ref), at=now) for ref in refs]
+        tokens = self.customers.tokens
+        told = [Purge(record_key=keys.origin_record_key(token, ref), at=now) for token in tokens for ref in refs]
         for purge in told:
             await self.origins.doubt(purge.record_key, purge.at)
         try:
@@ -84,7 +91,7 @@ class Web:
         except OSError as error:
             raise StoreError(f"the purges cannot be told: {error.strerror}") from error
         await asyncio.sleep(_HEARD_S)
-        await self.purger.purge([keys.origin_tag(token, ref) for ref in refs], paths)
+        await self.purger.purge([keys.origin_tag(token, ref) for token in tokens for ref in refs], paths)
 
     async def follow_purges(self, forget: Callable[[str | None], None]) -> None:
         """Hear what other processes, and this one, invalidated; `forget` gets each record key, None for everything."""
@@ -139,6 +146,8 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
     async with AsyncExitStack() as stack:
         blobs = open_blobs(settings)
         queue = await stack.enter_async_context(open_queue(settings))
+        database = await stack.enter_async_context(open_database(settings))
+        ledger = ledger_of(settings, database)
 
         async def pinned() -> frozenset[str]:
             return frozenset(keys.origin_bytes_key(owed) for owed in await queue.owed_origins())
@@ -188,7 +197,12 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
             origins=origins,
             mattes=mattes,
             cuttings=Cuttings(
-                mattes=mattes, queue=queue, origins=origins, recipe=recipe, show_stale=settings.cache.show_stale
+                mattes=mattes,
+                queue=queue,
+                origins=origins,
+                ledger=ledger,
+                recipe=recipe,
+                show_stale=settings.cache.show_stale,
             ),
             # Half of the memory is `http.hot`'s, which holds the same bodies under their URLs.
             renditions=Renditions(cache, memory_bytes=settings.cache.memory_bytes // 2),
@@ -208,11 +222,14 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
             concurrency=settings.notify.concurrency,
         )
         await stack.enter_async_context(_sending(sender))
-        housekeeping = asyncio.create_task(_keep_house(cache))
-        stack.callback(housekeeping.cancel)
+        for chore in (_keep_house(cache), _keep_accounts(ledger, queue, mattes)):
+            task = asyncio.create_task(chore)
+            stack.callback(task.cancel)
         yield Web(
             pipeline=pipeline,
             queue=queue,
+            database=database,
+            ledger=ledger,
             blobs=blobs,
             pool=pool,
             recipe=recipe,
@@ -234,6 +251,15 @@ async def _keep_house(cache: BoundedBlobs) -> None:
             _log.error("housekeeping failed", error=str(error))
         await asyncio.sleep(_HOUSEKEEPING_S)
         work = cache.evict
+
+
+async def _keep_accounts(ledger: Ledger, queue: SqliteQueue, mattes: Mattes) -> None:
+    while True:
+        await asyncio.sleep(_HOUSEKEEPING_S)
+        try:
+            await settle_forgotten_holds(ledger, queue=queue, mattes=mattes)
+        except PellucidError as error:
+            _log.error("accounts not kept", error=str(error))
 
 
 @asynccontextmanager
@@ -264,16 +290,6 @@ def _cdn_api(settings: SettingsTree) -> CdnApi | None:
         return None
     headers = {name: value.get_secret_value() for name, value in cdn.purge_headers.items()}
     return CdnApi(method=cdn.purge_method, url=cdn.purge_url, headers=headers, body=cdn.purge_body)
-
-
-def customers_of(settings: SettingsTree) -> Customers:
-    """The tokens that are configured, or `default` for everybody."""
-    if not settings.tokens:
-        return Customers([Customer(token=DEFAULT_TOKEN, credits_per_month=settings.credits.per_month)])
-    return Customers(
-        Customer(token=Token(name), hosts=each.hosts, key_hash=each.key_hash, credits_per_month=each.credits_per_month)
-        for name, each in settings.tokens.items()
-    )
 
 
 def _aliases(settings: SettingsTree, paths: Paths) -> dict[str, str]:
