@@ -34,6 +34,11 @@ class Customers:
         self._by_hash = {each.key_hash: each.token for each in self._by_token.values() if each.key_hash}
 
     @property
+    def tokens(self) -> tuple[Token, ...]:
+        """All of them."""
+        return tuple(self._by_token)
+
+    @property
     def told_apart(self) -> bool:
         """Whether it matters who asks: there is more to choose from than `default` for everybody."""
         return bool(self._by_host or self._by_hash) or self._by_token.keys() != {DEFAULT_TOKEN}

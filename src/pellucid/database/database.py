@@ -29,6 +29,7 @@ class Database:
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
+        self._reading = engine.execution_options(reading=True)
         self._threads = ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="database")
 
     @classmethod
@@ -50,20 +51,23 @@ class Database:
         """The result of `work`, done in one transaction. It may be done twice: when the file was replaced by an empty
         one, or PostgreSQL asks for another try.
         """
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self.run_here, work)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._run, self._engine, work)
 
-    def run_here(self, work: Callable[[sa.Connection], ResultT]) -> ResultT:
-        """`run`, on the thread of the caller."""
+    async def read(self, work: Callable[[sa.Connection], ResultT]) -> ResultT:
+        """`run` for work that only reads: it waits for no writer."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._run, self._reading, work)
+
+    def _run(self, engine: sa.Engine, work: Callable[[sa.Connection], ResultT]) -> ResultT:
         try:
             try:
-                with self._engine.begin() as connection:
+                with engine.begin() as connection:
                     return work(connection)
             except (exc.OperationalError, exc.ProgrammingError) as error:
                 if not _may_help(error):
                     raise
                 with self._engine.begin() as connection:
                     _bring_up(connection)
-                with self._engine.begin() as connection:
+                with engine.begin() as connection:
                     return work(connection)
         except exc.SQLAlchemyError as error:
             cause = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
@@ -101,7 +105,8 @@ def _make_engine(url: str, busy_timeout_s: float) -> sa.Engine:
     @event.listens_for(engine, "begin")
     def begin(connection: sa.Connection) -> None:
         # IMMEDIATE: a reader that turns writer would fail at once in place of waiting.
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        reading = connection.get_execution_options().get("reading", False)
+        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
     return engine
 

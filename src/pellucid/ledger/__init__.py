@@ -1,0 +1,1 @@
+"""Credits: what a removal costs a customer, charged once."""
