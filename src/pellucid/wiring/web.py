@@ -13,6 +13,7 @@ import structlog
 
 from pellucid import keys
 from pellucid.cutout.recipe import Recipe
+from pellucid.database.database import Database
 from pellucid.demo.samples import SAMPLES_ALIAS
 from pellucid.errors import OriginRefusedError, PellucidError, SettingsError, StoreError
 from pellucid.mattes import Mattes
@@ -38,7 +39,7 @@ from pellucid.spec import DEFAULT_TOKEN, OriginRef, Token
 from pellucid.store.bounded import BoundedBlobs
 from pellucid.store.objects import ObjectBlobs
 from pellucid.tokens import Customer, Customers
-from pellucid.wiring.storage import Paths, open_blobs, open_queue
+from pellucid.wiring.storage import Paths, open_blobs, open_database, open_queue
 
 _log = structlog.get_logger(__name__)
 
@@ -60,6 +61,7 @@ class Web:
 
     pipeline: Pipeline
     queue: SqliteQueue
+    database: Database
     blobs: ObjectBlobs
     pool: RenderPool
     recipe: Recipe
@@ -139,6 +141,7 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
     async with AsyncExitStack() as stack:
         blobs = open_blobs(settings)
         queue = await stack.enter_async_context(open_queue(settings))
+        database = await stack.enter_async_context(open_database(settings))
 
         async def pinned() -> frozenset[str]:
             return frozenset(keys.origin_bytes_key(owed) for owed in await queue.owed_origins())
@@ -213,6 +216,7 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
         yield Web(
             pipeline=pipeline,
             queue=queue,
+            database=database,
             blobs=blobs,
             pool=pool,
             recipe=recipe,
