@@ -10,6 +10,7 @@ import typer
 
 from pellucid.cli.models import models_app, pull_missing
 from pellucid.cli.options import Config, DataDir, Device, Model, ModelsDir, Precision, Quality, read_settings
+from pellucid.cli.tokens import tokens_app
 
 app = typer.Typer(
     name="pellucid",
@@ -19,6 +20,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(models_app, name="models")
+app.add_typer(tokens_app, name="tokens")
 
 
 def _say_version(wanted: bool) -> None:
@@ -177,6 +179,35 @@ def evaluate(
     if synthetic or folder is None:
         raise typer.Exit(evaluate_synthetic(settings, photographs=folder, sheet_file=sheet, json_file=json))
     raise typer.Exit(evaluate_folder(folder, settings, sheet_file=sheet, json_file=json))
+
+
+@app.command()
+def usage(
+    *,
+    first: Annotated[
+        str | None,
+        typer.Option("--from", metavar="DAY", help="First day (UTC), YYYY-MM-DD; else the first of its month."),
+    ] = None,
+    last: Annotated[
+        str | None, typer.Option("--to", metavar="DAY", help="Last day; else today.", show_default=False)
+    ] = None,
+    by: Annotated[
+        str | None,
+        typer.Option(metavar="LIST", help="Of day, token, operation, tier, host; comma-separated; else day."),
+    ] = None,
+    token: Annotated[str | None, typer.Option(metavar="NAME", help="Only this token.", show_default=False)] = None,
+    csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON, as `/-/usage` answers.")] = False,
+    data_dir: DataDir = None,
+    config: Config = None,
+) -> None:
+    """Look up the credits that were charged, and where the tokens stand this month."""
+    if csv and json:
+        raise typer.BadParameter("say --csv or --json, not both", param_hint="--csv")
+    settings = read_settings(config, data_dir=data_dir)
+    from pellucid.cli.usage import show_usage  # noqa: PLC0415 - the database's imports
+
+    raise typer.Exit(show_usage(settings, first=first, last=last, by=by, token=token, as_csv=csv, as_json=json))
 
 
 @app.command()

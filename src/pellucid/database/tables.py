@@ -39,7 +39,8 @@ charges = sa.Table(
 )
 """What was paid: once per token, origin bytes and tier, for ever. A row is never changed."""
 
-sa.Index("charges_by_day", charges.c.token, charges.c.day)
+sa.Index("charges_of_token", charges.c.token, charges.c.day)
+sa.Index("charges_by_day", charges.c.day)
 
 holds = sa.Table(
     "holds",

@@ -165,7 +165,8 @@ class WebSettings(Section):
         default=500, ge=0, description="Streams of `/-/events` at a time per web process; more get a 503."
     )
     admin_key: SecretStr = Field(
-        default=SecretStr(""), description="Opens `/-/invalidate`, sent as `Authorization: Bearer KEY`; empty: nobody."
+        default=SecretStr(""),
+        description="Opens `/-/invalidate` and all of `/-/usage`, sent as `Authorization: Bearer KEY`; empty: nobody.",
     )
     demo: bool = Field(default=True, description="Serve the demo page at `/`.")
     swap_script: bool = Field(default=True, description="Serve the script that swaps pending pictures, `/-/swap.js`.")

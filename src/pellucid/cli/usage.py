@@ -1,0 +1,141 @@
+"""`pellucid usage`: credits looked up in the database itself, with or without a server running."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from pellucid.errors import SettingsError
+from pellucid.ledger.report import describe_usage, write_csv
+from pellucid.ledger.usage import (
+    MAX_ROWS,
+    Dimension,
+    TokenBalance,
+    Usage,
+    UsageQuery,
+    look_up,
+    look_up_balances,
+    parse_query,
+)
+from pellucid.tokens import Customers
+from pellucid.wiring.accounts import customers_of
+from pellucid.wiring.storage import Paths, open_database
+
+if TYPE_CHECKING:
+    from pellucid.settings.model import SettingsTree
+
+_BAR_CELLS = 40
+_EIGHTHS = " ▏▎▍▌▋▊▉█"
+
+
+def show_usage(
+    settings: SettingsTree,
+    *,
+    first: str | None,
+    last: str | None,
+    by: str | None,
+    token: str | None,
+    as_csv: bool,
+    as_json: bool,
+) -> int:
+    """Print what was charged from `first` to `last`, and where tokens stand this month; returns 0.
+
+    The parameters are those of `parse_query`. Raises BadValueError, DatabaseError, SettingsError.
+    """
+    now = datetime.now(UTC)
+    query = parse_query(first=first, last=last, by=by, token=token, today=now.date())
+    if not has_database(settings):
+        raise SettingsError(
+            f"there is nothing to show yet: no server ran in {settings.data_dir}; if yours keeps its data elsewhere, "
+            "name that folder with --data-dir"
+        )
+    usage, balances = asyncio.run(_read(settings, query, now))
+    if as_csv:
+        sys.stdout.write(write_csv(usage))
+    elif as_json:
+        document = msgspec.json.encode(describe_usage(usage, balances))
+        sys.stdout.write(msgspec.json.format(document, indent=2).decode() + "\n")
+    else:
+        _print(usage, balances)
+    if usage.truncated and (as_csv or as_json):
+        sys.stderr.write(f"only the first {MAX_ROWS} rows; choose fewer days or a coarser --by\n")
+    return 0
+
+
+def has_database(settings: SettingsTree) -> bool:
+    """Whether there is something to read: asking must not make a file where no server ever ran."""
+    return bool(settings.credits.url.get_secret_value()) or Paths.below(settings.data_dir).queue.exists()
+
+
+async def read_balances(settings: SettingsTree, customers: Customers) -> list[TokenBalance]:
+    """Where all tokens stand this month."""
+    async with open_database(settings) as database:
+        return await database.read(lambda db: look_up_balances(db, customers, now=datetime.now(UTC)))
+
+
+async def _read(settings: SettingsTree, query: UsageQuery, now: datetime) -> tuple[Usage, list[TokenBalance]]:
+    customers = customers_of(settings)
+    async with open_database(settings) as database:
+        usage = await database.read(lambda db: look_up(db, query))
+        return usage, await database.read(lambda db: look_up_balances(db, customers, now=now, token=query.token))
+
+
+def _print(usage: Usage, balances: list[TokenBalance]) -> None:
+    console = wide_console()
+    query = usage.query
+    console.print(
+        f"From {query.first} to {query.last} (UTC): {count(usage.credits)} credits for {usage.removals:,} removals\n"
+    )
+    table = make_table(*query.by, numbers=("removals", "credits"))
+    bars = console.is_terminal and query.by == (Dimension.DAY,)
+    if bars:
+        table.add_column("")
+    most = max((row.credits for row in usage.rows), default=0)
+    for row in usage.rows:
+        cells = [*row.group, f"{row.removals:,}", count(row.credits)]
+        table.add_row(*cells, *([bar(row.credits, most)] if bars else []))
+    if usage.rows:
+        console.print(table)
+    if usage.truncated:
+        console.print(f"only the first {MAX_ROWS:,} rows; choose fewer days or a coarser --by")
+    console.print(f"\nThis month, until {balances[0].resets_at:%Y-%m-%d}" if balances else "")
+    standing = make_table("token", numbers=("limit", "charged", "held", "remaining"))
+    for each in balances:
+        remaining = count(each.remaining)
+        standing.add_row(each.token, count(each.limit), count(each.charged), count(each.held), remaining)
+    console.print(standing)
+
+
+def wide_console() -> Console:
+    """Standard output; where it is no terminal, lines are as long as they need to be."""
+    console = Console(highlight=False, markup=False, emoji=False)
+    return console if console.is_terminal else Console(highlight=False, markup=False, emoji=False, width=10_000)
+
+
+def make_table(*texts: str, numbers: tuple[str, ...]) -> Table:
+    """A table without lines; columns of numbers are set to the right."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in texts:
+        table.add_column(name, overflow="fold")
+    for name in numbers:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def count(credits: int | None) -> str:
+    """Credits with thousands set apart; `any` where there is no limit."""
+    return "any" if credits is None else f"{credits:,}"
+
+
+def bar(value: int, most: int) -> str:
+    """A bar of block characters, `most` being 40 of them wide; anything above 0 is seen."""
+    if value <= 0 or most <= 0:
+        return ""
+    eighths = max(1, round(value * _BAR_CELLS * 8 / most))
+    return _EIGHTHS[8] * (eighths // 8) + _EIGHTHS[eighths % 8].strip()

@@ -1,0 +1,156 @@
+"""`/-/usage`: credits looked up by who pays them, and by the operator for all; in a browser, a page that shows them."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from importlib import resources
+
+from starlette.datastructures import Headers, QueryParams
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from pellucid import keys
+from pellucid.database.database import Database
+from pellucid.errors import BadValueError, KeyNeededError
+from pellucid.http.answers import NO_STORE, Answering, guarded, json_answer, problem_answer
+from pellucid.http.callers import Callers
+from pellucid.http.problems import NO_SUCH_PAGE, make_problem
+from pellucid.ledger.report import csv_name, describe_usage, write_csv
+from pellucid.ledger.usage import UsageQuery, look_up, look_up_balances, parse_query
+from pellucid.spec import Token
+from pellucid.tokens import Customers
+
+USAGE = "/-/usage"
+
+_LOOKUPS = 2
+"""Look-ups at a time per process. A million charges by everything take SQLite 5 s, and the database has four threads,
+which charging needs as well.
+"""
+
+_PAGE_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_PAGE_HEADERS = {"content-security-policy": _PAGE_POLICY, "referrer-policy": "no-referrer"}
+
+_FILES = {"page.css": "text/css", "page.js": "text/javascript", "chart.js": "text/javascript"}
+_FOLDER = resources.files("pellucid.http").joinpath("usage_page")
+
+_JSON, _CSV, _HTML = "application/json", "text/csv", "text/html"
+_FORMATS = {"json": _JSON, "csv": _CSV}
+
+
+def usage_routes(database: Database, callers: Callers, customers: Customers) -> list[Route]:
+    """The look-up, and the files of its page. Nothing of it is kept by caches."""
+    turn = asyncio.Semaphore(_LOOKUPS)
+    page = _FOLDER.joinpath("page.html").read_bytes()
+    files = {name: _FOLDER.joinpath(name).read_bytes() for name in _FILES}
+
+    async def usage(request: Request) -> Response:
+        wished = _format(request.query_params, request.headers)
+        if wished == _HTML:
+            return Response(page, media_type=_HTML, headers=_PAGE_HEADERS)
+        token = _whose(request, callers)
+        now = datetime.now(UTC)
+        query = _query(request.query_params, token, now)
+        async with turn:
+            found = await database.read(lambda db: look_up(db, query))
+        if wished == _CSV:
+            disposition = f'attachment; filename="{csv_name(found)}"'
+            return Response(write_csv(found), media_type=_CSV, headers={"content-disposition": disposition})
+        async with turn:
+            standing = await database.read(lambda db: look_up_balances(db, customers, now=now, token=query.token))
+        return json_answer(describe_usage(found, standing[0] if token is not None else standing))
+
+    async def file(request: Request) -> Response:
+        name = request.path_params["name"]
+        if name not in files:
+            return problem_answer(make_problem(NO_SUCH_PAGE, detail=f"{request.url.path} is no file of the usage page"))
+        # Asked again every time, so that page and scripts are always of one version.
+        headers = {"etag": f'"{keys.digest(files[name])}"', "cache-control": "no-cache"}
+        if request.headers.get("if-none-match") == headers["etag"]:
+            return Response(status_code=304, headers=headers)
+        return Response(files[name], media_type=_FILES[name], headers=headers)
+
+    return [Route(USAGE, _private(usage)), Route(USAGE + "/{name}", guarded(file))]
+
+
+def _private(answer: Answering) -> Answering:
+    """`answer` and its problems, for the caller alone."""
+    inner = guarded(answer)
+
+    async def private(request: Request) -> Response:
+        response = await inner(request)
+        response.headers.update(NO_STORE)
+        response.headers["vary"] = "Accept"
+        if response.status_code == 401:
+            response.headers["www-authenticate"] = "Bearer"
+        return response
+
+    return private
+
+
+def _whose(request: Request, callers: Callers) -> Token | None:
+    """The token whose key was sent, None for the operator's. Raises KeyNeededError for any other."""
+    authorization = request.headers.get("authorization", "")
+    if callers.is_operator(authorization):
+        return None
+    token = callers.token_of_key(authorization)
+    if token is None:
+        raise KeyNeededError(
+            "send Authorization: Bearer KEY, where KEY is the operator's, which shows all tokens (the value of "
+            "PELLUCID_WEB_ADMIN_KEY; set it if there is none), or a customer's, which shows its own token"
+        )
+    return token
+
+
+def _query(params: QueryParams, token: Token | None, now: datetime) -> UsageQuery:
+    """What is asked for; a customer asks for `token` whatever it says."""
+    return parse_query(
+        first=params.get("from"),
+        last=params.get("to"),
+        by=params.get("by"),
+        token=token if token is not None else params.get("token"),
+        today=now.date(),
+    )
+
+
+def _format(params: QueryParams, headers: Headers) -> str:
+    """The media type of the answer: `format`, else what `Accept` likes best, else JSON."""
+    named = params.get("format")
+    if named is None:
+        return preferred(headers.get("accept", ""), (_JSON, _CSV, _HTML))
+    if named not in _FORMATS:
+        raise BadValueError(parameter="format", value=named, grammar=" or ".join(_FORMATS))
+    return _FORMATS[named]
+
+
+def preferred(accept: str, offers: tuple[str, ...]) -> str:
+    """The media type of `offers` that `accept` (RFC 9110, section 12.5.1) weighs most; of equals, and where it wants
+    none, the first.
+    """
+    weights = dict(_weights(accept))
+
+    def weight(offer: str) -> float:
+        ranges = (offer, offer.partition("/")[0] + "/*", "*/*")
+        return next((weights[each] for each in ranges if each in weights), 0.0)
+
+    return max(offers, key=weight)
+
+
+def _weights(accept: str) -> list[tuple[str, float]]:
+    found: list[tuple[str, float]] = []
+    for element in accept.split(","):
+        media_range, *parameters = (part.strip().lower() for part in element.split(";"))
+        weight = 1.0
+        for parameter in parameters:
+            name, _, value = parameter.partition("=")
+            if name.strip() == "q":
+                try:
+                    weight = float(value)
+                except ValueError:
+                    weight = 0.0
+        found.append((media_range, weight))
+    return found
