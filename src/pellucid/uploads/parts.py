@@ -10,6 +10,8 @@ from pathlib import Path
 from pellucid import keys
 
 _SUFFIX = ".part"
+_UNLOCKED = ".new"
+"""What a part is called until it is locked."""
 
 
 class Part:
@@ -18,13 +20,16 @@ class Part:
     def __init__(self, folder: Path, stem: str) -> None:
         self.path = folder / (stem + _SUFFIX)
         self._target: Path | None = None
-        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        new = folder / (stem + _UNLOCKED)
+        descriptor = os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         self._file = os.fdopen(descriptor, "r+b")
         try:
             # Held until `close`, or until the process is killed: who can take it may tidy up.
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            new.rename(self.path)
         except OSError:
-            self.close()
+            new.unlink(missing_ok=True)
+            self._file.close()
             raise
 
     def write(self, data: bytes | bytearray) -> None:
@@ -63,14 +68,9 @@ class Part:
             self._file.close()
 
 
-def is_left_behind(folder: Path, stem: str) -> bool:
-    """Whether there is a part whose process is gone. One that is not there may have been moved just now."""
-    try:
-        with (folder / (stem + _SUFFIX)).open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
+def left_behind(folder: Path) -> list[str]:
+    """The stems of parts whose processes are gone."""
+    return [path.name.removesuffix(_SUFFIX) for path in folder.glob("*" + _SUFFIX) if _can_be_locked(path)]
 
 
 def remove_part(folder: Path, stem: str) -> None:
@@ -78,9 +78,11 @@ def remove_part(folder: Path, stem: str) -> None:
     (folder / (stem + _SUFFIX)).unlink(missing_ok=True)
 
 
-def parts_older_than(folder: Path, moment: float) -> list[str]:
-    """The stems of parts last written to before `moment`, in seconds since the epoch."""
-    return [path.name.removesuffix(_SUFFIX) for path in folder.glob("*" + _SUFFIX) if _modified(path) < moment]
+def remove_unlocked(folder: Path, before: float) -> None:
+    """Remove what is no part yet, and was last written to before `before`, in seconds since the epoch."""
+    for path in folder.glob("*" + _UNLOCKED):
+        if _modified(path) < before:
+            path.unlink(missing_ok=True)
 
 
 def files_older_than(folder: Path, moment: float) -> list[str]:
@@ -95,6 +97,15 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _can_be_locked(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (FileNotFoundError, BlockingIOError):  # moved into its place; written to
+        return False
+    return True
 
 
 def _modified(path: Path) -> float:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import hashlib
+import re
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Sequence
@@ -69,6 +70,8 @@ _BATCH = 200
 
 _EXTENSIONS = {ImageFormat.JPEG: "jpg"}
 """Where the usual extension is not the name of the format."""
+
+_NAME = re.compile(r"[0-9a-f]{32}\.[a-z0-9]+")
 
 ResultT = TypeVar("ResultT")
 
@@ -180,7 +183,10 @@ class Shelf:
         """The upload of that name, for who has its `key`; None for who needs none. Raises OriginNotFoundError,
         KeyNeededError, DatabaseError.
         """
-        upload = await self._database.run(partial(table.find, name=name, place=self._place, now=self._clock()))
+        upload = None
+        if _NAME.fullmatch(name):  # not every database takes every text
+            find = partial(table.find, name=name, place=self._place, now=self._clock())
+            upload = await self._database.run(find)
         if upload is None:
             raise OriginNotFoundError("there is no such upload; perhaps it has expired")
         if key is not None and not compare_digest(hash_key(key), upload.secret_hash):
@@ -202,16 +208,16 @@ class Shelf:
             if not ours:
                 return
             now = self._clock()
-            for upload in await self._database.run(partial(table.receiving, place=self._place)):
-                if await _on_disk(partial(parts.is_left_behind, self._receiving, upload.name)):
-                    await self._give_back(upload.name)
+            for stem in await _on_disk(partial(parts.left_behind, self._receiving)):
+                await _on_disk(partial(parts.remove_part, self._receiving, stem))
+                await self._database.run(partial(table.drop, names=[stem]))
             due = partial(table.expired, place=self._place, now=now, at_most=_BATCH)
             while doomed := await self._database.run(due):
                 await self._delete(doomed, forgetter)
             await self._database.run(partial(table.forget_lost, place=self._place, before=now - _LOST_S))
 
     async def audit(self, forgetter: Forgetter, *, grace_s: float = _GRACE_S) -> None:
-        """Remove files and parts without a row, if older than `grace_s`, and rows without a file. Slower than `sweep`:
+        """Remove files without a row, if older than `grace_s`, and rows without a file. Slower than `sweep`:
         it looks at everything. Raises what `sweep` raises.
         """
         with self._turn() as ours:
@@ -222,10 +228,7 @@ class Shelf:
             for names in (old[start : start + _BATCH] for start in range(0, len(old), _BATCH)):
                 known = await self._database.run(partial(table.known, names=names, now=now))
                 await _on_disk(partial(self._unlink, [name for name in names if name not in known]))
-            stems = await _on_disk(partial(parts.parts_older_than, self._receiving, now - grace_s))
-            for stem in stems:
-                if not await self._database.run(partial(table.known, names=[stem], now=now)):
-                    await _on_disk(partial(parts.remove_part, self._receiving, stem))
+            await _on_disk(partial(parts.remove_unlocked, self._receiving, now - grace_s))
             after = ""
             while page := await self._database.run(partial(table.page, place=self._place, after=after, at_most=_BATCH)):
                 after = page[-1].name
@@ -335,10 +338,6 @@ class Shelf:
             if not upload.digest:
                 await _on_disk(partial(parts.remove_part, self._receiving, upload.name))
         await self._database.run(partial(table.drop, names=[upload.name for upload in doomed]))
-
-    async def _give_back(self, stem: str) -> None:
-        await _on_disk(partial(parts.remove_part, self._receiving, stem))
-        await self._database.run(partial(table.drop, names=[stem]))
 
     def _unlink(self, names: Sequence[str]) -> None:
         for name in names:

@@ -123,11 +123,6 @@ def forget_lost(db: sa.Connection, *, place: str, before: float) -> None:
     db.execute(uploads.delete().where(uploads.c.place != place, uploads.c.expires_at < before))
 
 
-def receiving(db: sa.Connection, *, place: str) -> list[Upload]:
-    """Those of one place whose bytes are under way, or were when their process was killed."""
-    return _read(db, sa.select(uploads).where(uploads.c.digest == "", uploads.c.place == place))
-
-
 def next_expiry(db: sa.Connection, *, place: str) -> float | None:
     """When the next one of a place expires; None for none."""
     return db.scalar(sa.select(sa.func.min(uploads.c.expires_at)).where(uploads.c.place == place))

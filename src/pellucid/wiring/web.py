@@ -93,7 +93,7 @@ class Web:
         """`invalidate` for uploads of these names, whoever asked for them."""
         refs = [OriginRef(alias=UPLOADS_ALIAS, path=f"/{name}") for name in names]
         paths = [f"/{ref}" for ref in refs]
-        await self._forget([(token, ref) for token in self.customers.tokens for ref in refs], paths)
+        await self._forget([(token, ref) for token in {DEFAULT_TOKEN, *self.customers.tokens} for ref in refs], paths)
 
     async def drop_bytes(self, digest: str) -> None:
         """Remove an origin's bytes from the store, and the mattes made of them. Raises StoreError."""
