@@ -288,11 +288,24 @@ async def test_names_that_are_none_delete_nothing(tmp_path: Path, app: ASGIApp, 
 async def test_uploads_are_in_the_name_of_the_token(tmp_path: Path) -> None:
     key = "pel_of-the-shop"
     shop = {"hosts": ["img.shop.example"], "key_hash": hashlib.sha256(key.encode()).hexdigest()}
-    settings = _settings(tmp_path).model_copy(update={})
-    settings = SettingsTree.model_validate({**settings.model_dump(), "tokens": {"shop": shop}})
+    settings = SettingsTree.model_validate({**_settings(tmp_path).model_dump(), "tokens": {"shop": shop}})
     async with running(settings) as app:
         _problem(await _send(app, photo(1), host="elsewhere.example"), 401, "key-needed")
         for headers in ({"host": "img.shop.example"}, {"host": "x.example", "authorization": f"Bearer {key}"}):
             assert (await _send(app, photo(1), **headers)).status == 201
     with sqlite3.connect(tmp_path / "data" / "queue" / "jobs.sqlite") as db:
         assert db.execute("SELECT DISTINCT token FROM uploads").fetchall() == [("shop",)]
+
+
+async def test_over_either_database(tmp_path: Path, database_url: str) -> None:
+    """The server's own way to it: the URL in the settings."""
+    plain = _settings(tmp_path, per_client=1).model_dump()
+    settings = SettingsTree.model_validate({**plain, "credits": {"url": database_url}})
+    async with running(settings) as app:
+        told = json.loads((await _send(app, photo(1))).body)
+        _problem(await _send(app, photo(2)), 429, "too-many-uploads")
+        assert (await ask(app, "GET", told["path"])).status == 200
+        key = {"authorization": f"Bearer {told['delete_key']}"}
+        assert (await ask(app, "DELETE", f"{UPLOADS}/{told['name']}", key)).status == 204
+        assert (await ask(app, "GET", told["path"])).status == 404
+        assert (await _send(app, photo(2))).status == 201
