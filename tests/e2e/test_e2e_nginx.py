@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import socket
+import sqlite3
 import subprocess
 import time
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
+import numpy as np
 import pytest
 from e2e_server import DEADLINE_S, Answer, PellucidServer, PhotoOrigin, running_server
 from PIL import Image
@@ -322,3 +324,26 @@ def test_a_changed_origin_is_purged_in_every_format(
         assert new.body == edge.behind().ask(url, Accept=accept).body
         assert ask_until_kept(edge, url, Accept=accept).body == new.body
         assert whence(edge.ask(other, Accept=accept)) == HIT, "a picture that was not named stays"
+
+
+def test_uploads_come_through_and_clients_cannot_make_up_their_address(edge: Edge) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (800, 800, 3), np.uint8)
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "PNG")
+    assert len(out.getvalue()) > 1_500_000, "more than nginx takes by itself"
+    told = []
+    for made_up in ("192.0.2.1", "192.0.2.2"):
+        answer = edge.ask("/-/uploads", method="POST", body=out.getvalue(), X_Forwarded_For=made_up)
+        assert answer.status == 201, answer.body
+        told.append(json.loads(answer.body))
+    database = sqlite3.connect(edge.behind().data_dir / "queue" / "jobs.sqlite")
+    assert len(database.execute("SELECT DISTINCT client FROM uploads").fetchall()) == 1
+    database.close()
+    for each in told:
+        assert edge.ask(each["path"]).status == 200
+        key = f"Bearer {each['delete_key']}"
+        assert edge.ask(f"/-/uploads/{each['name']}", method="DELETE", Authorization=key).status == 204
+        wait_for_404 = time.monotonic() + DEADLINE_S
+        while edge.ask(each["path"]).status != 404:
+            assert time.monotonic() < wait_for_404, "the purge did not reach nginx"
+            time.sleep(0.1)

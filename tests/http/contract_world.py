@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +31,9 @@ RECIPE = Recipe(model="u2net", precision=Precision.INT8)
 OLDER = Recipe(model="u2net", precision=Precision.INT8, version=RECIPE.version - 1)
 WIDTH, HEIGHT = 60, 40
 
+HANGS_UP = -1.0
+"""In the place of a pause: the client goes away."""
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -41,8 +44,18 @@ class Answer:
     body: bytes
 
 
-async def ask(app: ASGIApp, method: str, url: str, headers: Mapping[str, str] | None = None) -> Answer:
-    """One request, without a network."""
+async def ask(
+    app: ASGIApp,
+    method: str,
+    url: str,
+    headers: Mapping[str, str] | None = None,
+    *,
+    body: bytes | Sequence[bytes | float] = b"",
+    client: str = "127.0.0.1",
+) -> Answer:
+    """One request, without a network. `body` may be what comes one after the other: bytes, pauses in seconds, and
+    `HANGS_UP` at the end of what does.
+    """
     path, _, query = url.partition("?")
     scope: dict[str, Any] = {
         "type": "http",
@@ -56,12 +69,18 @@ async def ask(app: ASGIApp, method: str, url: str, headers: Mapping[str, str] | 
         "root_path": "",
         "headers": [(name.lower().encode(), value.encode()) for name, value in (headers or {}).items()],
         "server": ("127.0.0.1", 80),
-        "client": ("127.0.0.1", 9),
+        "client": (client, 9),
     }
     sent: list[Message] = []
+    coming = [body] if isinstance(body, bytes) else list(body)
 
     async def receive() -> Message:
-        return {"type": "http.request", "body": b"", "more_body": False}
+        while coming and isinstance(coming[0], float):
+            pause_s = float(coming.pop(0))
+            if pause_s < 0:
+                return {"type": "http.disconnect"}
+            await asyncio.sleep(pause_s)
+        return {"type": "http.request", "body": coming.pop(0) if coming else b"", "more_body": bool(coming)}
 
     async def send(message: Message) -> None:
         sent.append(message)

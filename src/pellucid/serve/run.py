@@ -39,7 +39,8 @@ _MIN_FREE_BYTES = 200 * MIB
 def serve(settings: SettingsTree, *, say: Callable[[str], None] = print) -> int:
     """Run the server until SIGINT or SIGTERM; returns the exit status.
 
-    Raises SettingsError, ModelUnavailableError, DeviceUnavailableError, StoreError or QueueError when it cannot start.
+    Raises SettingsError, ModelUnavailableError, DeviceUnavailableError, StoreError, QueueError or DatabaseError when it
+    cannot start.
     """
     setproctitle.setproctitle("pellucid: serve")
     set_up_logging(level=settings.log.level, style=settings.log.format)
@@ -134,7 +135,7 @@ def ask_ready(address: str, *, need_worker: bool) -> list[dict[str, str]] | None
 
 
 async def _check_storage(settings: SettingsTree) -> None:
-    """Open store, queue and database once, here, where what is wrong with them becomes a sentence and no traceback."""
+    """Open store, queue and database once, here, where what is wrong becomes one sentence and no traceback."""
     open_blobs(settings)
     async with open_queue(settings), open_database(settings):
         pass

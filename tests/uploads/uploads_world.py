@@ -1,0 +1,110 @@
+"""A shelf in a folder of its own, over either database, with a clock that is set by hand."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import sqlalchemy as sa
+from PIL import Image
+
+from pellucid.database.database import Database
+from pellucid.database.tables import uploads
+from pellucid.image.facts import ImageFacts
+from pellucid.image.probe import probe
+from pellucid.spec import DEFAULT_TOKEN
+from pellucid.uploads.shelf import Shelf, Taken
+from pellucid.uploads.table import UploadLimits
+
+LIMITS = UploadLimits(
+    max_bytes=100_000,
+    timeout_s=30,
+    keep_s=3600,
+    per_client=10,
+    per_client_bytes=400_000,
+    total_bytes=1_000_000,
+)
+MAX_PIXELS = 1_000_000
+
+
+def picture(seed: int, *, suffix: str = "PNG", side: int = 20) -> bytes:
+    """Noise, so that each has bytes of its own."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (side, side, 3), np.uint8)
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, suffix)
+    return out.getvalue()
+
+
+async def coming(*parts: bytes | float | Exception) -> AsyncIterator[bytes]:
+    """A body: bytes, pauses in seconds, and how it breaks."""
+    for part in parts:
+        if isinstance(part, Exception):
+            raise part
+        if isinstance(part, bytes):
+            yield part
+        else:
+            await asyncio.sleep(part)
+
+
+@dataclass
+class World:
+    """`withdrawn` and `dropped` are what the shelf had forgotten; `stored` the digests of origins in the store."""
+
+    database: Database
+    folder: Path
+    limits: UploadLimits = LIMITS
+    now: float = 1_800_000_000.0
+    withdrawn: list[str] = field(default_factory=list)
+    dropped: list[str] = field(default_factory=list)
+    stored: set[str] = field(default_factory=set)
+
+    async def shelf(self, *, place: str = "here") -> Shelf:
+        async def examine(data: bytes) -> ImageFacts:
+            return await asyncio.to_thread(probe, data, max_pixels=MAX_PIXELS)
+
+        async def has_bytes(digest: str) -> bool:
+            return digest in self.stored
+
+        return await Shelf.open(
+            self.database,
+            folder=self.folder / place / "uploads",
+            receiving=self.folder / place / "receiving",
+            limits=self.limits,
+            probe=examine,
+            has_bytes=has_bytes,
+            clock=lambda: self.now,
+        )
+
+    async def withdraw(self, names: Sequence[str]) -> None:
+        assert not set(names) & set(self.files()), "the files go first"
+        self.withdrawn += names
+
+    async def drop_bytes(self, digest: str) -> None:
+        self.dropped.append(digest)
+
+    def files(self, *, place: str = "here") -> list[str]:
+        return sorted(path.name for path in (self.folder / place / "uploads").iterdir())
+
+    def parts(self, *, place: str = "here") -> list[str]:
+        return sorted(path.name for path in (self.folder / place / "receiving").glob("*.part"))
+
+    async def rows(self) -> list[dict[str, Any]]:
+        found = await self.database.run(
+            lambda db: db.execute(sa.select(uploads).order_by(uploads.c.name)).mappings().all()
+        )
+        return [dict(row) for row in found]
+
+    async def is_empty(self) -> bool:
+        """Whether nothing is left of any upload."""
+        return not (await self.rows() or self.files() or self.parts())
+
+
+async def take(
+    shelf: Shelf, *parts: bytes | float | Exception, declared_bytes: int | None = None, client: str = "192.0.2.1"
+) -> Taken:
+    return await shelf.take(coming(*parts), declared_bytes=declared_bytes, client=client, token=DEFAULT_TOKEN)
