@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pellucid.cutout.recipe import Recipe
 from pellucid.http.callers import Callers
+from pellucid.http.demo import demo_routes
 from pellucid.http.headers import ALWAYS, Lifetimes
 from pellucid.http.hot import HotCache
 from pellucid.http.images import ImageApp
@@ -63,7 +64,7 @@ class _App:
         hot = HotCache(max_bytes=cache.memory_bytes // 2)
         self._images = ImageApp(web.pipeline, lifetimes=lifetimes, hot=hot)
         callers = Callers(web.customers, admin_key=self._settings.web.admin_key.get_secret_value())
-        self._service.router.routes.extend(service_routes(web, callers))
+        self._service.router.routes.extend([*demo_routes(self._settings), *service_routes(web, callers)])
         return hot
 
 
