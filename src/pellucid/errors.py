@@ -19,6 +19,11 @@ PellucidError
 │   └── DeviceUnavailableError
 ├── RenderError            pixels could not be made although the origin is sound
 ├── BusyError              try again later
+├── UploadError            what was sent here cannot be taken
+│   ├── NotRawUploadError      a form, not the picture's bytes
+│   ├── UploadTooLargeError
+│   ├── UploadTimeoutError
+│   └── UploadLimitError       its sender has sent as much as they may for now
 ├── StoreError             the disk or bucket failed
 ├── QueueError             the queue failed
 └── SettingsError          the configuration is wrong
@@ -113,6 +118,30 @@ class BusyError(PellucidError):
     """Too much to do at the moment; `retry_after_s` says when to come back."""
 
     def __init__(self, message: str, *, retry_after_s: int = 2) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class UploadError(PellucidError):
+    """What was sent here cannot be taken."""
+
+
+class NotRawUploadError(UploadError):
+    """A form was sent, not the picture's bytes."""
+
+
+class UploadTooLargeError(UploadError):
+    """More bytes than allowed."""
+
+
+class UploadTimeoutError(UploadError):
+    """The bytes came too slowly."""
+
+
+class UploadLimitError(UploadError):
+    """This client has sent as much as it may for now; `retry_after_s` says when to come back."""
+
+    def __init__(self, message: str, *, retry_after_s: int = 60) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
 

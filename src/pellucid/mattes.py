@@ -60,3 +60,12 @@ class Mattes:
             self._headers.pop(name, None)
             return None
         return blob
+
+    async def drop(self, origin_digest: str, page: int) -> None:
+        """Remove an origin's newest matte of each tier; nobody knows the names of others. Raises StoreError."""
+        for tier in Tier:
+            name = await self.newest(origin_digest, page, tier)
+            if name is not None:
+                await self._blobs.delete(keys.matte_key(name))
+                await self._blobs.delete(keys.newest_matte_key(origin_digest, page, tier))
+                self._headers.pop(name, None)

@@ -38,6 +38,11 @@ class Customers:
         """Whether it matters who asks: there is more to choose from than `default` for everybody."""
         return bool(self._by_host or self._by_hash) or self._by_token.keys() != {DEFAULT_TOKEN}
 
+    @property
+    def tokens(self) -> tuple[Token, ...]:
+        """All of them."""
+        return tuple(self._by_token)
+
     def of_host(self, host: str) -> Token | None:
         """The token of requests to this host name (a port is ignored): the one that names it, else `default` where
         there is such a token.

@@ -58,14 +58,21 @@ holds = sa.Table(
 uploads = sa.Table(
     "uploads",
     METADATA,
-    sa.Column("name", sa.String, primary_key=True),
+    sa.Column("name", sa.String, primary_key=True),  # of the file; without its extension while it is being received
+    sa.Column("place", sa.String, nullable=False),  # whose folder it lies in: machines may share a database
     sa.Column("client", sa.String, nullable=False),  # digest of who sent it, for the limits
     sa.Column("token", sa.String, nullable=False),
     sa.Column("secret_hash", sa.String, nullable=False),  # SHA-256 of what deletes it
-    sa.Column("size_bytes", sa.BigInteger, nullable=False),
+    sa.Column("digest", sa.String(32), nullable=False, index=True),  # of the bytes; '' while it is being received
+    sa.Column(
+        "shared", sa.Boolean, nullable=False
+    ),  # the store held these bytes before: they are another origin's, too
+    sa.Column("size_bytes", sa.BigInteger, nullable=False),  # or what is reserved for it
     sa.Column("created_at", sa.Float, nullable=False),
     sa.Column("expires_at", sa.Float, nullable=False, index=True),
 )
-"""Pictures that people sent here; their bytes lie in a folder."""
+"""Pictures that people sent here; their bytes lie in a folder. A row is written before the bytes are taken, so that
+limits hold, and goes after the file.
+"""
 
-sa.Index("uploads_by_client", uploads.c.client)
+sa.Index("uploads_by_client", uploads.c.place, uploads.c.client)

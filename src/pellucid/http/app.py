@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from pellucid.cutout.recipe import Recipe
 from pellucid.http.callers import Callers
 from pellucid.http.demo import demo_routes
-from pellucid.http.headers import ALWAYS, Lifetimes
+from pellucid.http.headers import ALWAYS, UPLOAD_LIFE_S, Lifetimes
 from pellucid.http.hot import HotCache
 from pellucid.http.images import ImageApp
 from pellucid.http.service import service_routes
@@ -59,6 +59,7 @@ class _App:
             pending_s=cache.pending_s,
             failed_s=cache.failed_s,
             stale_s=cache.stale_s,
+            upload_s=min(UPLOAD_LIFE_S, int(self._settings.uploads.keep_s)),
             targeted=self._settings.cdn.targeted,
         )
         hot = HotCache(max_bytes=cache.memory_bytes // 2)

@@ -26,7 +26,7 @@ class Callers:
         """
         if not self.told_apart:
             return DEFAULT_TOKEN
-        key = _bearer(authorization)
+        key = bearer_key(authorization)
         if key and not self.is_operator(authorization):
             token = self._customers.of_key(key)
             if token is None:
@@ -39,14 +39,14 @@ class Callers:
 
     def token_of_key(self, authorization: str) -> Token | None:
         """The token whose key was sent; None without one or with one that nobody has."""
-        key = _bearer(authorization)
+        key = bearer_key(authorization)
         return self._customers.of_key(key) if key else None
 
     def is_operator(self, authorization: str) -> bool:
         """Whether the operator's key was sent."""
-        return bool(self._admin_key) and compare_digest(_bearer(authorization).encode(), self._admin_key.encode())
+        return bool(self._admin_key) and compare_digest(bearer_key(authorization).encode(), self._admin_key.encode())
 
 
-def _bearer(authorization: str) -> str:
+def bearer_key(authorization: str) -> str:
     """The key of `Authorization: Bearer KEY`; '' for anything else, such as the Basic of a proxy in front."""
     return authorization[len(_SCHEME) :].strip() if authorization.lower().startswith(_SCHEME) else ""

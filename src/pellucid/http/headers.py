@@ -11,6 +11,7 @@ from pellucid.pipeline.states import CutoutState, Cutting, Delivery
 from pellucid.queue.port import Failed, Owed
 from pellucid.renditions import Found
 from pellucid.spec import Spec, Token
+from pellucid.uploads.shelf import UPLOADS_ALIAS
 from pellucid.url.build import build_url
 
 Headers = list[tuple[bytes, bytes]]
@@ -29,6 +30,9 @@ ALWAYS: Headers = [
 
 STATUS, EVENTS = "/-/status", "/-/events"
 """Where the state of a picture is told; its path and query follow."""
+
+UPLOAD_LIFE_S = 3600
+"""Who deletes an upload means all of it, and it expires by itself: no cache may show it for longer than this then."""
 
 _CACHE_STATUS = {
     Found.MEMORY: b"Pellucid; hit; detail=memory",
@@ -55,8 +59,15 @@ class Lifetimes:
     pending_s: int
     failed_s: int
     stale_s: int
+    upload_s: int = UPLOAD_LIFE_S
+    """The most for a picture of an upload, whatever its state."""
     targeted: bool = False
     """Whether CDNs are told their seconds in `CDN-Cache-Control` (RFC 9213) as well."""
+
+    def of_upload(self, cutting: Cutting | None) -> tuple[int, int]:
+        """`of`, for pictures of uploads."""
+        browser_s, cdn_s = self.of(cutting)
+        return min(browser_s, self.upload_s), min(cdn_s, self.upload_s)
 
     def of(self, cutting: Cutting | None) -> tuple[int, int]:
         """Seconds in browsers and in CDNs of a picture in the given state (design: the table of states)."""
@@ -77,9 +88,9 @@ class Lifetimes:
 NO_STORE: Headers = [(b"cache-control", b"no-store")]
 
 
-def life(cutting: Cutting | None, lifetimes: Lifetimes) -> Headers:
+def life(cutting: Cutting | None, lifetimes: Lifetimes, *, upload: bool = False) -> Headers:
     """`Cache-Control`, and `CDN-Cache-Control` where that is wanted."""
-    browser_s, cdn_s = lifetimes.of(cutting)
+    browser_s, cdn_s = lifetimes.of_upload(cutting) if upload else lifetimes.of(cutting)
     headers = [(b"cache-control", f"public, max-age={browser_s}, s-maxage={cdn_s}".encode())]
     if lifetimes.targeted:
         headers.append((b"cdn-cache-control", f"max-age={cdn_s}".encode()))
@@ -113,10 +124,11 @@ def delivery_headers(
     """
     tag = keys.origin_tag(token, spec.origin).encode()
     cutting = delivery.cutting
+    upload = spec.origin.alias == UPLOADS_ALIAS
     headers = [
         *ALWAYS,
         (b"etag", delivery.rendition.etag.encode()),
-        *(NO_STORE if waited_s is not None else life(cutting, lifetimes)),
+        *(NO_STORE if waited_s is not None else life(cutting, lifetimes, upload=upload)),
         *vary(negotiable=delivery.negotiable, preference=waited_s is not None),
         (b"cache-tag", tag),
         (b"surrogate-key", tag),
@@ -125,6 +137,8 @@ def delivery_headers(
     ]
     if waited_s is not None:
         headers.append((b"preference-applied", f"wait={waited_s}".encode()))
+    if upload:
+        headers.append((b"x-robots-tag", b"noindex"))
     if cutting is not None:
         headers += cutting_headers(cutting, spec)
     if ignored:

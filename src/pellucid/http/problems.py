@@ -47,6 +47,19 @@ PROBLEMS: dict[type[PellucidError], ProblemKind] = {
     ),
     errors.ImageLimitError: ProblemKind(status=422, slug="image-limit", title="The picture is too large", cache_s=300),
     errors.ImageError: ProblemKind(status=422, slug="bad-image", title="The origin is no usable picture", cache_s=300),
+    errors.NotRawUploadError: ProblemKind(
+        status=415, slug="not-raw", title="Send the picture's bytes as they are", cache_s=0
+    ),
+    errors.UploadTooLargeError: ProblemKind(
+        status=413, slug="upload-too-large", title="The upload is too large", cache_s=0
+    ),
+    errors.UploadTimeoutError: ProblemKind(
+        status=408, slug="upload-timeout", title="The upload took too long", cache_s=0
+    ),
+    errors.UploadLimitError: ProblemKind(
+        status=429, slug="too-many-uploads", title="Too many uploads from there", cache_s=0
+    ),
+    errors.UploadError: ProblemKind(status=400, slug="bad-upload", title="Nothing usable was sent", cache_s=0),
     errors.BusyError: ProblemKind(status=503, slug="busy", title="Too much to do at the moment", cache_s=0),
     errors.RenderError: ProblemKind(status=500, slug="render", title="The picture could not be rendered", cache_s=5),
     errors.StoreError: ProblemKind(status=503, slug="store", title="The server's store failed", cache_s=0),
@@ -91,7 +104,7 @@ def describe_error(error: PellucidError) -> Problem:
     match error:
         case errors.BadValueError():
             members = {"parameter": error.parameter, "value": error.value, "grammar": error.grammar}
-        case errors.BusyError():
+        case errors.BusyError() | errors.UploadLimitError():
             retry_after_s = error.retry_after_s
         case _:
             pass

@@ -17,6 +17,7 @@ from pellucid.http.events import EventsEndpoint
 from pellucid.http.headers import EVENTS, STATUS
 from pellucid.http.problems import NO_SUCH_PAGE, make_problem
 from pellucid.http.status import describe_cutting
+from pellucid.http.uploads import upload_routes
 from pellucid.spec import DEFAULT_TOKEN
 from pellucid.url.parse import parse_url
 from pellucid.wiring.web import Web
@@ -85,6 +86,7 @@ def service_routes(web: Web, callers: Callers) -> list[Route]:
         Route(EVENTS, events, methods=["GET"]),
         Route(EVENTS + "/{rest:path}", events, methods=["GET"]),
         Route("/-/invalidate", guarded(invalidate), methods=["POST"]),
+        *upload_routes(web, callers),
         *([Route("/-/swap.js", swap_script)] if web.swap_script else []),
         Route("/{rest:path}", missing),
     ]

@@ -30,7 +30,7 @@ from pellucid.settings.load import refuse_open_proxy
 from pellucid.settings.model import MIB, SettingsTree
 from pellucid.store.objects import free_bytes, sweep_staging
 from pellucid.wiring.engines import resolve_recipe
-from pellucid.wiring.storage import Paths, open_blobs, open_queue
+from pellucid.wiring.storage import Paths, open_blobs, open_database, open_queue
 
 _MIN_FREE_BYTES = 200 * MIB
 """Below this the server would soon fail to store anything; it does not start."""
@@ -39,7 +39,8 @@ _MIN_FREE_BYTES = 200 * MIB
 def serve(settings: SettingsTree, *, say: Callable[[str], None] = print) -> int:
     """Run the server until SIGINT or SIGTERM; returns the exit status.
 
-    Raises SettingsError, ModelUnavailableError, DeviceUnavailableError, StoreError or QueueError when it cannot start.
+    Raises SettingsError, ModelUnavailableError, DeviceUnavailableError, StoreError, QueueError or DatabaseError when it
+    cannot start.
     """
     setproctitle.setproctitle("pellucid: serve")
     set_up_logging(level=settings.log.level, style=settings.log.format)
@@ -134,9 +135,9 @@ def ask_ready(address: str, *, need_worker: bool) -> list[dict[str, str]] | None
 
 
 async def _check_storage(settings: SettingsTree) -> None:
-    """Open store and queue once, here, where what is wrong with them becomes one sentence and no traceback."""
+    """Open store, queue and database once, here, where what is wrong becomes one sentence and no traceback."""
     open_blobs(settings)
-    async with open_queue(settings):
+    async with open_queue(settings), open_database(settings):
         pass
 
 

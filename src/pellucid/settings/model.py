@@ -315,6 +315,7 @@ class UploadSettings(Section):
 
     enabled: bool = Field(default=True, description="Take uploads.")
     max_bytes: int = Field(default=25 * MIB, gt=0, description="Largest upload.")
+    timeout_s: float = Field(default=120, gt=0, description="Seconds that sending an upload may take.")
     keep_s: float = Field(default=DAY_S, gt=0, description="Uploads are deleted after this long.")
     per_client: int = Field(default=50, gt=0, description="Uploads kept of one client (an IPv4 address, an IPv6 /64).")
     per_client_bytes: int = Field(default=250 * MIB, gt=0, description="Bytes kept of one client.")

@@ -30,6 +30,7 @@ class Paths:
     samples: Path
     purges: Path
     uploads: Path
+    receiving: Path
 
     @classmethod
     def below(cls, data_dir: Path) -> Paths:
@@ -41,6 +42,7 @@ class Paths:
             samples=data_dir / "samples",
             purges=data_dir / "purges.jsonl",
             uploads=data_dir / "uploads",
+            receiving=data_dir / "receiving",
         )
 
 

@@ -13,6 +13,7 @@ import structlog
 
 from pellucid import keys
 from pellucid.cutout.recipe import Recipe
+from pellucid.database.database import Database
 from pellucid.demo.samples import SAMPLES_ALIAS
 from pellucid.errors import OriginRefusedError, PellucidError, SettingsError, StoreError
 from pellucid.mattes import Mattes
@@ -38,7 +39,9 @@ from pellucid.spec import DEFAULT_TOKEN, OriginRef, Token
 from pellucid.store.bounded import BoundedBlobs
 from pellucid.store.objects import ObjectBlobs
 from pellucid.tokens import Customer, Customers
-from pellucid.wiring.storage import Paths, open_blobs, open_queue
+from pellucid.uploads.shelf import UPLOADS_ALIAS, Shelf
+from pellucid.uploads.table import UploadLimits
+from pellucid.wiring.storage import Paths, open_blobs, open_database, open_queue
 
 _log = structlog.get_logger(__name__)
 
@@ -51,6 +54,10 @@ _SLACK_S = 5.0
 """Beyond the longest rendering, an answer that was begun before a purge is out."""
 
 _HOUSEKEEPING_S = 30.0
+_SWEEP_MIN_S = 0.5
+_AUDIT_S = 600.0
+"""Between two looks at all uploads and their files; a killed process may have left one without the other."""
+
 _THREADS = 64
 
 
@@ -63,7 +70,12 @@ class Web:
     blobs: ObjectBlobs
     pool: RenderPool
     recipe: Recipe
+    database: Database
+    mattes: Mattes
+    cache: BoundedBlobs
     origins: Origins
+    uploads: Shelf | None
+    """None where uploads are not taken."""
     purges: Purges
     customers: Customers
     max_event_streams: int
@@ -75,8 +87,22 @@ class Web:
         their tags or lies at `paths`: in this order, or it would fetch the old answers again. Raises StoreError,
         QueueError.
         """
+        await self._forget([(token, ref) for ref in refs], paths)
+
+    async def withdraw(self, names: Sequence[str]) -> None:
+        """`invalidate` for uploads of these names, whoever asked for them."""
+        refs = [OriginRef(alias=UPLOADS_ALIAS, path=f"/{name}") for name in names]
+        paths = [f"/{ref}" for ref in refs]
+        await self._forget([(token, ref) for token in self.customers.tokens for ref in refs], paths)
+
+    async def drop_bytes(self, digest: str) -> None:
+        """Remove an origin's bytes from the store, and the mattes made of them. Raises StoreError."""
+        await self.cache.delete(keys.origin_bytes_key(digest))
+        await self.mattes.drop(digest, 0)
+
+    async def _forget(self, origins: Collection[tuple[Token, OriginRef]], paths: Sequence[str]) -> None:
         now = time.time()
-        told = [Purge(record_key=keys.origin_record_key(token, ref), at=now) for ref in refs]
+        told = [Purge(record_key=keys.origin_record_key(token, ref), at=now) for token, ref in origins]
         for purge in told:
             await self.origins.doubt(purge.record_key, purge.at)
         try:
@@ -84,7 +110,7 @@ class Web:
         except OSError as error:
             raise StoreError(f"the purges cannot be told: {error.strerror}") from error
         await asyncio.sleep(_HEARD_S)
-        await self.purger.purge([keys.origin_tag(token, ref) for ref in refs], paths)
+        await self.purger.purge([keys.origin_tag(token, ref) for token, ref in origins], paths)
 
     async def follow_purges(self, forget: Callable[[str | None], None]) -> None:
         """Hear what other processes, and this one, invalidated; `forget` gets each record key, None for everything."""
@@ -139,6 +165,7 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
     async with AsyncExitStack() as stack:
         blobs = open_blobs(settings)
         queue = await stack.enter_async_context(open_queue(settings))
+        database = await stack.enter_async_context(open_database(settings))
 
         async def pinned() -> frozenset[str]:
             return frozenset(keys.origin_bytes_key(owed) for owed in await queue.owed_origins())
@@ -183,6 +210,18 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
         stack.callback(purges.close)
         for purge in await asyncio.to_thread(purges.news) or []:
             origins.hear(purge.record_key, purge.at)
+
+        async def has_bytes(digest: str) -> bool:
+            return await blobs.exists(keys.origin_bytes_key(digest))
+
+        shelf = await Shelf.open(
+            database,
+            folder=paths.uploads,
+            receiving=paths.receiving,
+            limits=_upload_limits(settings),
+            probe=pool.probe,
+            has_bytes=has_bytes,
+        )
         mattes = Mattes(blobs)
         pipeline = Pipeline(
             origins=origins,
@@ -210,19 +249,46 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
         await stack.enter_async_context(_sending(sender))
         housekeeping = asyncio.create_task(_keep_house(cache))
         stack.callback(housekeeping.cancel)
-        yield Web(
+        web = Web(
             pipeline=pipeline,
             queue=queue,
             blobs=blobs,
             pool=pool,
             recipe=recipe,
+            database=database,
+            mattes=mattes,
+            cache=cache,
             origins=origins,
+            uploads=shelf if settings.uploads.enabled else None,
             purges=purges,
             customers=customers_of(settings),
             max_event_streams=settings.web.event_streams,
             swap_script=settings.web.swap_script,
             purger=CdnPurger(queue, api=cdn, again_s=settings.render.timeout_s + _SLACK_S),
         )
+        # Also where no more are taken: those that are there expire.
+        sweeping = asyncio.create_task(_sweep_uploads(shelf, web))
+        stack.callback(sweeping.cancel)
+        yield web
+
+
+async def _sweep_uploads(shelf: Shelf, web: Web) -> None:
+    """Delete uploads when they expire, within a second or so; all of them are looked at now and then."""
+    longest_s = min(_HOUSEKEEPING_S, shelf.limits.keep_s)
+    audited_at: float | None = None
+    while True:
+        pause_s = longest_s
+        try:
+            await shelf.sweep(web)
+            if audited_at is None or time.monotonic() > audited_at + _AUDIT_S:
+                await shelf.audit(web)
+                audited_at = time.monotonic()
+            due_at = await shelf.next_expiry()
+            if due_at is not None:
+                pause_s = max(_SWEEP_MIN_S, min(longest_s, due_at - time.time()))
+        except PellucidError as error:
+            _log.error("uploads not swept", error=str(error))
+        await asyncio.sleep(pause_s)
 
 
 async def _keep_house(cache: BoundedBlobs) -> None:
@@ -278,7 +344,23 @@ def customers_of(settings: SettingsTree) -> Customers:
 
 def _aliases(settings: SettingsTree, paths: Paths) -> dict[str, str]:
     built_in = {SAMPLES_ALIAS: paths.samples.resolve().as_uri()} if paths.samples.is_dir() else {}
+    if UPLOADS_ALIAS in settings.aliases:
+        raise SettingsError(f"PELLUCID_ALIASES names {UPLOADS_ALIAS}, which is where uploads are; choose another name")
+    if settings.uploads.enabled:
+        built_in[UPLOADS_ALIAS] = paths.uploads.resolve().as_uri()
     return built_in | settings.aliases
+
+
+def _upload_limits(settings: SettingsTree) -> UploadLimits:
+    uploads = settings.uploads
+    return UploadLimits(
+        max_bytes=min(uploads.max_bytes, settings.origin.max_bytes),
+        timeout_s=uploads.timeout_s,
+        keep_s=uploads.keep_s,
+        per_client=uploads.per_client,
+        per_client_bytes=uploads.per_client_bytes,
+        total_bytes=uploads.total_bytes,
+    )
 
 
 def _fetch_limits(settings: SettingsTree) -> FetchLimits:

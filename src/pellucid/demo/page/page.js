@@ -154,7 +154,7 @@ async function ask({ began, first = false } = {}) {
     });
     stopClock();
     const time = seconds((shownAt - began) / 1000);
-    if (state === "ready") setState("ready", waited ? `Cut out in ${time}` : first ? `Ready in ${time}, cut out before` : `Rendered in ${time}`);
+    if (state === "ready") setState("ready", waited ? `Cut out in ${time}` : `Ready in ${time}`);
     else hideCutout(parameters);
     describe(status);
   } catch (error) {
@@ -375,7 +375,7 @@ function noteFormat() {
 byId("samples").querySelector("ul").append(...facts.samples.map(path => {
   const [item, button, image, text] = ["li", "button", "img", "span"].map(tag => document.createElement(tag));
   const name = path.split("/").pop().split(".")[0];
-  Object.assign(image, { src: `${path}?w=200&h=150`, alt: "", width: 100, height: 75, draggable: false });
+  Object.assign(image, { src: `${path}?w=320`, alt: "", width: 160, height: 100, draggable: false });
   text.textContent = name[0].toUpperCase() + name.slice(1);
   button.type = "button";
   button.append(image, text);

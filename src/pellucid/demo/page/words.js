@@ -19,7 +19,8 @@ const PROBLEMS = {
   "key-needed": () => "This server answers only to callers with a key. Ask whoever runs it.",
   busy: (_, { retry }) => `The server has too much to do. Try again ${after(retry)}.`,
   network: () => "The server cannot be reached. Check your connection, then try again.",
-  gone: () => "The picture is no longer kept. Send it again.",
+  "upload-timeout": () => "Sending the picture took too long. Try a better connection, or a smaller picture.",
+  "bad-upload": () => "The picture did not arrive whole. Send it again.",
   "not-a-picture": () => `There is no picture in what you gave. Choose a ${READABLE}.`,
   "own-backdrop": () => "Your browser cannot show this file as a backdrop. Choose a JPEG, PNG or WebP.",
   "not-deleted": () => "The picture could not be deleted. Try again; it goes by itself in any case.",
@@ -50,9 +51,9 @@ export const bytes = count => count >= 1e6 ? `${Math.round(count / 1048576 * 10)
 
 export function duration(seconds) {
   for (const [unit, size] of [["day", 86400], ["hour", 3600], ["minute", 60]]) {
-    if (seconds >= 2 * size || (seconds >= size && seconds % size === 0)) {
+    if (seconds >= (unit === "minute" ? 1.5 : 0.99) * size) {
       const count = Math.round(seconds / size);
-      return `${count === 24 && unit === "hour" ? 24 : count} ${unit}${count === 1 ? "" : "s"}`;
+      return `${count} ${unit}${count === 1 ? "" : "s"}`;
     }
   }
   return `${Math.ceil(seconds)} s`;
