@@ -1,7 +1,7 @@
 // The page: what is given, what is asked for, what is shown. It talks to the public URL API only.
 import { address, cutoutParameters, readAddress, snippets } from "./address.js";
 import { deleteUpload, fetchPicture, followCutout, upload } from "./follow.js";
-import { Stage, findEdge } from "./stage.js";
+import { BLUR_SHARE, Stage, findEdge } from "./stage.js";
 import { Problem, bytes, creditWords, duration, seconds, stateWords } from "./words.js";
 
 const byId = id => document.getElementById(id);
@@ -47,6 +47,7 @@ function giveFile(file) {
   if (!facts.uploads) return say(new Problem("no-such-page"));
   if (file.type && !file.type.startsWith("image/")) return say(new Problem("not-a-picture"));
   if (file.size > facts.uploads.max_bytes) return say(new Problem("upload-too-large"));
+  byId("url").value = "";
   return give(async signal => {
     picture = { local: true };
     const url = URL.createObjectURL(file);
@@ -153,6 +154,7 @@ async function ask({ began, first = false } = {}) {
       },
     });
     stopClock();
+    say(null);
     const time = seconds((shownAt - began) / 1000);
     if (state === "ready") setState("ready", waited ? `Cut out in ${time}` : `Ready in ${time}`);
     else hideCutout(parameters);
@@ -345,7 +347,7 @@ async function composite() {
   const canvas = Object.assign(document.createElement("canvas"), { width, height });
   const context = canvas.getContext("2d");
   const [w, h] = [backdrop.naturalWidth, backdrop.naturalHeight];
-  const blur = wish.backdrop === "blur" ? width * 0.02 : 0;
+  const blur = wish.backdrop === "blur" ? width * BLUR_SHARE : 0;
   const cover = Math.max(width / w, height / h) * (blur ? 1.08 : 1);
   if (blur) context.filter = `blur(${blur}px)`;
   context.drawImage(backdrop, (width - w * cover) / 2, (height - h * cover) / 2, w * cover, h * cover);
@@ -379,7 +381,10 @@ byId("samples").querySelector("ul").append(...facts.samples.map(path => {
   text.textContent = name[0].toUpperCase() + name.slice(1);
   button.type = "button";
   button.append(image, text);
-  button.onclick = () => giveSource({ path, encoded: false });
+  button.onclick = () => {
+    byId("url").value = "";
+    giveSource({ path, encoded: false });
+  };
   item.append(button);
   return item;
 }));

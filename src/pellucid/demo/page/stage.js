@@ -1,6 +1,7 @@
 // The picture: original and cutout in one place, a divider between them, zoom to the pixel.
 
 const MAX_SCALE = 16, STEP = 1.5, GRAB_PX = 26, PIXELATED_FROM = 2, EDGE_SCALE = 4, PAN_PX = 60;
+export const BLUR_SHARE = 0.02; // of the width: the radius of a blurred backdrop
 
 // Sizes are in CSS pixels, those of the picture in its own; at a scale of 1 they are the same. x and y are where the
 // picture's corner lies in the stage.
@@ -36,6 +37,7 @@ export class Stage {
   setSize(width, height) {
     const same = Math.abs(width / height - this.size.width / this.size.height) < 0.02 && !this.isFit;
     this.root.style.setProperty("--ratio", width / height);
+    this.root.style.setProperty("--blur", width * BLUR_SHARE);
     const ratio = this.size.width / width;
     this.size = { width, height };
     if (same) this.scale *= ratio;

@@ -51,7 +51,7 @@ export const bytes = count => count >= 1e6 ? `${Math.round(count / 1048576 * 10)
 
 export function duration(seconds) {
   for (const [unit, size] of [["day", 86400], ["hour", 3600], ["minute", 60]]) {
-    if (seconds >= (unit === "minute" ? 1.5 : 0.99) * size) {
+    if (seconds >= (unit === "hour" ? 0.99 : 1.5) * size) {
       const count = Math.round(seconds / size);
       return `${count} ${unit}${count === 1 ? "" : "s"}`;
     }
