@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pellucid.cutout.recipe import Recipe
 from pellucid.http.callers import Callers
+from pellucid.http.demo import demo_routes
 from pellucid.http.headers import ALWAYS, UPLOAD_LIFE_S, Lifetimes
 from pellucid.http.hot import HotCache
 from pellucid.http.images import ImageApp
@@ -65,7 +66,7 @@ class _App:
         callers = Callers(web.customers, admin_key=self._settings.web.admin_key.get_secret_value())
         tell_credits = self._settings.credits.header
         self._images = ImageApp(web.pipeline, callers=callers, lifetimes=lifetimes, hot=hot, tell_credits=tell_credits)
-        self._service.router.routes.extend(service_routes(web, callers))
+        self._service.router.routes.extend([*demo_routes(self._settings), *service_routes(web, callers)])
         return hot
 
 

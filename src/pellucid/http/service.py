@@ -33,17 +33,6 @@ class _Invalidation(msgspec.Struct, forbid_unknown_fields=True):
     urls: list[str]
 
 
-_FRONT_PAGE = """\
-Pellucid {version}: pictures without their background, by URL.
-
-  /<host>/<path>?w=400                            400 px wide
-  /<host>/<path>?w=400&bg_remove=1                without its background
-  /<host>/<path>?w=400&bg_remove=1&bg_color=456   on #445566
-
-The first answer to bg_remove is the original with `Pellucid-Cutout: pending` and 5 s to live; ask again.
-"""
-
-
 def service_routes(web: Web, callers: Callers) -> list[Route]:
     """Routes that answer from `web`."""
     events = EventsEndpoint(web.pipeline, callers, max_streams=web.max_event_streams)
@@ -79,9 +68,6 @@ def service_routes(web: Web, callers: Callers) -> list[Route]:
             headers=NO_STORE,
         )
 
-    async def front_page(_: Request) -> Response:
-        return PlainTextResponse(_FRONT_PAGE.format(version=version("pellucid")))
-
     async def favicon(_: Request) -> Response:
         return Response(status_code=204, headers={"cache-control": "public, max-age=86400"})
 
@@ -92,7 +78,6 @@ def service_routes(web: Web, callers: Callers) -> list[Route]:
         return problem_answer(make_problem(NO_SUCH_PAGE, detail=f"{request.url.path} is none of this server's pages"))
 
     return [
-        Route("/", front_page),
         Route("/favicon.ico", favicon),
         Route("/robots.txt", robots),
         Route("/-/health", health),

@@ -1,0 +1,42 @@
+// Addresses of the URL API, and the lines that a page or a shell would use.
+
+// The origin as a path of this server: {path, encoded}. `encoded` where it has a query of its own. Without a scheme the
+// server tries https, then http, so only http:// is kept. Throws TypeError for what is no address of the web.
+export function readAddress(text) {
+  const typed = text.trim();
+  const url = new URL(/^[a-z][a-z\d+.-]*:\/\//i.test(typed) ? typed : typed.startsWith("/") ? location.origin + typed : "https://" + typed);
+  if (!/^https?:$/.test(url.protocol) || !url.host || url.username) throw new TypeError("no web address");
+  if (url.origin === location.origin) {
+    return { path: plain(url.pathname), encoded: url.searchParams.get("ci_url_encoded") === "1" };
+  }
+  const origin = (url.protocol === "http:" ? "http://" : "") + url.host + url.pathname;
+  return url.search
+    ? { path: "/" + plain(encodeURIComponent(origin + url.search)), encoded: true }
+    : { path: "/" + plain(origin), encoded: false };
+}
+
+// A quote would end the argument of the curl line.
+const plain = path => path.replaceAll("'", "%27");
+
+// Path and query of a picture of `source` ({path, encoded}) with these parameters; those without a value are left out.
+export function address(source, parameters) {
+  const all = { ...parameters, ci_url_encoded: source.encoded ? 1 : null };
+  const query = Object.entries(all).filter(([, value]) => value !== null && value !== undefined).map(([name, value]) => `${name}=${value}`);
+  return source.path + (query.length ? "?" + query.join("&") : "");
+}
+
+// The parameters of the cutout that is wished for. The format is always named: without it a browser's <img> may get
+// WebP where curl gets PNG, and the URL would not be that of the picture shown.
+export function cutoutParameters({ width, tier, colour, format }, defaultTier) {
+  return { w: width, bg_remove: 1, bg_quality: tier === defaultTier ? null : tier, bg_color: colour, force_format: format };
+}
+
+// The three lines to copy, for a picture shown at `width` x `height`.
+export function snippets(source, parameters, { width, height }) {
+  const url = location.origin + address(source, parameters);
+  const half = location.origin + address(source, { ...parameters, w: Math.max(1, Math.round(width / 2)) });
+  const text = value => value.replaceAll("&", "&amp;").replaceAll('"', "&quot;");
+  const html = `<img src="${text(url)}"\n     srcset="${text(half)} ${Math.max(1, Math.round(width / 2))}w,\n             ${text(url)} ${width}w"\n     sizes="(min-width: ${width}px) ${width}px, 100vw" width="${width}" height="${height}" alt="">`;
+  const suffix = parameters.force_format === "jpeg" ? "jpg" : parameters.force_format;
+  return { url, html, curl: `curl -o cutout.${suffix} '${url}'` };
+}
