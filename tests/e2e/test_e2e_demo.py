@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
+import signal
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -28,13 +32,17 @@ pytestmark = pytest.mark.skipif(
 )
 
 BUDGET_BYTES = 60_000
+SENT_BYTES = 24_000
 DEADLINE_MS = 60_000
 DESKTOP, PHONE = (1280, 800), (390, 844)
 
-_CARRIER = """([name, type, text]) => {
+_CARRIER = """([texts, files]) => {
     const carrier = new DataTransfer();
-    const bytes = Uint8Array.from(atob(text), c => c.charCodeAt(0));
-    carrier.items.add(new File([bytes], name, { type }));
+    for (const [type, text] of Object.entries(texts)) carrier.items.add(text, type);
+    for (const text of files) {
+        const bytes = Uint8Array.from(atob(text), c => c.charCodeAt(0));
+        carrier.items.add(new File([bytes], "cup.jpg", { type: "image/jpeg" }));
+    }
     return carrier;
 }"""
 
@@ -72,9 +80,48 @@ class Demo:
     def give(self, data: bytes, name: str = "cup.jpg", media_type: str = "image/jpeg") -> None:
         self.page.set_input_files("#file", FilePayload(name=name, mimeType=media_type, buffer=data))
 
-    def carrier(self, data: bytes) -> object:
-        """A DataTransfer of the page with one picture."""
-        return self.page.evaluate_handle(_CARRIER, ["cup.jpg", "image/jpeg", base64.b64encode(data).decode()])
+    def paste(self, *files: bytes, **texts: str) -> None:
+        self.page.evaluate(
+            """clipboardData => document.body.dispatchEvent(
+                new ClipboardEvent("paste", { clipboardData, bubbles: true }))""",
+            self._carrier(files, texts),
+        )
+
+    def drop(self, *files: bytes, **texts: str) -> bool:
+        """Drag and drop files, and texts by media type with `_` for `/`; returns whether the page said that it takes
+        them.
+        """
+        carried = {"dataTransfer": self._carrier(files, texts)}
+        self.page.dispatch_event("body", "dragover", carried)
+        invited = self.page.get_by_text("Drop the picture").is_visible()
+        self.page.dispatch_event("body", "drop", carried)
+        expect(self.page.get_by_text("Drop the picture")).to_be_hidden()
+        return invited
+
+    def _carrier(self, files: Iterable[bytes], texts: dict[str, str]) -> object:
+        """A DataTransfer of the page."""
+        encoded = [base64.b64encode(data).decode() for data in files]
+        return self.page.evaluate_handle(
+            _CARRIER, [{kind.replace("_", "/"): text for kind, text in texts.items()}, encoded]
+        )
+
+    def fetch(self, url: str) -> None:
+        """Give a picture by its URL."""
+        self.page.get_by_label("URL of a picture").fill(url)
+        self.page.keyboard.press("Enter")
+
+    def expect_state(self, state: str, words: str) -> None:
+        expect(self.page.locator("#state")).to_have_attribute("data-state", state, timeout=DEADLINE_MS)
+        expect(self.page.locator("#words")).to_contain_text(words)
+
+    def expect_alert(self, words: str) -> None:
+        expect(self.page.get_by_role("alert")).to_contain_text(words, timeout=DEADLINE_MS)
+
+    @property
+    def details(self) -> dict[str, str]:
+        """The rows of the state card."""
+        cells = self.page.locator("#details > *").all_inner_texts()
+        return dict(zip(cells[::2], cells[1::2], strict=True))
 
     def wait(self) -> None:
         """Until a cutout is there and the state is said, without a reload; the divider is at rest."""
@@ -109,7 +156,7 @@ class Demo:
 
     def copied(self, name: str) -> str:
         self.page.get_by_role("button", name=f"Copy the {name}").click()
-        expect(self.page.locator("#copied")).to_have_text("Copied")
+        expect(self.page.locator("#spoken")).to_have_text("Copied")
         return self.page.evaluate("() => navigator.clipboard.readText()")
 
     def pixels(self) -> npt.NDArray[np.int16]:
@@ -121,6 +168,19 @@ def rgba(data: bytes) -> npt.NDArray[np.int16]:
     return np.asarray(Image.open(io.BytesIO(data)).convert("RGBA")).astype(np.int16)
 
 
+@contextmanager
+def held_workers(server: PellucidServer) -> Iterator[None]:
+    """No matte is made meanwhile."""
+    workers = server.pids("pellucid: matte worker")
+    for worker in workers:
+        os.kill(worker, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for worker in workers:
+            os.kill(worker, signal.SIGCONT)
+
+
 def hold_uploads(demo: Demo) -> list[Route]:
     """Uploads from now on, held until they are told to go on."""
     held: list[Route] = []
@@ -130,6 +190,15 @@ def hold_uploads(demo: Demo) -> list[Route]:
 
     demo.page.route("**/-/uploads", hold)
     return held
+
+
+def let_go(demo: Demo, held: list[Route]) -> None:
+    """Let the first upload go on, once it is there."""
+    deadline = time.monotonic() + DEADLINE_MS / 1000
+    while not held:
+        assert time.monotonic() < deadline
+        demo.page.wait_for_timeout(20)
+    held[0].continue_()
 
 
 OpenDemo = Callable[..., Demo]
@@ -182,7 +251,8 @@ def test_a_sample_turns_into_its_cutout(demo: Demo) -> None:
     demo.sample("Cat")
     assert loads == []
     assert re.fullmatch(r"(Cut out|Ready) in \d+\.\d+ s", demo.words)
-    assert re.search(r"Confidence\n\d+ %", demo.page.inner_text("#details"))
+    assert re.fullmatch(r"\d+ %", demo.details["Confidence"])
+    assert demo.details["Charged"] == "200 credits"
     alpha = rgba(demo.shown)[..., 3]
     assert alpha.min() < 20
     assert alpha.max() > 235
@@ -199,11 +269,11 @@ def test_a_chosen_picture_is_there_at_once_and_its_cutout_by_itself(demo: Demo, 
     assert (original.get_attribute("src") or "").startswith("blob:")
     assert original.evaluate("image => image.naturalWidth") == 600
     expect(demo.page.locator("#words")).to_contain_text("Sending the picture")
-    held[0].continue_()
+    let_go(demo, held)
     demo.wait()
     assert demo.words.startswith("Cut out in ")
     assert any("/-/events/_upload_/" in url for url in demo.asked)
-    assert "Kept for\n24 hours" in demo.page.inner_text("#details")
+    assert demo.details["Kept for"] == "24 hours"
     assert "/_upload_/" in demo.url
     assert rgba(demo.shown).shape == (400, 600, 4)
 
@@ -221,35 +291,127 @@ def test_one_deletes_ones_picture(demo: Demo, cup_jpg: bytes) -> None:
     expect(demo.page.get_by_role("button", name="Delete my picture")).to_be_hidden()
 
 
-def test_a_picture_is_pasted(demo: Demo, cup_jpg: bytes) -> None:
-    carrier = demo.carrier(cup_jpg + b"pasted")
-    demo.page.evaluate(
-        "clipboardData => document.body.dispatchEvent(new ClipboardEvent('paste', { clipboardData, bubbles: true }))",
-        carrier,
-    )
+def test_pictures_and_urls_are_pasted(demo: Demo, origin: PhotoOrigin, cup_jpg: bytes) -> None:
+    demo.paste(cup_jpg + b"pasted")
+    demo.wait_for_url("/_upload_/")
+    before = demo.url
+    demo.paste(text_plain="no URL at all")
+    assert demo.url == before
+    origin.put("/pasted.jpg", cup_jpg)
+    demo.paste(text_plain=f" http://{origin.host}/pasted.jpg\n")
+    demo.wait_for_url("/pasted.jpg")
+
+
+def test_pictures_and_links_are_dropped(demo: Demo, origin: PhotoOrigin, cup_jpg: bytes, rocket_jpg: bytes) -> None:
+    assert not demo.drop(text_plain="no picture at all")
+    expect(demo.page.locator("#work")).to_be_hidden()
+    assert demo.drop(cup_jpg + b"dropped")
+    demo.wait_for_url("/_upload_/")
+    origin.put("/dropped.jpg", cup_jpg)
+    assert demo.drop(**{"text_uri-list": f"# a picture\nhttp://{origin.host}/dropped.jpg"})
+    demo.wait_for_url("/dropped.jpg")
+    assert demo.drop(cup_jpg + b"first of two", rocket_jpg + b"second of two")
+    expect(demo.page.get_by_text("One picture at a time: this is the first of 2.")).to_be_visible()
+    demo.wait_for_url("/_upload_/")
+    assert rgba(demo.shown).shape == (400, 600, 4)
+
+
+@pytest.mark.parametrize(
+    ("typed", "fetched", "encoded"),
+    [
+        ("/by-url.jpg", "/by-url.jpg", False),
+        ("/by-url.jpg?v=2&size=l", "/by-url.jpg?v=2&size=l", True),
+        ("/hats & bags/grün.jpg", "/hats%20&%20bags/gr%C3%BCn.jpg", False),
+        ("/find?name=grüne tasche#top", "/find?name=gr%C3%BCne%20tasche", True),
+    ],
+)
+def test_a_picture_is_given_by_its_url(
+    demo: Demo, origin: PhotoOrigin, cup_jpg: bytes, typed: str, fetched: str, encoded: bool
+) -> None:
+    origin.put(fetched, cup_jpg)
+    demo.fetch(f"http://{origin.host}{typed}")
     demo.wait()
-    assert "/_upload_/" in demo.url
-
-
-def test_a_picture_is_dropped(demo: Demo, cup_jpg: bytes) -> None:
-    carrier = demo.carrier(cup_jpg + b"dropped")
-    demo.page.dispatch_event("body", "dragenter", {"dataTransfer": carrier})
-    expect(demo.page.get_by_text("Drop the picture")).to_be_visible()
-    demo.page.dispatch_event("body", "drop", {"dataTransfer": carrier})
-    expect(demo.page.get_by_text("Drop the picture")).to_be_hidden()
-    demo.wait()
-    assert "/_upload_/" in demo.url
-
-
-@pytest.mark.parametrize("query", ["", "?v=2&size=l"])
-def test_a_picture_is_given_by_its_url(demo: Demo, origin: PhotoOrigin, cup_jpg: bytes, query: str) -> None:
-    path = f"/by-url.jpg{query}"
-    origin.put(path, cup_jpg)
-    demo.page.get_by_label("URL of a picture").fill(f"http://{origin.host}{path}")
-    demo.page.keyboard.press("Enter")
-    demo.wait()
-    assert ("ci_url_encoded=1" in demo.url) == bool(query)
+    assert ("ci_url_encoded=1" in demo.url) == encoded
     assert demo.fetched(demo.url) == demo.shown
+    assert demo.copied("curl line") == f"curl -o cutout.webp '{demo.url}'"
+
+
+def test_a_reload_keeps_the_picture(demo: Demo, cup_jpg: bytes) -> None:
+    with held_workers(demo.server):
+        demo.give(cup_jpg + b"reloaded")
+        demo.expect_state("pending", "Cutting out")
+        demo.page.reload()
+        demo.expect_state("pending", "Cutting out")
+    demo.wait()
+    path = urlsplit(demo.url).path
+    demo.page.get_by_role("button", name="Delete my picture").click()
+    expect(demo.page.locator("#done")).to_have_text("Your picture is deleted.")
+    assert demo.server.ask(path).status == 404
+    demo.sample()
+    demo.page.get_by_role("link", name="Pellucid").click()
+    expect(demo.page.get_by_role("heading", level=1)).to_be_in_viewport()
+    expect(demo.page.locator("#work")).to_be_hidden()
+
+
+def test_a_second_picture_is_the_only_one(demo: Demo, cup_jpg: bytes, rocket_jpg: bytes) -> None:
+    demo.page.evaluate(
+        """() => { window.shown = new Set(); const image = document.getElementById("cutout");
+        image.addEventListener("load", () => shown.add(image.naturalWidth)); }"""
+    )
+    with held_workers(demo.server):
+        demo.give(cup_jpg + b"the first")
+        demo.expect_state("pending", "Cutting out")
+        with demo.page.expect_request("**/-/events/**") as first:
+            demo.give(cup_jpg + b"the former")
+        demo.give(rocket_jpg + b"the second")
+        demo.expect_state("pending", "number 3")
+    demo.wait()
+    demo.server.wait_for(urlsplit(first.value.url).path.removeprefix("/-/events") + "?bg_remove=1", "ready")
+    assert rgba(demo.shown).shape[1] == 640
+    assert demo.page.evaluate("() => [...shown]") == [640]
+
+
+@pytest.mark.parametrize(
+    ("size", "scale"), [((1, 1), "800 %"), ((40, 3000), None), ((3000, 40), None)], ids=["dot", "tower", "strip"]
+)
+def test_odd_sizes_have_room(demo: Demo, cup_jpg: bytes, size: tuple[int, int], scale: str | None) -> None:
+    """Neither a huge pixel nor a line that cannot be grasped."""
+    out = io.BytesIO()
+    Image.open(io.BytesIO(cup_jpg)).resize(size).save(out, "PNG")
+    demo.give(out.getvalue(), "odd.png", "image/png")
+    expect(demo.page.locator("#state")).to_have_attribute("data-state", re.compile("^(ready|no-subject)$"))
+    box = demo.page.locator("#stage").bounding_box()
+    assert box
+    assert box["width"] > 200
+    assert box["height"] > 200
+    if scale:
+        expect(demo.page.locator("#zoom")).to_have_text(scale)
+
+
+def test_a_very_large_picture(demo: Demo, face_png: bytes) -> None:
+    out = io.BytesIO()
+    Image.open(io.BytesIO(face_png)).convert("RGB").resize((8000, 6000)).save(out, "JPEG", quality=70)
+    demo.give(out.getvalue())
+    demo.wait()
+    assert rgba(demo.shown).shape == (900, 1200, 4)
+    demo.page.get_by_label("Width").select_option("3200")
+    demo.wait_for_url("w=3200&")
+    assert demo.details["Picture"].startswith("3200 × 2400, ")
+    assert demo.page.locator("#width option").all_inner_texts()[-2:] == ["3200 px", "Original"]
+    demo.page.get_by_role("button", name="Zoom to the edge").click()
+    expect(demo.page.locator("#zoom")).to_have_text("400 %")
+
+
+def test_alpha_that_was_there_stays(demo: Demo, cup_jpg: bytes) -> None:
+    picture = Image.open(io.BytesIO(cup_jpg)).convert("RGBA")
+    picture.paste((0, 0, 0, 0), (0, 0, 300, 400))
+    out = io.BytesIO()
+    picture.save(out, "PNG")
+    demo.give(out.getvalue(), "half.png", "image/png")
+    demo.wait()
+    alpha = rgba(demo.shown)[..., 3]
+    assert alpha[:, :290].max() == 0
+    assert alpha[:, 310:].max() > 235
 
 
 def test_the_divider_follows_mouse_and_keys(fast: Demo) -> None:
@@ -399,12 +561,18 @@ def _vast_png() -> bytes:
         ("http://10.1.2.3/a.jpg", "This server does not fetch from there. Give another URL"),
         ("http://{origin}/text.jpg", "This is no picture that can be read here. Choose a JPEG"),
         ("http://no-such-host.invalid/a.jpg", "That site cannot be reached. Check the name of the host"),
+        ("http://{origin}/page.html", "This is no picture that can be read here. Choose a JPEG"),
         ("ftp://example.com/a.jpg", "This is no URL of a picture. It needs a host and a path"),
+        ("javascript:alert(1)", "This is no URL of a picture"),
+        ("data:image/png;base64,iVBORw0KGgo=", "This is no URL of a picture"),
+        ("file:///etc/passwd", "This is no URL of a picture"),
         ("purse", "This is no URL of a picture"),
+        ("", "This is no URL of a picture"),
     ],
 )
 def test_a_url_that_cannot_be_had(demo: Demo, origin: PhotoOrigin, address: str, sentence: str) -> None:
     origin.files["/text.jpg"] = b"no picture at all"
+    origin.files["/page.html"] = b"<!doctype html><title>A page</title><p>No picture"
     demo.page.get_by_label("URL of a picture").fill(address.format(origin=origin.host))
     demo.page.get_by_role("button", name="Fetch").click()
     expect(demo.page.get_by_role("alert")).to_contain_text(sentence)
@@ -463,28 +631,127 @@ def test_a_picture_without_a_subject(demo: Demo) -> None:
     out = io.BytesIO()
     Image.new("RGB", (320, 240), (128, 130, 132)).save(out, "PNG")
     demo.give(out.getvalue(), "grey.png", "image/png")
-    expect(demo.page.locator("#words")).to_contain_text("No subject was found", timeout=DEADLINE_MS)
+    demo.expect_state("no-subject", "No subject was found")
     expect(demo.page.locator("#split")).to_be_disabled()
     expect(demo.page.locator("#before")).to_be_visible()
+    assert demo.details["Charged"] == "nothing"
+
+
+def test_credits_that_are_spent(open_demo: OpenDemo, start_server: StartServer, cup_jpg: bytes) -> None:
+    demo = open_demo(start_server(PELLUCID_CREDITS_PER_MONTH="300"))
+    with held_workers(demo.server):
+        demo.give(cup_jpg)
+        demo.expect_state("pending", "Cutting out")
+        expect(demo.page.locator("#details")).to_contain_text("Costs200 credits")
+    demo.wait()
+    assert demo.details["Charged"] == "200 credits"
+    assert demo.details["Credits"] == "100 left this month"
+    demo.give(cup_jpg + b"another")
+    demo.expect_state("no-credits", "There are not enough credits, so the original is shown.")
+    assert re.search(r"There will be new ones on 1 [A-Z][a-z]+$", demo.words)
+    expect(demo.page.locator("#split")).to_be_disabled()
+    assert demo.details["Costs"] == "200 credits"
+    demo.page.get_by_label("Quality").select_option("fast")
+    demo.wait_for_url("bg_quality=fast")
+    assert demo.details["Charged"] == "100 credits"
+    assert demo.details["Credits"] == "0 left this month"
+
+
+def test_a_picture_that_changes_at_its_url(
+    open_demo: OpenDemo, start_server: StartServer, origin: PhotoOrigin, cup_jpg: bytes, rocket_jpg: bytes
+) -> None:
+    server = start_server(PELLUCID_WEB_ADMIN_KEY="a key for tests", PELLUCID_ORIGIN_FRESH_MIN_S="3600")
+    demo = open_demo(server)
+    origin.put("/changed.jpg", cup_jpg)
+    url = f"http://{origin.host}/changed.jpg"
+    demo.fetch(url)
+    demo.wait()
+    earlier = demo.shown
+    with held_workers(server):
+        origin.put("/changed.jpg", rocket_jpg)
+        body = json.dumps({"urls": [f"/{url}"]}).encode()
+        told = server.ask("/-/invalidate", method="POST", body=body, Authorization="Bearer a key for tests")
+        assert told.status == 200
+        demo.fetch(url)
+        demo.expect_state("stale", "An earlier cutout; a new one is being made")
+        assert demo.shown == earlier
+    demo.wait()
+    assert demo.words.startswith("Cut out in ")
+    assert rgba(demo.shown).shape[1] == 640
+
+
+def test_a_cutout_that_fails(open_demo: OpenDemo, start_server: StartServer, cup_jpg: bytes) -> None:
+    """Jobs that may take 10 ms: no model is that fast."""
+    demo = open_demo(start_server(PELLUCID_QUEUE_JOB_TIMEOUT_S="0.01", PELLUCID_QUEUE_MAX_ATTEMPTS="1"))
+    demo.give(cup_jpg)
+    demo.expect_state("failed", "The cutout failed (attempts used up). Try again in 5 minutes, or try another picture")
+    assert demo.details["Charged"] == "nothing"
+    expect(demo.page.locator("#before")).to_be_visible()
+    demo.page.get_by_role("button", name="Try again").click()
+    demo.expect_state("failed", "The cutout failed")
+
+
+def test_no_room_for_uploads(open_demo: OpenDemo, start_server: StartServer, cup_jpg: bytes) -> None:
+    demo = open_demo(start_server(PELLUCID_UPLOADS_TOTAL_BYTES="100000"))
+    demo.give(cup_jpg)
+    demo.wait()
+    demo.give(cup_jpg + b"another")
+    demo.expect_alert("This server can take no picture now. Try again in 1 hour, or give the URL of a picture.")
+    demo.sample()
+
+
+def test_the_server_goes_and_comes_back(
+    open_demo: OpenDemo, start_server: StartServer, tmp_path: Path, cup_jpg: bytes
+) -> None:
+    """Gone while the page waits for a cutout, and while it wants to send a picture; back with a lower limit."""
+    server = start_server(tmp_path / "data", PELLUCID_WORKERS="0")
+    port = int(server.address.rpartition(":")[2])
+    demo = open_demo(server)
+    demo.give(cup_jpg)
+    demo.expect_state("pending", "Cutting out")
+    stop(server)
+    demo.expect_state("lost", "The server does not answer. This page asks again by itself")
+    expect(demo.page.locator("#before")).to_be_visible()
+    server = start_server(tmp_path / "data", port=port)
+    demo.wait()
+    assert demo.words.startswith("Cut out in ")
+    assert demo.fetched(demo.url) == demo.shown
+    stop(server)
+    demo.give(cup_jpg + b"another")
+    demo.expect_alert("The server cannot be reached. Check your connection, then try again.")
+    server = start_server(tmp_path / "data", port=port, PELLUCID_UPLOADS_MAX_BYTES="50000")
+    demo.page.get_by_role("button", name="Try again").click()
+    demo.expect_alert("The file is too large. Choose a smaller one, or give the URL of the picture.")
+    stop(server)
+    start_server(tmp_path / "data", port=port)
+    demo.page.get_by_role("button", name="Try again").click()
+    demo.wait()
+    expect(demo.page.get_by_role("alert")).to_be_hidden()
+
+
+def stop(server: PellucidServer) -> None:
+    """All of its processes at once."""
+    os.killpg(server.process.pid, signal.SIGKILL)
+    server.process.wait()
 
 
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        ("stateWords('pending', {position: 1, eta_s: 4})", "Cutting out, about 4 s"),
+        ("stateWords('pending', {position: 1, eta_s: 4})", "Cutting out, about 4 seconds"),
         ("stateWords('pending', {position: 3, eta_s: 130})", "Waiting: number 3 in the queue, about 2 minutes"),
-        (
-            "stateWords('failed', {reason: 'attempts-used-up', retry_in_s: 300})",
-            "(attempts used up). Try again in 5 min",
-        ),
-        ("stateWords('no-credits')", "The credits are used up, so the original is shown."),
-        (
-            "creditWords({price: 200, charged: 200, remaining: 9800, resets_at: '2026-12-01T00:00:00Z'})",
-            "200, 9,800 left",
-        ),
-        ("creditWords({price: 200, charged: 0, remaining: null})", "nothing"),
-        ("problemOf(503, '<html>', '30').sentence({})", "The server has too much to do. Try again in 30 s."),
-        ('problemOf(418, \'{"type":"a:b","detail":"A teapot."}\', null).sentence({})', "A teapot."),
+        ("stateWords('no-credits')", "the original is shown. Ask whoever runs this server"),
+        ("creditRows('pending', {price: 1400})[0].join()", "Costs,1,400 credits"),
+        ("creditRows('ready', {price: 200, charged: 200, remaining: 9800})[1].join()", "Credits,9,800 left this month"),
+        ("problemOf(503, '<html>', '30').sentence", "The server has too much to do. Try again in 30 seconds."),
+        ("problemOf(502, '<html>', null).sentence", "The server cannot be reached."),
+        ('problemOf(500, \'{"type":"a:strange"}\', null).sentence', "The server has a fault. Try again in a minute."),
+        ('problemOf(418, \'{"type":"a:b","detail":"A teapot."}\', null).sentence', "A teapot."),
+        ("duration(1)", "1 second"),
+        ("duration(89)", "89 seconds"),
+        ("duration(3599)", "1 hour"),
+        ("duration(86399)", "24 hours"),
+        ("duration(172800)", "2 days"),
     ],
 )
 def test_words_for_what_is_hard_to_bring_about(demo: Demo, call: str, words: str) -> None:
@@ -540,7 +807,7 @@ def test_less_motion_where_that_is_wished(open_demo: OpenDemo, cup_jpg: bytes, m
         """() => { window.seen = []; const split = document.getElementById("split");
         new MutationObserver(() => seen.push(Number(split.value))).observe(split, { attributes: true }); }"""
     )
-    held[0].continue_()
+    let_go(demo, held)
     demo.wait()
     between = [value for value in demo.page.evaluate("() => seen") if 51 < value < 99]
     assert (between == []) == (motion == "reduce")
@@ -561,11 +828,14 @@ def test_uploads_turned_off_and_the_page_turned_off(
 
 def test_the_page_is_small(demo: Demo) -> None:
     demo.page.wait_for_load_state("networkidle")
-    sent = 0
     paths = {urlsplit(url).path for url in demo.asked}
-    for path in (path for path in paths if path == "/" or path.startswith("/-/demo/")):
-        sent += len(demo.server.ask(path, Accept="text/html", Accept_Encoding="gzip").body)
-    assert 10_000 < sent < BUDGET_BYTES
+    own = [path for path in paths if path == "/" or path.startswith("/-/demo/")]
+    assert len(own) == 8
+    plain = [demo.server.ask(path, Accept="text/html") for path in own]
+    zipped = [demo.server.ask(path, Accept="text/html", Accept_Encoding="gzip") for path in own]
+    assert all(answer.headers["content-encoding"] == "gzip" for answer in zipped)
+    assert 10_000 < sum(len(answer.body) for answer in zipped) < SENT_BYTES
+    assert sum(len(answer.body) for answer in plain) < BUDGET_BYTES
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -589,7 +859,7 @@ def test_no_serious_barrier(open_demo: OpenDemo, scheme: str, size: tuple[int, i
     assert barriers() == []
     demo.sample()
     demo.choose_backdrop("blur")
-    expect(demo.page.locator("#backdrop-note")).to_be_visible()
+    expect(demo.page.locator("#note")).to_contain_text("Your browser puts this backdrop")
     demo.wait()
     assert barriers() == []
 
@@ -625,3 +895,49 @@ def test_everything_is_reached_by_keyboard(demo: Demo) -> None:
     )
     assert {"code-url", "code-html", "code-curl", "Copy the URL", "Copy the curl line"} <= set(reached)
     assert all(reached.values()), reached
+
+
+_CONTROLS = re.compile(r"- (button|link|textbox|slider|radio|combobox|checkbox|region|group|img)\b(.*)")
+
+
+def test_a_screen_reader_is_told_names_and_states(fast: Demo) -> None:
+    fast.choose_backdrop("blur")
+    fast.wait()
+    tree = fast.page.locator("body").aria_snapshot()
+    found = [each.groups() for each in _CONTROLS.finditer(tree)]
+    assert len(found) > 30
+    assert [each for each in found if not each[1].startswith(' "')] == []
+    for line in (
+        'slider "Divider between original and cutout": "50"',
+        'radio "Blur" [checked]',
+        'button "Zoom out" [disabled]',
+        'option "Standard" [selected]',
+        'textbox "HTML"',
+        'img "The picture without its background"',
+    ):
+        assert f"- {line}" in tree
+    assert fast.page.get_attribute("#own", "aria-current") == "false"
+
+
+def test_a_screen_reader_is_told_each_state_once(demo: Demo, cup_jpg: bytes) -> None:
+    demo.page.evaluate(
+        """() => { window.heard = [];
+        for (const live of document.querySelectorAll("[role=status], [role=alert], output")) {
+            if (live.ariaLive === "off") continue;
+            const hear = () => live.textContent && heard.push(live.textContent);
+            new MutationObserver(hear).observe(live, { childList: true, characterData: true, subtree: true });
+        } }"""
+    )
+    with held_workers(demo.server):
+        demo.server.ask("/_samples_/rocket.jpg?bg_remove=1&bg_quality=best")
+        demo.give(cup_jpg + b"heard")
+        demo.expect_state("pending", "number 2")
+    demo.wait()
+    expect(demo.page.locator("#spoken")).to_have_text(demo.words)
+    heard = demo.page.evaluate("() => heard")
+    assert [words.split()[0] for words in heard] == ["Sending", "Waiting:", "Cut"]
+    demo.choose_backdrop("f3c9c0")
+    demo.wait_for_url("bg_color=f3c9c0")
+    demo.page.get_by_role("button", name="Zoom in").click()
+    expect(demo.page.locator("#spoken")).to_have_text(demo.page.inner_text("#zoom"))
+    assert len(demo.page.evaluate("() => heard")) == 5

@@ -85,12 +85,19 @@ def test_json_cannot_end_its_element() -> None:
     assert json.loads(text) == {"a": "</script><b>"}
 
 
-@pytest.mark.parametrize(("name", "media_type"), [("page.css", "text/css"), ("page.js", "text/javascript")])
+@pytest.mark.parametrize(
+    ("name", "media_type"),
+    [
+        ("page.css", "text/css; charset=utf-8"),
+        ("page.js", "text/javascript; charset=utf-8"),
+        ("mark.svg", "image/svg+xml"),
+    ],
+)
 async def test_files_have_validators_and_come_as_gzip(tmp_path: Path, name: str, media_type: str) -> None:
     app = _app(tmp_path)
     plain = await ask(app, "GET", f"/-/demo/{name}")
     zipped = await ask(app, "GET", f"/-/demo/{name}", {"Accept-Encoding": "gzip, br"})
-    assert plain.headers["content-type"] == f"{media_type}; charset=utf-8"
+    assert plain.headers["content-type"] == media_type
     assert "content-encoding" not in plain.headers
     assert zipped.headers["content-encoding"] == "gzip"
     assert gzip.decompress(zipped.body) == plain.body
@@ -107,7 +114,7 @@ async def test_every_file_that_is_named_is_there(tmp_path: Path) -> None:
     names = set(re.findall(r'"/-/demo/([^"]+)"', page))
     script = (await ask(app, "GET", "/-/demo/page.js")).body.decode()
     names |= set(re.findall(r'from "\./([^"]+)"', script))
-    assert len(names) == 6
+    assert len(names) == 7
     for name in names:
         assert (await ask(app, "GET", f"/-/demo/{name}")).status == 200
     for name in ("index.html", "nothing.js", "..%2fsamples.py"):

@@ -28,7 +28,11 @@ from pellucid.wiring.storage import Paths
 _PREFIX = "/-/demo/"
 _LIFE = "public, max-age=300"
 
-_MEDIA_TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8"}
+_MEDIA_TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
 
 # Pictures of one's own are shown from blob: URLs before they are sent. Scripts and styles are files of this server; a
 # picture of somebody else's server cannot pose as one, because it is sent with its type and nosniff.

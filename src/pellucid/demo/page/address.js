@@ -31,12 +31,16 @@ export function cutoutParameters({ width, tier, colour, format }, defaultTier) {
   return { w: width, bg_remove: 1, bg_quality: tier === defaultTier ? null : tier, bg_color: colour, force_format: format };
 }
 
+export const suffixOf = ({ force_format: format }) => format === "jpeg" ? "jpg" : format;
+
 // The three lines to copy, for a picture shown at `width` x `height`.
 export function snippets(source, parameters, { width, height }) {
-  const url = location.origin + address(source, parameters);
-  const half = location.origin + address(source, { ...parameters, w: Math.max(1, Math.round(width / 2)) });
+  const half = Math.max(1, Math.round(width / 2));
+  const [url, smaller] = [parameters, { ...parameters, w: half }].map(each => location.origin + address(source, each));
   const text = value => value.replaceAll("&", "&amp;").replaceAll('"', "&quot;");
-  const html = `<img src="${text(url)}"\n     srcset="${text(half)} ${Math.max(1, Math.round(width / 2))}w,\n             ${text(url)} ${width}w"\n     sizes="(min-width: ${width}px) ${width}px, 100vw" width="${width}" height="${height}" alt="">`;
-  const suffix = parameters.force_format === "jpeg" ? "jpg" : parameters.force_format;
-  return { url, html, curl: `curl -o cutout.${suffix} '${url}'` };
+  const html = `<img src="${text(url)}"
+     srcset="${text(smaller)} ${half}w,
+             ${text(url)} ${width}w"
+     sizes="(min-width: ${width}px) ${width}px, 100vw" width="${width}" height="${height}" alt="">`;
+  return { url, html, curl: `curl -o cutout.${suffixOf(parameters)} '${url}'` };
 }

@@ -9,13 +9,14 @@ export function upload(file, { signal, progress }) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest(); // fetch() cannot tell how much it has sent
     request.open("POST", "/-/uploads");
-    request.setRequestHeader("content-type", file.type || "application/octet-stream");
     request.upload.onprogress = event => event.lengthComputable && progress(event.loaded / event.total);
     request.onerror = () => reject(new Problem("network"));
     request.onabort = () => reject(signal.reason);
-    request.onload = () => request.status === 201
-      ? resolve(JSON.parse(request.responseText))
-      : reject(problemOf(request.status, request.responseText, request.getResponseHeader("retry-after")));
+    request.onload = () => {
+      if (request.status === 201) return resolve(JSON.parse(request.responseText));
+      const problem = problemOf(request.status, request.responseText, request.getResponseHeader("retry-after"));
+      return reject(problem.slug === "busy" ? new Problem("no-room", problem) : problem);
+    };
     signal.addEventListener("abort", () => request.abort());
     request.send(file);
   });
@@ -26,9 +27,10 @@ export async function deleteUpload({ name, delete_key: key }) {
   if (!answer.ok && answer.status !== 404) throw new Problem("not-deleted");
 }
 
-// A picture as a blob. Raises Problem.
-export async function fetchPicture(path, options) {
-  const answer = await ask(path, options);
+// The answer with a picture. Browsers keep pictures for a month, and what is at a URL may change: the server is asked.
+// Throws Problem.
+export async function fetchPicture(path, signal) {
+  const answer = await ask(path, { signal, cache: "no-cache" });
   if (!answer.ok) throw problemOf(answer.status, await answer.text(), answer.headers.get("retry-after"));
   return answer;
 }
@@ -41,26 +43,29 @@ async function ask(path, options) {
   }
 }
 
-// Ask for the cutout at `path` until its state is final. `tell(state, document)` hears every state, `show(blob, state)`
-// gets a cutout; it is called twice where an earlier cutout is there and a new one owed. Returns {state, document, waited}.
+// Ask for the cutout at `path` until its state is final: {state, document, waited}. `tell(state, document)` hears the
+// states before; `show(blob)` gets the cutout, and before it an earlier one where there is one.
 export async function followCutout(path, { signal, tell, show }) {
-  let cache = "default", waited = false;
-  for (;;) {
-    const answer = await fetchPicture(path, { signal, cache });
-    const { state, document } = readState(answer.headers.get("pellucid-cutout"));
-    tell(state, document);
-    if (state === "ready" || state === "stale") await show(await answer.blob(), state);
-    else await answer.body?.cancel(); // the interim: the page shows the original already
-    if (state === "pending" || state === "stale") {
-      waited = true;
-      await changed(path, state, { signal, tell });
-    } else if (state === "busy") {
-      waited = true;
-      await pause(BUSY_MS, signal);
-    } else {
-      return { state, document: await readStatus(path, signal) || document, waited };
+  for (let waited = false; ; waited = true) {
+    let answer;
+    try {
+      answer = await fetchPicture(path, signal);
+    } catch (error) {
+      if (!waited || error.slug !== "network") throw error;
+      tell("lost", {});
+      await pause(AGAIN_MS, signal);
+      continue;
     }
-    cache = "no-cache"; // the interim may be kept for 5 s
+    const { state, document } = readState(answer.headers.get("pellucid-cutout"));
+    if (state === "ready" || state === "stale") await show(await answer.blob());
+    else await answer.body?.cancel(); // the interim: the page shows the original already
+    if (!["pending", "stale", "busy"].includes(state)) {
+      const status = await readStatus(path, signal);
+      signal.throwIfAborted();
+      return { state, document: status || document, waited };
+    }
+    tell(state, document);
+    await (state === "busy" ? pause(BUSY_MS, signal) : changed(path, state, { signal, tell }));
   }
 }
 
@@ -73,28 +78,30 @@ async function readStatus(path, signal) {
 // `pending;position=3;eta=4` as {state, document}.
 function readState(header) {
   const [state, ...rest] = (header || "ready").split(";");
-  const values = Object.fromEntries(rest.map(part => part.trim().split("=")));
-  const number = name => name in values ? Number(values[name]) : undefined;
-  return { state, document: { position: number("position"), eta_s: number("eta"), reason: values.reason } };
+  const { position, eta, reason } = Object.fromEntries(rest.map(part => part.trim().split("=")));
+  return { state, document: { position: Number(position), eta_s: Number(eta), reason } };
 }
 
 // Until server-sent events tell of another state than `from`. Without events, a moment.
 function changed(path, from, { signal, tell }) {
   return new Promise((resolve, reject) => {
     const source = new EventSource("/-/events" + path);
+    let failures = 0;
     const end = done => {
       source.close();
       done();
     };
     const hear = event => {
       const document = JSON.parse(event.data);
-      if (document.state === from) tell(from, document);
-      else end(resolve);
+      if (document.state !== from) return end(resolve);
+      failures = 0;
+      return tell(from, document);
     };
     for (const state of STATES) source.addEventListener(state, hear);
-    source.addEventListener("error", () => {
+    source.onerror = () => { // it comes back by itself; one lost connection is nothing to speak of
       if (source.readyState === EventSource.CLOSED) setTimeout(resolve, AGAIN_MS);
-    });
+      else if (++failures > 1) tell("lost", {});
+    };
     signal.addEventListener("abort", () => end(() => reject(signal.reason)));
   });
 }

@@ -1,26 +1,33 @@
 // The picture: original and cutout in one place, a divider between them, zoom to the pixel.
 
-const MAX_SCALE = 16, STEP = 1.5, GRAB_PX = 26, PIXELATED_FROM = 2, EDGE_SCALE = 4, PAN_PX = 60;
+const MAX_SCALE = 16, FIT_SCALE = 8, STEP = 1.5, GRAB_PX = 26, PIXELATED_FROM = 2, EDGE_SCALE = 4, PAN_PX = 60;
 export const BLUR_SHARE = 0.02; // of the width: the radius of a blurred backdrop
+
+const within = (low, value, high) => Math.min(high, Math.max(low, value));
+// Where a picture's side begins that may move by `room`: it fills the stage, or lies in its middle.
+const place = (at, room) => room > 0 ? room / 2 : within(room, at, 0);
 
 // Sizes are in CSS pixels, those of the picture in its own; at a scale of 1 they are the same. x and y are where the
 // picture's corner lies in the stage.
 export class Stage {
-  constructor(byId) {
+  constructor(byId, speak) {
     this.root = byId("stage");
     this.split = byId("split");
     this.readout = byId("zoom");
     this.views = this.root.querySelectorAll(".view");
-    this.size = { width: 1, height: 1 };
+    this.size = { width: 1200, height: 800 };
     this.scale = 1;
     this.x = this.y = 0;
     this.edge = null; // a point on the edge of the subject, in [0, 1]
-    this.buttons = { out: byId("zoom-out"), in: byId("zoom-in"), fit: byId("zoom-fit"), one: byId("zoom-one"), edge: byId("zoom-edge") };
-    this.buttons.out.onclick = () => this.zoomBy(1 / STEP);
-    this.buttons.in.onclick = () => this.zoomBy(STEP);
-    this.buttons.fit.onclick = () => this.fit();
-    this.buttons.one.onclick = () => this.lookAt(1);
-    this.buttons.edge.onclick = () => this.lookAt(EDGE_SCALE);
+    const acts = { out: () => this.zoomBy(1 / STEP), in: () => this.zoomBy(STEP), fit: () => this.fit(), one: () => this.lookAt(1), edge: () => this.lookAt(EDGE_SCALE) };
+    this.buttons = {};
+    for (const [name, act] of Object.entries(acts)) {
+      this.buttons[name] = byId(`zoom-${name}`);
+      this.buttons[name].onclick = () => {
+        act();
+        speak(this.readout.value);
+      };
+    }
     this.split.oninput = () => this.drawSplit();
     this.root.addEventListener("keydown", event => this.onKey(event));
     this.root.addEventListener("wheel", event => this.onWheel(event), { passive: false });
@@ -30,18 +37,18 @@ export class Stage {
     this.drawSplit();
   }
 
-  get fitScale() { return this.root.clientWidth / this.size.width || 1; }
+  get width() { return this.root.clientWidth; }
+  get height() { return this.root.clientHeight; }
+  get fitScale() { return Math.min(FIT_SCALE, this.width / this.size.width, this.height / this.size.height) || 1; }
   get isFit() { return this.scale <= this.fitScale * 1.001; }
 
   // Take a picture of this size; one of the same proportions keeps zoom and place.
-  setSize(width, height) {
-    const same = Math.abs(width / height - this.size.width / this.size.height) < 0.02 && !this.isFit;
-    this.root.style.setProperty("--ratio", width / height);
+  setSize({ width, height }) {
+    const isSame = Math.abs(width / height - this.size.width / this.size.height) < 0.02 && !this.isFit;
+    this.root.style.setProperty("--ratio", within(0.5, width / height, 3)); // a strip gets room around it
     this.root.style.setProperty("--blur", width * BLUR_SHARE);
-    const ratio = this.size.width / width;
+    this.scale = isSame ? this.scale * this.size.width / width : 0;
     this.size = { width, height };
-    if (same) this.scale *= ratio;
-    else this.scale = 0;
     this.onResize();
   }
 
@@ -58,20 +65,24 @@ export class Stage {
     this.root.classList.toggle("at-right", share > 86);
   }
 
+  // Nothing but the original.
+  close() {
+    this.split.disabled = true;
+    this.setSplit(100);
+  }
+
   // Let the divider come in from the right, unless motion is unwanted.
   reveal() {
-    this.split.disabled = false;
-    const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
-    if (still) return this.setSplit(50);
+    this.split.disabled = this.held = false;
+    if (matchMedia("(prefers-reduced-motion: reduce)").matches) return this.setSplit(50);
     const began = performance.now();
     const step = now => {
-      const t = Math.min(1, Math.max(0, now - began) / 900);
-      if (this.held) return;
+      const t = within(0, (now - began) / 900, 1);
+      if (this.held || this.split.disabled) return;
       this.setSplit(50 + 50 * (1 - t) ** 3);
       if (t < 1) requestAnimationFrame(step);
     };
-    this.held = false;
-    requestAnimationFrame(step);
+    return requestAnimationFrame(step);
   }
 
   fit() {
@@ -79,11 +90,11 @@ export class Stage {
     this.draw();
   }
 
-  zoomBy(factor) { this.zoomTo(this.scale * factor, this.root.clientWidth / 2, this.root.clientHeight / 2); }
+  zoomBy(factor) { this.zoomTo(this.scale * factor, this.width / 2, this.height / 2); }
 
   // Zoom so that the picture's point below (x, y) of the stage stays there.
   zoomTo(scale, x, y) {
-    const wished = Math.min(MAX_SCALE, Math.max(this.fitScale, scale));
+    const wished = within(this.fitScale, scale, MAX_SCALE);
     this.x = x - (x - this.x) * wished / this.scale;
     this.y = y - (y - this.y) * wished / this.scale;
     this.scale = wished;
@@ -94,8 +105,8 @@ export class Stage {
   lookAt(scale) {
     const [u, v] = this.edge || [0.5, 0.5];
     this.scale = Math.max(this.fitScale, scale);
-    this.x = this.root.clientWidth * this.split.value / 100 - u * this.size.width * this.scale;
-    this.y = this.root.clientHeight / 2 - v * this.size.height * this.scale;
+    this.x = this.width * this.split.value / 100 - u * this.size.width * this.scale;
+    this.y = this.height / 2 - v * this.size.height * this.scale;
     this.draw();
   }
 
@@ -106,13 +117,10 @@ export class Stage {
 
   draw() {
     const { width, height } = this.size;
-    const [roomX, roomY] = [this.root.clientWidth - width * this.scale, this.root.clientHeight - height * this.scale];
-    this.x = Math.min(0, Math.max(Math.min(0, roomX), this.x));
-    this.y = Math.min(0, Math.max(Math.min(0, roomY), this.y));
+    this.x = place(this.x, this.width - width * this.scale);
+    this.y = place(this.y, this.height - height * this.scale);
     for (const view of this.views) {
-      view.style.width = `${width}px`;
-      view.style.height = `${height}px`;
-      view.style.transform = `translate(${this.x}px, ${this.y}px) scale(${this.scale})`;
+      Object.assign(view.style, { width: `${width}px`, height: `${height}px`, transform: `translate(${this.x}px, ${this.y}px) scale(${this.scale})` });
     }
     this.wasFit = this.isFit;
     this.root.classList.toggle("zoomed", !this.isFit);
@@ -131,11 +139,11 @@ export class Stage {
   onKey(event) {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const arrows = { ArrowLeft: [1, 0], ArrowRight: [-1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
-    const act = { "+": () => this.zoomBy(STEP), "=": () => this.zoomBy(STEP), "-": () => this.zoomBy(1 / STEP), 0: () => this.fit() }[event.key];
+    const button = this.buttons[{ "+": "in", "=": "in", "-": "out", 0: "fit" }[event.key]];
     const arrow = event.target === this.root && !this.isFit && arrows[event.key]; // on the divider the arrows are its own
-    if (!act && !arrow) return;
+    if (!button && !arrow) return;
     event.preventDefault();
-    if (act) return act();
+    if (button) return button.click();
     this.x += arrow[0] * PAN_PX;
     this.y += arrow[1] * PAN_PX;
     this.draw();
@@ -151,59 +159,44 @@ export class Stage {
   // One pointer moves the divider, or a zoomed picture; two zoom.
   followPointers() {
     const pointers = new Map();
-    let dragging = null, span = 0;
-    const middle = () => {
-      const [a, b] = [...pointers.values()];
-      return { x: (a[0] + b[0]) / 2, y: (a[1] + b[1]) / 2, span: Math.hypot(a[0] - b[0], a[1] - b[1]) };
+    let onSplit = false;
+    const look = () => {
+      const all = [...pointers.values()];
+      const [[ax, ay], [bx, by]] = [all[0], all.at(-1)];
+      return { x: (ax + bx) / 2, y: (ay + by) / 2, span: Math.hypot(ax - bx, ay - by) };
     };
-    this.root.addEventListener("pointerdown", event => {
+    const moveSplit = x => this.setSplit(within(0, 100 * x / this.width, 100));
+    const on = (type, act) => this.root.addEventListener(type, act);
+    const lift = event => pointers.delete(event.pointerId);
+    on("pointerdown", event => {
       if (event.button > 0) return;
-      const place = this.placeOf(event);
-      pointers.set(event.pointerId, place);
+      const [x, y] = this.placeOf(event);
+      pointers.set(event.pointerId, [x, y]);
       this.root.setPointerCapture(event.pointerId);
       this.held = true;
-      const onDivider = Math.abs(place[0] - this.root.clientWidth * this.split.value / 100) < GRAB_PX;
-      dragging = !this.split.disabled && (onDivider || this.isFit) ? "split" : "picture";
-      if (pointers.size === 2) span = middle().span;
-      if (dragging === "split" && pointers.size === 1 && event.pointerType === "mouse") this.splitTo(place[0]);
-      this.root.classList.add("held");
+      const isNear = Math.abs(x - this.width * this.split.value / 100) < GRAB_PX;
+      onSplit = pointers.size === 1 && !this.split.disabled && (isNear || this.isFit);
+      if (onSplit && event.pointerType === "mouse") moveSplit(x);
     });
-    this.root.addEventListener("pointermove", event => {
-      const last = pointers.get(event.pointerId);
-      if (!last) return;
-      const place = this.placeOf(event);
-      const before = pointers.size === 2 && middle();
-      pointers.set(event.pointerId, place);
-      if (pointers.size === 2) {
-        const now = middle();
-        this.x += now.x - before.x;
-        this.y += now.y - before.y;
-        this.zoomTo(this.scale * now.span / (span || now.span), now.x, now.y);
-        span = now.span;
-      } else if (dragging === "split") {
-        this.splitTo(place[0]);
-      } else {
-        this.x += place[0] - last[0];
-        this.y += place[1] - last[1];
-        this.draw();
-      }
+    on("pointermove", event => {
+      if (!pointers.has(event.pointerId)) return;
+      const before = look();
+      pointers.set(event.pointerId, this.placeOf(event));
+      const now = look();
+      if (onSplit) return moveSplit(now.x);
+      this.x += now.x - before.x;
+      this.y += now.y - before.y;
+      return this.zoomTo(this.scale * (now.span / before.span || 1), now.x, now.y);
     });
-    for (const type of ["pointerup", "pointercancel"]) {
-      this.root.addEventListener(type, event => {
-        pointers.delete(event.pointerId);
-        if (pointers.size === 1) dragging = "picture";
-        if (!pointers.size) this.root.classList.remove("held");
-      });
-    }
+    on("pointerup", lift);
+    on("pointercancel", lift);
   }
-
-  splitTo(x) { this.setSplit(Math.min(100, Math.max(0, 100 * x / this.root.clientWidth))); }
 }
 
 // A half transparent point of `image` near its middle, as shares of its size; null where there is none.
 export function findEdge(image) {
   const scale = Math.min(1, 320 / image.naturalWidth);
-  const [width, height] = [Math.max(1, Math.round(image.naturalWidth * scale)), Math.max(1, Math.round(image.naturalHeight * scale))];
+  const [width, height] = [image.naturalWidth, image.naturalHeight].map(side => Math.max(1, Math.round(side * scale)));
   const canvas = Object.assign(document.createElement("canvas"), { width, height });
   const context = canvas.getContext("2d", { willReadFrequently: true });
   context.drawImage(image, 0, 0, width, height);
