@@ -194,6 +194,18 @@ async def test_a_damaged_matte_counts_as_missing(engine: Engine, blobs: ObjectBl
         await blobs.put(key, whole)
 
 
+async def test_a_worker_makes_again_what_was_damaged_since(engine: Engine, blobs: ObjectBlobs, ledger: Ledger) -> None:
+    data = _photo()
+    job = _job(engine, data)
+    await blobs.put(keys.origin_bytes_key(job.origin_digest), data)
+    handle = _handler(engine, blobs, ledger)
+    await handle(job)
+    whole = await blobs.get(keys.matte_key(job.key))
+    await blobs.put(keys.matte_key(job.key), b"half a matte")
+    await handle(job)
+    assert await blobs.get(keys.matte_key(job.key)) == whole
+
+
 async def test_a_damaged_origin_is_no_bad_picture(engine: Engine, blobs: ObjectBlobs, ledger: Ledger) -> None:
     data = _photo()
     job = _job(engine, data)

@@ -49,7 +49,7 @@ def matte_handler(
         tier = tiers.get(job.recipe_id)
         if tier is None:
             raise JobRefusedError("recipe-not-here")
-        if await mattes.header(job.key) is not None:
+        if await mattes.read(job.key) is not None:  # read: what is remembered may have been damaged since
             # The last attempt was killed after its matte was stored, perhaps before the rest.
             await mattes.point_to(job.key, origin_digest=job.origin_digest, page=job.page, tier=tier)
             return

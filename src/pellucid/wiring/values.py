@@ -6,10 +6,12 @@ from pellucid.demo.samples import SAMPLES_ALIAS
 from pellucid.errors import OriginRefusedError, SettingsError
 from pellucid.notify.cdn import CdnApi
 from pellucid.notify.listening import Listening
+from pellucid.notify.signature import SigningKeys, signing_keys
 from pellucid.settings.model import SettingsTree
 from pellucid.source.limits import FetchLimits, Freshness
 from pellucid.source.netguard import Guard
 from pellucid.source.weburl import parse_web_url
+from pellucid.spec import Token
 from pellucid.uploads.shelf import UPLOADS_ALIAS
 from pellucid.uploads.table import UploadLimits
 from pellucid.wiring.storage import Paths
@@ -17,12 +19,26 @@ from pellucid.wiring.storage import Paths
 
 def listening_of(settings: SettingsTree, guard: Guard) -> Listening:
     """Raises SettingsError for a webhook that could never be sent."""
-    for url in settings.notify.urls:
-        try:
-            guard.check_port(parse_web_url(url).port or 0)
-        except OriginRefusedError as error:
-            raise SettingsError(f"PELLUCID_NOTIFY_URLS names {url}, but {error}") from error
-    return Listening(urls=settings.notify.urls, allow_hosts=settings.notify.allow_hosts)
+    own = {"PELLUCID_NOTIFY_URLS": settings.notify.urls}
+    customers = {f"tokens.{name}.notify_urls": each.notify_urls for name, each in settings.tokens.items()}
+    for setting, urls in (own | customers).items():
+        for url in urls:
+            try:
+                guard.check_port(parse_web_url(url).port or 0)
+            except OriginRefusedError as error:
+                raise SettingsError(f"{setting} names {url}, but {error}") from error
+    by_token = {Token(name): each.notify_urls for name, each in settings.tokens.items()}
+    return Listening(urls=settings.notify.urls, allow_hosts=settings.notify.allow_hosts, by_token=by_token)
+
+
+def signing_keys_of(settings: SettingsTree) -> SigningKeys:
+    """What goes to a customer's own URLs is signed by the customer's secret; by both if the operator names it too."""
+    keys = signing_keys(settings.notify.secret.get_secret_value())
+    by_url: dict[str, tuple[bytes, ...]] = dict.fromkeys(settings.notify.urls, keys)
+    for each in settings.tokens.values():
+        for url in each.notify_urls:
+            by_url[url] = (*by_url.get(url, ()), *signing_keys(each.notify_secret.get_secret_value()))
+    return SigningKeys(keys, by_url)
 
 
 def cdn_api_of(settings: SettingsTree) -> CdnApi | None:

@@ -20,7 +20,6 @@ from pellucid.mattes import Mattes
 from pellucid.notify.cdn import ANYWHERE
 from pellucid.notify.purge import CdnPurger
 from pellucid.notify.sender import Sender
-from pellucid.notify.signature import signing_keys
 from pellucid.pipeline.cuttings import Cuttings
 from pellucid.pipeline.deliver import Pipeline
 from pellucid.purges import Purge, Purges
@@ -46,6 +45,7 @@ from pellucid.wiring.values import (
     fetch_limits_of,
     freshness_of,
     listening_of,
+    signing_keys_of,
     upload_limits_of,
 )
 
@@ -249,7 +249,7 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
             queue,
             webhooks=await stack.enter_async_context(GuardedSession(guard=guard)),
             purges=await stack.enter_async_context(GuardedSession(guard=ANYWHERE)),
-            keys=signing_keys(settings.notify.secret.get_secret_value()),
+            keys=signing_keys_of(settings),
             cdn=cdn,
             timeout_s=settings.notify.timeout_s,
             concurrency=settings.notify.concurrency,
