@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import io
+import sqlite3
 from collections.abc import AsyncGenerator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,17 @@ from pellucid.image.vips import to_array
 from pellucid.ledger.ledger import Ledger
 from pellucid.ledger.values import Claim, Standing
 from pellucid.mattes import Mattes
-from pellucid.queue.port import Failed, Handler, Job, JobMootError, JobRefusedError, Owed, Priority, WorkerInfo
+from pellucid.queue.port import (
+    Failed,
+    Handler,
+    Job,
+    JobMootError,
+    JobPostponedError,
+    JobRefusedError,
+    Owed,
+    Priority,
+    WorkerInfo,
+)
 from pellucid.queue.sqlite import SqliteQueue
 from pellucid.spec import Tier, Token
 from pellucid.store.objects import ObjectBlobs
@@ -176,6 +187,28 @@ async def test_what_is_no_cutout_costs_nothing(engine: Engine, blobs: ObjectBlob
     assert (balance.charged, balance.held) == (0, 0)
 
 
+async def test_a_job_stays_owed_while_the_ledger_is_away(engine: Engine, blobs: ObjectBlobs, tmp_path: Path) -> None:
+    """A backup that holds the file, a PostgreSQL that starts again: the matte is made, and charged when it is back."""
+    path = tmp_path / "ledger.sqlite"
+    database = await Database.open(f"sqlite:///{path}", busy_timeout_s=0.1)
+    ledger = Ledger(database, price=lambda _: 200, limit=lambda _: None)
+    handle = _handler(engine, blobs, ledger)
+    sound, undecodable, gone = (_job(engine, data) for data in (_photo(), b"no picture", b"gone"))
+    for job, data in ((sound, _photo()), (undecodable, b"no picture")):
+        await blobs.put(keys.origin_bytes_key(job.origin_digest), data)
+    await ledger.hold(_claim(sound), sound.key)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        for job in (sound, undecodable, gone):
+            with pytest.raises(JobPostponedError):
+                await handle(job)
+    assert await Mattes(blobs).header(sound.key) is not None
+    assert await ledger.cost(_claim(sound)) is None
+    await handle(sound)
+    assert await ledger.cost(_claim(sound)) == 200
+    await database.aclose()
+
+
 async def test_a_damaged_matte_counts_as_missing(engine: Engine, blobs: ObjectBlobs, ledger: Ledger) -> None:
     data = _photo()
     job = _job(engine, data)
@@ -192,6 +225,18 @@ async def test_a_damaged_matte_counts_as_missing(engine: Engine, blobs: ObjectBl
         assert await mattes.header(job.key) is None
         assert not await blobs.exists(key)
         await blobs.put(key, whole)
+
+
+async def test_a_worker_makes_again_what_was_damaged_since(engine: Engine, blobs: ObjectBlobs, ledger: Ledger) -> None:
+    data = _photo()
+    job = _job(engine, data)
+    await blobs.put(keys.origin_bytes_key(job.origin_digest), data)
+    handle = _handler(engine, blobs, ledger)
+    await handle(job)
+    whole = await blobs.get(keys.matte_key(job.key))
+    await blobs.put(keys.matte_key(job.key), b"half a matte")
+    await handle(job)
+    assert await blobs.get(keys.matte_key(job.key)) == whole
 
 
 async def test_a_damaged_origin_is_no_bad_picture(engine: Engine, blobs: ObjectBlobs, ledger: Ledger) -> None:

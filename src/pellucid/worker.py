@@ -9,16 +9,19 @@ import structlog
 
 from pellucid import keys
 from pellucid.engine import Engine
-from pellucid.errors import ImageError
+from pellucid.errors import DatabaseError, ImageError
 from pellucid.image.probe import probe
 from pellucid.ledger.ledger import Ledger
 from pellucid.mattes import Mattes
-from pellucid.queue.port import Handler, Job, JobMootError, JobRefusedError
+from pellucid.queue.port import Handler, Job, JobMootError, JobPostponedError, JobRefusedError
 from pellucid.spec import Tier
 from pellucid.store.port import BlobStore
 
 _log = structlog.get_logger(__name__)
 
+
+_LEDGER_PAUSE_S = 5.0
+"""Until a job that could not be charged is tried again; its matte is there by then."""
 
 EXIT_STUCK = 4
 """A job was over its time. A thread cannot be stopped, so the process ends; the queue counts the attempt."""
@@ -32,7 +35,8 @@ def matte_handler(
     Doing a job twice changes nothing: a matte that is stored is not computed again, and charged once. An undecodable
     origin is refused for good; an origin whose bytes are gone makes the job moot, the next request fetches it and
     submits again. Whoever waits for the matte is charged after it is stored and before the job is acknowledged, so a
-    worker that is killed in between leaves a job that is done again, and charges then.
+    worker that is killed in between leaves a job that is done again, and charges then. While the ledger is away jobs
+    stay owed.
     """
     tiers = {recipe.id: tier for tier, recipe in engine.recipe.by_tier.items()}
 
@@ -40,16 +44,23 @@ def matte_handler(
         try:
             await make(job)
         except (JobRefusedError, JobMootError):
-            await ledger.settle(job.key, available=False)
+            await settle(job, available=False)
             raise
         header = await mattes.header(job.key)
-        await ledger.settle(job.key, available=header is not None and not header.empty)
+        await settle(job, available=header is not None and not header.empty)
+
+    async def settle(job: Job, *, available: bool) -> None:
+        try:
+            await ledger.settle(job.key, available=available)
+        except DatabaseError as error:
+            _log.error("ledger failed", job=job.key, error=str(error))
+            raise JobPostponedError("the ledger is away", pause_s=_LEDGER_PAUSE_S) from error
 
     async def make(job: Job) -> None:
         tier = tiers.get(job.recipe_id)
         if tier is None:
             raise JobRefusedError("recipe-not-here")
-        if await mattes.header(job.key) is not None:
+        if await mattes.read(job.key) is not None:  # read: what is remembered may have been damaged since
             # The last attempt was killed after its matte was stored, perhaps before the rest.
             await mattes.point_to(job.key, origin_digest=job.origin_digest, page=job.page, tier=tier)
             return

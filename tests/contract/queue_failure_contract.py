@@ -19,7 +19,7 @@ from queue_helpers import (
     working,
 )
 
-from pellucid.queue.port import Failed, Full, Job, JobMootError, Owed, Priority
+from pellucid.queue.port import Failed, Full, Job, JobMootError, JobPostponedError, Owed, Priority
 
 
 class FailureContract:
@@ -110,6 +110,28 @@ class FailureContract:
         assert broken.attempts == [1, 2, 3]
         receipt = await queue.submit(make_job("k"), priority=Priority.PATIENT)
         assert receipt == Failed(reason="attempts-used-up", retry_in_s=pytest.approx(300), attempts=3)
+
+    async def test_a_postponed_job_uses_no_attempt_up(self, make_queue: MakeQueue) -> None:
+        clock = MovableClock()
+        queue = await make_queue(clock=clock, max_attempts=2)
+        await queue.submit(make_job("k"), priority=Priority.PATIENT)
+
+        async def postpone(job: Job) -> None:
+            if len(postponed.jobs) < 5:
+                raise JobPostponedError("the ledger is away", pause_s=7)
+
+        postponed = Recorder(postpone)
+        async with working(queue, postponed):
+            for times in range(1, 5):
+                await until(lambda times=times: len(postponed.jobs) == times)
+                await asyncio.sleep(NEVER_S)
+                clock.now += 6.9
+                assert not await queue.wait("k", timeout_s=NEVER_S)
+                assert len(postponed.jobs) == times, "too early"
+                clock.now += 0.2
+            assert await queue.wait("k", timeout_s=SOON_S)
+        assert postponed.attempts == [1] * 5
+        assert (await queue.stats()).failed == 0
 
     async def test_a_backed_off_job_holds_up_no_other(self, make_queue: MakeQueue) -> None:
         clock = MovableClock()

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import sqlite3
+from collections.abc import Generator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
-from pellucid.database.database import Database
+from pellucid.database.database import Database, file_url
 from pellucid.database.tables import SCHEMA_VERSION, balances, schema_versions
 from pellucid.errors import DatabaseError, SettingsError
 
@@ -68,7 +72,96 @@ async def test_a_file_that_was_replaced_is_made_anew(tmp_path: Path) -> None:
     await again.aclose()
 
 
-@pytest.mark.parametrize("url", ["mysql://host/db", "no url", "postgres"])
+@contextmanager
+def _locked(path: Path) -> Generator[sqlite3.Connection]:
+    """Another process writes, and takes its time."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield other
+
+
+async def test_those_who_wait_for_the_file_write_together(tmp_path: Path) -> None:
+    """Each with a lock and a flush of its own, they would keep others from the file for seconds."""
+    path = tmp_path / "jobs.sqlite"
+    database = await Database.open(file_url(path))
+    commits: list[int] = []
+    sa.event.listen(database._engine, "commit", lambda _: commits.append(1))  # pyright: ignore[reportPrivateUsage]
+    with _locked(path) as other:
+        writing = [asyncio.create_task(database.run(lambda db, i=i: _add(db, str(i)))) for i in range(40)]
+        await asyncio.sleep(0.1)
+        async with asyncio.timeout(5):
+            assert await database.read(_count) == 0, "who only reads waits for nobody"
+        other.execute("COMMIT")
+        await asyncio.gather(*writing)
+    assert await database.read(_count) == 40
+    assert len(commits) <= 4
+    await database.aclose()
+
+
+async def test_who_fails_in_company_fails_alone(database: Database) -> None:
+    def stumbles(connection: sa.Connection) -> None:
+        _add(connection, "gone")
+        raise KeyError
+
+    works = [lambda db, i=i: _add(db, str(i % 30)) for i in range(40)]
+    results = await asyncio.gather(*(database.run(each) for each in (*works, stumbles)), return_exceptions=True)
+    assert [type(each) for each in results] == [type(None)] * 30 + [DatabaseError] * 10 + [KeyError]
+    assert await database.read(_count) == 30
+
+
+async def test_a_lock_is_waited_for_together(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.sqlite"
+    database = await Database.open(file_url(path), busy_timeout_s=0.3)
+    with _locked(path):
+        async with asyncio.timeout(10):  # one after the other that would be 30 s
+            results = await asyncio.gather(*(database.run(_add) for _ in range(100)), return_exceptions=True)
+    assert {type(each) for each in results} == {DatabaseError}
+    await database.run(_add)
+    await database.aclose()
+
+
+async def test_a_stopped_process_that_holds_a_lock_stops_no_other(database: Database, database_url: str) -> None:
+    await database.run(_add)
+    impatient = await Database.open(database_url, busy_timeout_s=0.3)
+    holds, ends = asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def change(connection: sa.Connection) -> None:
+        connection.execute(balances.update().values(charged=balances.c.charged + 1))
+
+    def change_and_stop(connection: sa.Connection) -> None:
+        change(connection)
+        loop.call_soon_threadsafe(holds.set)
+        asyncio.run_coroutine_threadsafe(ends.wait(), loop).result()
+
+    stopped = asyncio.create_task(database.run(change_and_stop))
+    await holds.wait()
+    with pytest.raises(DatabaseError, match=r"(?i)lock"):
+        await impatient.run(change)
+    ends.set()
+    await stopped
+    await impatient.run(change)
+    await impatient.aclose()
+
+
+async def test_a_server_that_says_nothing_is_given_up() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        async with asyncio.timeout(20):
+            with pytest.raises(DatabaseError):
+                await Database.open(f"postgresql://u@127.0.0.1:{silent.getsockname()[1]}/x", busy_timeout_s=1)
+
+
+async def test_a_folder_may_have_any_name(tmp_path: Path) -> None:
+    path = tmp_path / "50% off? #1" / "jobs.sqlite"
+    path.parent.mkdir()
+    database = await Database.open(file_url(path))
+    await database.aclose()
+    assert path.exists()
+
+
+@pytest.mark.parametrize(
+    "url", ["mysql://host/db", "no url", "postgres", "postgresql://host:port/x", "sqlite://", "sqlite:///:memory:"]
+)
 async def test_another_kind_of_database_is_a_setting_gone_wrong(url: str) -> None:
     with pytest.raises(SettingsError):
         await Database.open(url)

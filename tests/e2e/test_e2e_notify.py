@@ -43,7 +43,7 @@ class HookReceiver:
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
-    def wait_for(self, path: str, count: int = 1) -> list[dict[str, object]]:
+    def wait_for(self, path: str, count: int = 1, *, key: bytes = KEY) -> list[dict[str, object]]:
         """The messages that came to `path`, once there are `count`; each is verified."""
         deadline = time.monotonic() + DEADLINE_S
         while len(found := [call for call in self.calls if call[0] == path]) < count:
@@ -52,7 +52,7 @@ class HookReceiver:
         messages: list[dict[str, object]] = []
         for _, headers, body in found:
             signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
-            expected = base64.b64encode(hmac.new(KEY, signed, hashlib.sha256).digest()).decode()
+            expected = base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
             assert headers["webhook-signature"] == f"v1,{expected}"
             assert abs(time.time() - int(headers["webhook-timestamp"])) < 300
             messages.append(json.loads(body))
@@ -99,6 +99,27 @@ def test_who_asked_and_the_operator_are_called_when_a_cutout_is_ready(
     assert plain.state == "ready"
     assert plain.headers["etag"] == notifying.ask(url).headers["etag"], "the parameter changes no picture"
     assert len(hooks.calls) == 2, "a cutout that is ready at once calls nobody"
+
+
+def test_a_customer_hears_of_its_own_cutouts_under_its_own_secret(
+    start_server: StartServer, hooks: HookReceiver, origin: PhotoOrigin, cup_jpg: bytes
+) -> None:
+    key = bytes(range(32))
+    tokens = {
+        "shop": {
+            "hosts": ["img.shop.example"],
+            "notify_urls": [f"{hooks.url}/shop"],
+            "notify_secret": base64.b64encode(key).decode(),
+        },
+        "default": {},
+    }
+    server = start_server(PELLUCID_TOKENS=json.dumps(tokens), PELLUCID_WORKERS="1")
+    server.wait_for(origin.put("/notify/other.jpg", cup_jpg) + "?w=50&bg_remove=1", "ready")
+    picture = origin.put("/notify/shop.jpg", cup_jpg)
+    server.wait_for(f"{picture}?w=50&bg_remove=1", "ready", Host="img.shop.example")
+    (message,) = hooks.wait_for("/shop", key=key)
+    assert message["type"] == "cutout.ready"
+    assert len(hooks.calls) == 1
 
 
 def test_a_failure_is_told(start_server: StartServer, hooks: HookReceiver, origin: PhotoOrigin, cup_jpg: bytes) -> None:

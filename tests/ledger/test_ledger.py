@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+import threading
+import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
-from pellucid.database.database import Database
+from pellucid.database.database import Database, file_url
 from pellucid.database.tables import charges
+from pellucid.errors import DatabaseError
+from pellucid.ledger import entries
 from pellucid.ledger.ledger import Ledger
 from pellucid.ledger.values import Balance, Claim, Standing, month_of, next_month
 from pellucid.spec import Tier, Token
@@ -132,6 +139,67 @@ async def test_an_old_hold_is_found_unless_somebody_renews_it(make: Callable[...
     assert await _spent(ledger) == (0, 400), "renewed in between"
     await ledger.release(_claim())
     assert await _spent(ledger) == (0, 200)
+
+
+async def test_who_only_looks_waits_for_no_writer(tmp_path: Path) -> None:
+    """A page that waits, one that was paid for, one without credits: they ask again and again."""
+    path = tmp_path / "jobs.sqlite"
+    database = await Database.open(file_url(path), busy_timeout_s=0.1)
+
+    def make() -> Ledger:
+        return Ledger(database, price=PRICES.__getitem__, limit=lambda _: 400)
+
+    await make().charge(_claim())
+    await make().hold(_claim(1), "job")
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert await make().hold(_claim(), "job") is Standing.PAID
+        assert await make().charge(_claim()) is Standing.PAID
+        assert await make().hold(_claim(1), "job") is Standing.HELD
+        assert await make().hold(_claim(2), "job") is Standing.REFUSED
+        assert await make().charge(_claim(2)) is Standing.REFUSED
+        with pytest.raises(DatabaseError):
+            await make().charge(_claim(1))
+    await database.aclose()
+
+
+async def test_what_was_released_meanwhile_is_not_charged(make: Callable[..., Ledger], database: Database) -> None:
+    """The credits may have gone to another picture."""
+    await make().hold(_claim(), "job")
+    begun = threading.Event()
+
+    def release_slowly(db: sa.Connection) -> None:
+        entries.lock_month(db, SHOP, Clock.now)
+        begun.set()
+        time.sleep(0.3)  # the worker has read what is held, and waits for the lock
+        entries.drop_hold(db, _claim())
+
+    releasing = asyncio.create_task(database.run(release_slowly))
+    await asyncio.to_thread(begun.wait)
+    assert await make().settle("job", available=True) == 0
+    await releasing
+    assert await _spent(make()) == (0, 0)
+
+
+async def test_at_midnight_the_old_month_and_the_new_one_do_not_hold_side_by_side(
+    make: Callable[..., Ledger], database: Database, clock: Clock
+) -> None:
+    """A process whose clock is behind, or whose transaction began before."""
+    assert await make().charge(_claim()) is Standing.PAID
+    midnight = clock.now = next_month(clock.now)
+    begun = threading.Event()
+
+    def hold_slowly(db: sa.Connection) -> None:
+        entries.lock_month(db, SHOP, midnight - 1)
+        begun.set()
+        time.sleep(0.3)
+        entries.hold(db, _claim(1), credits=200, job="job 1", now=midnight - 1)
+
+    holding = asyncio.create_task(database.run(hold_slowly))
+    await asyncio.to_thread(begun.wait)
+    assert await make(limit=200).hold(_claim(2), "job 2") is Standing.REFUSED
+    await holding
+    assert await _spent(make()) == (0, 200)
 
 
 @pytest.mark.parametrize("step", ["hold", "charge"])

@@ -16,6 +16,7 @@ from queue_helpers import SOON_S, MovableClock, Recorder, make_job, working
 
 from pellucid.notify.cdn import ANYWHERE, CdnApi
 from pellucid.notify.sender import Sender
+from pellucid.notify.signature import SigningKeys
 from pellucid.queue.port import Listener, Priority
 from pellucid.queue.sqlite import SqliteQueue
 from pellucid.source.netguard import Guard
@@ -81,7 +82,7 @@ async def sending(
             queue,
             webhooks=webhooks,
             purges=purges,
-            keys=keys,
+            keys=SigningKeys(keys),
             cdn=cdn,
             timeout_s=timeout_s,
             concurrency=concurrency,

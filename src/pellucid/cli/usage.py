@@ -14,6 +14,7 @@ from rich.table import Table
 from pellucid.errors import SettingsError
 from pellucid.ledger.report import describe_usage, write_csv
 from pellucid.ledger.usage import (
+    LOOKUP_S,
     MAX_ROWS,
     Dimension,
     TokenBalance,
@@ -82,7 +83,7 @@ async def read_balances(settings: SettingsTree, customers: Customers) -> list[To
 async def _read(settings: SettingsTree, query: UsageQuery, now: datetime) -> tuple[Usage, list[TokenBalance]]:
     customers = customers_of(settings)
     async with open_database(settings) as database:
-        usage = await database.read(lambda db: look_up(db, query))
+        usage = await database.read(lambda db: look_up(db, query), patience_s=LOOKUP_S)
         return usage, await database.read(lambda db: look_up_balances(db, customers, now=now, token=query.token))
 
 

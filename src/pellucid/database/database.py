@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 import sqlalchemy as sa
@@ -12,6 +14,7 @@ from sqlalchemy import event, exc
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
+from pellucid.database.line import WriteLine
 from pellucid.database.tables import METADATA, SCHEMA_VERSION, schema_versions
 from pellucid.errors import DatabaseError, SettingsError
 
@@ -21,7 +24,13 @@ _SCHEMA_LOCK = 8_400_640
 """Key of the advisory lock under which processes make tables in PostgreSQL; any number that is always the same."""
 
 _THREADS = 4
-"""Transactions at a time per process. SQLite has one writer anyway; they wait on threads, not on the event loop."""
+"""Transactions at a time per process; SQLite has one writer anyway. They wait on threads, not on the event loop."""
+
+_PATIENCE_S = 10.0
+"""Whoever waits longer for the database is told that it failed: a server that a firewall hides answers nobody."""
+
+_IDLE_S = 10
+"""PostgreSQL ends a transaction whose process says nothing for so long, a stopped one: others wait for its locks."""
 
 
 class Database:
@@ -31,13 +40,16 @@ class Database:
         self._engine = engine
         self._reading = engine.execution_options(reading=True)
         self._threads = ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="database")
+        self._line: WriteLine | None = None
+        if engine.dialect.name == "sqlite":
+            self._line = WriteLine(engine, alone=partial(self._run, engine), explain=self._explain)
 
     @classmethod
     async def open(cls, url: str, *, busy_timeout_s: float = 10.0) -> Database:
         """The database at `url` (`sqlite:////path`, `postgresql://...`), its tables made if they are missing.
 
-        `busy_timeout_s`: how long another process's write to a SQLite file is waited for. Raises SettingsError for a
-        URL that is none, DatabaseError.
+        `busy_timeout_s`: how long another's write is waited for, and PostgreSQL to take a connection. Raises
+        SettingsError for a URL that is none, DatabaseError.
         """
         database = cls(_make_engine(url, busy_timeout_s))
         try:
@@ -48,14 +60,24 @@ class Database:
         return database
 
     async def run(self, work: Callable[[sa.Connection], ResultT]) -> ResultT:
-        """The result of `work`, done in one transaction. It may be done twice: when the file was replaced by an empty
-        one, or PostgreSQL asks for another try.
+        """The result of `work`, done in one transaction, in SQLite perhaps together with that of others. It may be done
+        twice: when the file was replaced by an empty one, another's work failed, or PostgreSQL asks for another try.
+        Where it took too long, DatabaseError says so, and it may have been done or not.
         """
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._run, self._engine, work)
+        if self._line is not None:
+            return await self._in_time(self._line.submit(work), _PATIENCE_S)
+        return await self._in_time(self._threads.submit(self._run, self._engine, work), _PATIENCE_S)
 
-    async def read(self, work: Callable[[sa.Connection], ResultT]) -> ResultT:
-        """`run` for work that only reads: it waits for no writer."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._run, self._reading, work)
+    async def read(self, work: Callable[[sa.Connection], ResultT], *, patience_s: float = _PATIENCE_S) -> ResultT:
+        """`run` for work that only reads: it waits for no writer. `patience_s`: how long the result is waited for."""
+        return await self._in_time(self._threads.submit(self._run, self._reading, work), patience_s)
+
+    async def _in_time(self, done: Future[ResultT], patience_s: float) -> ResultT:
+        try:
+            async with asyncio.timeout(patience_s):
+                return await asyncio.wrap_future(done)
+        except TimeoutError as error:
+            raise DatabaseError(f"the database {self._where} did not answer within {patience_s:g} s") from error
 
     def _run(self, engine: sa.Engine, work: Callable[[sa.Connection], ResultT]) -> ResultT:
         try:
@@ -70,28 +92,71 @@ class Database:
                 with engine.begin() as connection:
                     return work(connection)
         except exc.SQLAlchemyError as error:
-            cause = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
-            where = self._engine.url.render_as_string(hide_password=True)
-            raise DatabaseError(f"the database {where} cannot be used ({cause})") from error
+            raise self._explain(error) from error
+
+    def _explain(self, error: Exception) -> DatabaseError:
+        cause = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
+        return DatabaseError(f"the database {self._where} cannot be used ({cause})")
+
+    @property
+    def _where(self) -> str:
+        return self._engine.url.render_as_string(hide_password=True)
 
     async def aclose(self) -> None:
         """Close it; what runs is finished first."""
+        if self._line is not None:
+            await asyncio.to_thread(self._line.shutdown)
         await asyncio.to_thread(self._threads.shutdown)
         self._engine.dispose()
+
+
+def file_url(path: Path) -> str:
+    """The URL of a SQLite file, whatever characters its path has."""
+    return sa.URL.create("sqlite", database=str(path)).render_as_string()
 
 
 def _make_engine(url: str, busy_timeout_s: float) -> sa.Engine:
     try:
         parsed = sa.make_url(url)
         if parsed.get_backend_name() == "postgresql":
-            return sa.create_engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+            return _make_postgres(parsed.set(drivername="postgresql+psycopg"), busy_timeout_s)
         if parsed.get_backend_name() != "sqlite":
             raise SettingsError(f"the ledger lives in SQLite or PostgreSQL, not in {parsed.get_backend_name()}")
-    except (exc.ArgumentError, ImportError) as error:
+    except (exc.ArgumentError, ImportError, ValueError) as error:
         hint = "; install pellucid[postgres]" if isinstance(error, ImportError) else ""
         raise SettingsError(f"the ledger's URL cannot be used: {error}{hint}") from error
+    if parsed.database in (None, "", ":memory:"):
+        raise SettingsError("the ledger needs a file that stays and that all processes see: sqlite:////folder/file")
+    return _make_sqlite(parsed, busy_timeout_s)
+
+
+def _make_postgres(url: sa.URL, busy_timeout_s: float) -> sa.Engine:
+    # Without these the kernel waits 2 minutes for a host that is gone, and hours for one that went (libpq, 32.1.2).
+    given_up = {
+        "connect_timeout": max(2, round(busy_timeout_s)),
+        "tcp_user_timeout": round(1000 * _PATIENCE_S),
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 2,
+    }
+    mine = {name: value for name, value in given_up.items() if name not in url.query}
+    engine = sa.create_engine(url, pool_pre_ping=True, connect_args=mine)
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+        # Statements, because PgBouncer takes no `options`.
+        cursor = connection.cursor()
+        cursor.execute(f"SET lock_timeout = '{busy_timeout_s:g}s'")
+        cursor.execute(f"SET idle_in_transaction_session_timeout = '{_IDLE_S}s'")
+        cursor.close()
+        connection.commit()
+
+    return engine
+
+
+def _make_sqlite(url: sa.URL, busy_timeout_s: float) -> sa.Engine:
     # A connection per transaction (0.2 ms): one that is kept would go on writing to a file that was replaced.
-    engine = sa.create_engine(parsed, poolclass=NullPool, connect_args={"timeout": busy_timeout_s})
+    engine = sa.create_engine(url, poolclass=NullPool, connect_args={"timeout": busy_timeout_s})
 
     @event.listens_for(engine, "connect")
     def prepare(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:

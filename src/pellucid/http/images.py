@@ -40,7 +40,7 @@ _LASTING = frozenset({CutoutState.READY, CutoutState.NO_SUBJECT})
 _PREFLIGHT: Headers = [
     *ALWAYS,
     (b"access-control-allow-methods", b"GET, HEAD, OPTIONS"),
-    (b"access-control-allow-headers", b"*"),
+    (b"access-control-allow-headers", b"*, authorization"),  # which `*` does not cover
     (b"access-control-max-age", b"86400"),
     (b"content-length", b"0"),
 ]

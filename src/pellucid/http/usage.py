@@ -18,7 +18,7 @@ from pellucid.http.answers import NO_STORE, Answering, guarded, json_answer, pro
 from pellucid.http.callers import Callers
 from pellucid.http.problems import NO_SUCH_PAGE, make_problem
 from pellucid.ledger.report import csv_name, describe_usage, write_csv
-from pellucid.ledger.usage import UsageQuery, look_up, look_up_balances, parse_query
+from pellucid.ledger.usage import LOOKUP_S, UsageQuery, look_up, look_up_balances, parse_query
 from pellucid.spec import Token
 from pellucid.tokens import Customers
 
@@ -56,12 +56,14 @@ def usage_routes(database: Database, callers: Callers, customers: Customers) -> 
         now = datetime.now(UTC)
         query = _query(request.query_params, token, now)
         async with turn:
-            found = await database.read(lambda db: look_up(db, query))
+            found = await database.read(lambda db: look_up(db, query), patience_s=LOOKUP_S)
         if wished == _CSV:
             disposition = f'attachment; filename="{csv_name(found)}"'
             return Response(write_csv(found), media_type=_CSV, headers={"content-disposition": disposition})
         async with turn:
-            standing = await database.read(lambda db: look_up_balances(db, customers, now=now, token=query.token))
+            standing = await database.read(
+                lambda db: look_up_balances(db, customers, now=now, token=query.token), patience_s=LOOKUP_S
+            )
         return json_answer(describe_usage(found, standing[0] if token is not None else standing))
 
     async def file(request: Request) -> Response:

@@ -15,12 +15,13 @@ from pellucid.spec import Tier, Token
 
 def lock_month(db: sa.Connection, token: Token, moment: float) -> int:
     """What the token was charged in the month of `moment`. Until the transaction ends nobody else gets past here for
-    this token: in SQLite by the write lock, in PostgreSQL by the row's.
+    this token: in SQLite by the write lock, in PostgreSQL by those of its rows, of all months: at midnight, one process
+    may be in the old month still, and what it holds counts against the new one.
     """
-    key = {"token": token, "month": month_of(moment)}
-    db.execute(_insert_once(db, balances).values(**key, charged=0))
-    query = sa.select(balances.c.charged).filter_by(**key).with_for_update()
-    return db.execute(query).scalar_one()
+    month = month_of(moment)
+    db.execute(_insert_once(db, balances).values(token=token, month=month, charged=0))
+    query = sa.select(balances).filter_by(token=token).order_by(balances.c.month).with_for_update()
+    return {row.month: row.charged for row in db.execute(query)}[month]
 
 
 def charged_in(db: sa.Connection, token: Token, month: str) -> int:

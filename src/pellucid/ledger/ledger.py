@@ -34,6 +34,12 @@ _RENEW_S = 60.0
 
 _BALANCE_BELIEF_S = 1.0
 
+Known = tuple[Standing, int]
+"""How a claim stands, and the credits that it was charged."""
+
+_HELD: Known = (Standing.HELD, 0)
+_REFUSED: Known = (Standing.REFUSED, 0)
+
 
 class Ledger:
     """One process's view of the ledger. `price` is what a removal costs now, `limit` what a token may spend in a month
@@ -64,20 +70,23 @@ class Ledger:
             return Standing.HELD
         now = self._clock()
 
-        def work(db: sa.Connection) -> tuple[Standing, int]:
-            charged = entries.lock_month(db, claim.token, now)
+        def known(db: sa.Connection, charged: int) -> Known | None:
             paid = entries.paid(db, claim)
             if paid is not None:
                 return Standing.PAID, paid
             there = entries.held(db, claim)
-            price = self._price(claim.tier)
-            if there is None and not self._allows(db, claim.token, price, charged):
-                return Standing.REFUSED, 0
-            if there is None or there.job != job or there.held_at < now - _RENEW_S:
-                entries.hold(db, claim, credits=price, job=job, now=now)
-            return Standing.HELD, 0
+            if there is None:
+                return None if self._allows(db, claim.token, self._price(claim.tier), charged) else _REFUSED
+            return _HELD if there.job == job and there.held_at >= now - _RENEW_S else None
 
-        standing, credits = await self._database.run(work)
+        def work(db: sa.Connection) -> Known:
+            found = known(db, entries.lock_month(db, claim.token, now))
+            if found is not None:
+                return found
+            entries.hold(db, claim, credits=self._price(claim.tier), job=job, now=now)
+            return _HELD
+
+        standing, credits = await self._first_look(claim.token, known, work, now=now)
         if standing is Standing.PAID:
             self._remember_paid(claim, credits)
         elif standing is Standing.HELD:
@@ -88,28 +97,31 @@ class Ledger:
         """Charge for a matte that is there: what was held, or the price where the limit allows it; nothing if it is
         paid.
         """
-        if await self.is_paid(claim):
+        if claim.key in self._paid:
             return Standing.PAID
         now = self._clock()
 
-        def work(db: sa.Connection) -> int | None:
-            charged = entries.lock_month(db, claim.token, now)
-            credits = entries.paid(db, claim)
-            if credits is not None:
-                entries.drop_hold(db, claim)
-                return credits
-            there = entries.held(db, claim)
-            if there is None and not self._allows(db, claim.token, self._price(claim.tier), charged):
+        def known(db: sa.Connection, charged: int) -> Known | None:
+            paid = entries.paid(db, claim)
+            if paid is not None:
+                return Standing.PAID, paid
+            if entries.held(db, claim) is not None:
                 return None
+            return None if self._allows(db, claim.token, self._price(claim.tier), charged) else _REFUSED
+
+        def work(db: sa.Connection) -> Known:
+            found = known(db, entries.lock_month(db, claim.token, now))
+            if found is not None:
+                return found
+            there = entries.held(db, claim)
             credits = self._price(claim.tier) if there is None else there.credits
             entries.charge(db, claim, credits=credits, now=now)
-            return credits
+            return Standing.PAID, credits
 
-        credits = await self._database.run(work)
-        if credits is None:
-            return Standing.REFUSED
-        self._remember_paid(claim, credits)
-        return Standing.PAID
+        standing, credits = await self._first_look(claim.token, known, work, now=now)
+        if standing is Standing.PAID:
+            self._remember_paid(claim, credits)
+        return standing
 
     async def is_paid(self, claim: Claim) -> bool:
         """Whether the claim was charged."""
@@ -139,11 +151,14 @@ class Ledger:
         def work(db: sa.Connection) -> int:
             written = 0
             for each in entries.holds_of(db, job):
-                if available:
-                    entries.lock_month(db, each.claim.token, now)
-                    written += entries.charge(db, each.claim, credits=each.credits, now=now)
-                else:
+                if not available:
                     entries.drop_hold(db, each.claim)
+                    continue
+                entries.lock_month(db, each.claim.token, now)
+                there = entries.held(db, each.claim)
+                # It may have gone while the lock was waited for, and what it held may be another's by now.
+                if there is not None and there.job == job:
+                    written += entries.charge(db, each.claim, credits=there.credits, now=now)
             return written
 
         return await self._database.run(work)
@@ -179,6 +194,21 @@ class Ledger:
     def is_limited(self, token: Token) -> bool:
         """Whether the token may spend a number of credits only."""
         return self._limit(token) is not None
+
+    async def _first_look(
+        self,
+        token: Token,
+        known: Callable[[sa.Connection, int], Known | None],
+        work: Callable[[sa.Connection], Known],
+        *,
+        now: float,
+    ) -> Known:
+        """What is `known` as the token's month stands, if nothing is to be written: who only looks, a page that waits
+        or one without credits, waits for nobody's write. Else what `work` says, which looks again under the lock.
+        """
+        month = month_of(now)
+        found = await self._database.read(lambda db: known(db, entries.charged_in(db, token, month)))
+        return found if found is not None else await self._database.run(work)
 
     def _allows(self, db: sa.Connection, token: Token, price: int, charged: int) -> bool:
         limit = self._limit(token)

@@ -26,6 +26,9 @@ MAX_DAYS = 400
 MAX_ROWS = 10_000
 """Rows of one look-up; `Usage.truncated` says that there were more."""
 
+LOOKUP_S = 60.0
+"""How long one look-up is waited for."""
+
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _TOKEN = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 

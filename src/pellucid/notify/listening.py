@@ -2,37 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pellucid.errors import BadValueError
 from pellucid.queue.port import Listener
 from pellucid.source.weburl import covers, normalise_hosts, parse_web_url
-from pellucid.spec import Spec
+from pellucid.spec import Spec, Token
 from pellucid.url.build import build_url
 
 _PARAMETER = "bg_notify"
 
 
 class Listening:
-    """`urls` are called for every cutout; a URL's own `bg_notify` may name the hosts of `allow_hosts` and their
-    subdomains, none if that is empty. Raises SettingsError for an entry that is no host name.
+    """`urls` are called for every cutout, those of `by_token` for each of their token; a URL's own `bg_notify` may name
+    the hosts of `allow_hosts` and their subdomains, none if that is empty. Raises SettingsError for an entry that is no
+    host name.
     """
 
-    def __init__(self, *, urls: tuple[str, ...] = (), allow_hosts: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        *,
+        urls: tuple[str, ...] = (),
+        allow_hosts: tuple[str, ...] = (),
+        by_token: Mapping[Token, tuple[str, ...]] | None = None,
+    ) -> None:
         self._urls = urls
+        self._by_token = dict(by_token or {})
         self._allow_hosts = normalise_hosts(allow_hosts)
 
-    def listeners(self, spec: Spec) -> tuple[Listener, ...]:
-        """Those to be told of the cutout of `spec`, the operator's first. Raises BadValueError for a callback to a host
-        that is not allowed, also where the spec wants no cutout.
+    def listeners(self, token: Token, spec: Spec) -> tuple[Listener, ...]:
+        """Those to be told of the token's cutout of `spec`, the operator's first. Raises BadValueError for a callback
+        to a host that is not allowed, also where the spec wants no cutout.
         """
         if spec.notify is not None:
             self._check(spec.notify)
         if not spec.cutout:
             return ()
-        urls = (*self._urls, spec.notify) if spec.notify is not None else self._urls
+        urls = (*self._urls, *self._by_token.get(token, ()))
+        if spec.notify is not None:
+            urls = (*urls, spec.notify)
         if not urls:
             return ()
         image = build_url(spec)
-        return tuple(Listener(url=url, image=image) for url in urls)
+        return tuple(Listener(url=url, image=image) for url in dict.fromkeys(urls))
 
     def _check(self, callback: str) -> None:
         try:

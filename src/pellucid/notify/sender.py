@@ -10,7 +10,7 @@ import structlog
 
 from pellucid.errors import OriginRefusedError, QueueError
 from pellucid.notify.cdn import CdnApi
-from pellucid.notify.signature import signature_headers
+from pellucid.notify.signature import SigningKeys, signature_headers
 from pellucid.queue.port import Delivery, DeliveryKind, Outbox
 from pellucid.source.session import GuardedSession, NoReplyError, Reply
 from pellucid.source.weburl import parse_web_url
@@ -49,9 +49,8 @@ class _FailedError(Exception):
 class Sender:
     """Takes deliveries from `outbox` and sends them, at most `concurrency` at a time, each for `timeout_s` at most.
 
-    `webhooks` and `purges` are open sessions: their guards judge where each may go. `keys` sign webhooks, none if there
-    is no secret; `cdn` is None without a CDN. `poll_s` is how often the outbox is looked into; `clock` says seconds
-    since the epoch.
+    `webhooks` and `purges` are open sessions: their guards judge where each may go. `keys` sign webhooks; `cdn` is None
+    without a CDN. `poll_s` is how often the outbox is looked into; `clock` says seconds since the epoch.
     """
 
     def __init__(
@@ -60,7 +59,7 @@ class Sender:
         *,
         webhooks: GuardedSession,
         purges: GuardedSession,
-        keys: tuple[bytes, ...],
+        keys: SigningKeys,
         cdn: CdnApi | None = None,
         timeout_s: float = 10,
         concurrency: int = 16,
@@ -137,12 +136,13 @@ class Sender:
                 await self._purge(delivery)
 
     async def _call(self, delivery: Delivery) -> None:
-        if not self._keys:
+        keys = self._keys.of(delivery.url)
+        if not keys:
             raise _FinalError("there is no secret to sign it with; PELLUCID_NOTIFY_SECRET sets one")
         body = delivery.body.encode()
         headers = {
             "Content-Type": "application/json",
-            **signature_headers(self._keys, message_id=delivery.id, timestamp=int(self._clock()), body=body),
+            **signature_headers(keys, message_id=delivery.id, timestamp=int(self._clock()), body=body),
         }
         reply = await self._ask(self._webhooks, "POST", delivery.url, headers, body)
         if reply.status == _GONE:

@@ -6,7 +6,7 @@ import base64
 import binascii
 import hashlib
 import hmac
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 _PREFIX = "whsec_"
 _LEAST_BYTES, _MOST_BYTES = 24, 64
@@ -21,6 +21,18 @@ def signing_keys(secrets: str) -> tuple[bytes, ...]:
     Raises ValueError, which does not repeat the text.
     """
     return tuple(_key(part.strip()) for part in secrets.split(",") if part.strip())
+
+
+class SigningKeys:
+    """Which keys sign what goes to a URL: those of `by_url`, else `keys`."""
+
+    def __init__(self, keys: tuple[bytes, ...], by_url: Mapping[str, tuple[bytes, ...]] | None = None) -> None:
+        self._keys = keys
+        self._by_url = dict(by_url or {})
+
+    def of(self, url: str) -> tuple[bytes, ...]:
+        """The keys, none where nobody set a secret."""
+        return self._by_url.get(url, self._keys)
 
 
 def signature_headers(keys: Sequence[bytes], *, message_id: str, timestamp: int, body: bytes) -> dict[str, str]:

@@ -69,7 +69,7 @@ class Pipeline:
         the interim can be made.
         """
         stages = Stages()
-        notify = self._listening.listeners(spec)
+        notify = self._listening.listeners(token, spec)
         with stages.measure("origin"):
             origin = await self._origins.get(token, spec.origin)
         self._plan(spec, origin)  # what cannot be rendered owes no matte

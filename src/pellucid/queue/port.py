@@ -135,9 +135,19 @@ class JobMootError(Exception):
     """
 
 
+class JobPostponedError(Exception):
+    """Raised by a handler: what the job needs is away, for which it is not to blame. It is owed again in `pause_s`, and
+    no attempt is used up.
+    """
+
+    def __init__(self, message: str, *, pause_s: float) -> None:
+        super().__init__(message)
+        self.pause_s = pause_s
+
+
 Handler = Callable[[Job], Awaitable[None]]
-"""Does one job. Returning means done; `JobRefusedError` fails it for good, `JobMootError` forgets it, any other
-exception counts as an attempt."""
+"""Does one job. Returning means done; `JobRefusedError` fails it for good, `JobMootError` forgets it,
+`JobPostponedError` owes it again, any other exception counts as an attempt."""
 
 
 class Outbox(Protocol):

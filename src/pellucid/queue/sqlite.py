@@ -28,6 +28,7 @@ from pellucid.queue.port import (
     Handler,
     Job,
     JobMootError,
+    JobPostponedError,
     JobRefusedError,
     Listener,
     Owed,
@@ -225,6 +226,8 @@ class SqliteQueue:
             settle = partial(self._table.refuse, job, worker_id, error.reason, cause)
         except JobMootError:
             settle = partial(self._table.drop, job, worker_id)
+        except JobPostponedError as error:
+            settle = partial(self._table.postpone, job, worker_id, error.pause_s)
         except Exception as error:
             # The edge: whatever a handler raises uses up an attempt, and is told here or nowhere.
             _log.warning("job %s failed at attempt %d", job.key, job.attempt, exc_info=True)

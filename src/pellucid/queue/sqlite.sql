@@ -3,7 +3,8 @@
 --   (none)  -> waiting   submit
 --   waiting -> running   claim: attempts + 1
 --   running -> (none)    done, moot
---   running -> waiting   failed attempt (with back-off), lost owner or lease, released by a leaving worker (attempts - 1)
+--   running -> waiting   failed attempt (with back-off), lost owner or lease; postponed, released by a leaving worker
+--                        (attempts - 1)
 --   running -> failed    refused, attempts used up
 --   failed  -> waiting   submit after due_at
 

@@ -209,6 +209,14 @@ class JobTable:
             if db.execute("DELETE FROM jobs WHERE key = ? AND owner = ?", (job.key, worker_id)).rowcount:
                 self._outbox.forget(job.key)
 
+    def postpone(self, job: Job, worker_id: str, pause_s: float) -> None:
+        with self._db.writing() as db:
+            db.execute(
+                "UPDATE jobs SET state = 'waiting', owner = NULL, attempts = attempts - 1, due_at = ?"
+                " WHERE key = ? AND owner = ?",
+                (self._clock() + pause_s, job.key, worker_id),
+            )
+
     def refuse(self, job: Job, worker_id: str, reason: str, error: str) -> None:
         with self._db.writing():
             row = self._row(job.key)

@@ -104,11 +104,13 @@ class _Banner:
         else:
             model = "no matte worker here; start some with `pellucid work`"
         picture = f"{base}/{SAMPLES_ALIAS}/coffee.jpg" if self._samples else f"{base}/<host>/<path>.jpg"
+        page = [f"  page    {base}/  (try a picture of your own)"] if self._settings.web.demo else []
         return "\n".join(
             (
                 f"\nPellucid {version('pellucid')} on {base}  (up in {time.monotonic() - self._started:.1f} s)",
                 f"  model   {model}",
                 f"  data    {self._settings.data_dir}",
+                *page,
                 "\nTry, and reload after a second:",
                 f"  {picture}?w=400",
                 f"  {picture}?w=400&bg_remove=1",

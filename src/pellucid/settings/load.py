@@ -152,7 +152,8 @@ def _explain(problem: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
     variable = variable_name(path[:1] if path[0] == "tokens" else path)
     if problem["type"] == "extra_forbidden":
         return f"{'.'.join(str(step) for step in problem['loc'])} is no setting of Pellucid"
-    value = "" if path[:2] in _SECRETS else f" = {problem['input']!r}"
+    hidden = path[:2] in _SECRETS or (path[0] == "tokens" and path[-1] not in _SHOWN_OF_TOKENS)
+    value = "" if hidden else f" = {problem['input']!r}"
     return f"{'.'.join(path)} ({variable}){value}: {problem['msg'].lower()}"
 
 
@@ -160,6 +161,8 @@ _FIELD_NAMES = frozenset(step for path in setting_names() for step in path)
 
 _SECRETS = frozenset({("notify", "secret"), ("cdn", "purge_headers"), ("credits", "url")})
 """Settings whose values are shown nowhere."""
+
+_SHOWN_OF_TOKENS = frozenset({"hosts", "credits_per_month", "notify_urls"})
 
 
 def refuse_open_proxy(tree: SettingsTree) -> None:

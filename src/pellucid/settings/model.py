@@ -362,6 +362,24 @@ class TokenSettings(Section):
     credits_per_month: int | None = Field(
         default=None, ge=0, description="Credits that may be spent in a month (UTC). Empty: any number."
     )
+    notify_secret: SecretStr = Field(default=SecretStr(""), description="Signs what goes to `notify_urls`.")
+    notify_urls: WebUrls = Field(
+        default=(), max_length=4, description="Called for every cutout of this customer that becomes ready or fails."
+    )
+
+    @field_validator("notify_urls")
+    @classmethod
+    def _sign(cls, urls: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        secret: SecretStr | None = info.data.get("notify_secret")
+        if urls and secret is not None and not secret.get_secret_value():
+            raise ValueError("webhooks are signed, so notify_urls need a notify_secret; `openssl rand -base64 32`")
+        return urls
+
+    @field_validator("notify_secret")
+    @classmethod
+    def _read(cls, secret: SecretStr) -> SecretStr:
+        signing_keys(secret.get_secret_value())
+        return secret
 
     @field_validator("hosts")
     @classmethod

@@ -186,7 +186,7 @@ class Shelf:
         upload = None
         if _NAME.fullmatch(name):  # not every database takes every text
             find = partial(table.find, name=name, place=self._place, now=self._clock())
-            upload = await self._database.run(find)
+            upload = await self._database.read(find)
         if upload is None:
             raise OriginNotFoundError("there is no such upload; perhaps it has expired")
         if key is not None and not compare_digest(hash_key(key), upload.secret_hash):
@@ -212,7 +212,7 @@ class Shelf:
                 await _on_disk(partial(parts.remove_part, self._receiving, stem))
                 await self._database.run(partial(table.drop, names=[stem]))
             due = partial(table.expired, place=self._place, now=now, at_most=_BATCH)
-            while doomed := await self._database.run(due):
+            while doomed := await self._database.read(due):
                 await self._delete(doomed, forgetter)
             await self._database.run(partial(table.forget_lost, place=self._place, before=now - _LOST_S))
 
@@ -226,11 +226,13 @@ class Shelf:
             now = self._clock()
             old = await _on_disk(partial(parts.files_older_than, self._folder, now - grace_s))
             for names in (old[start : start + _BATCH] for start in range(0, len(old), _BATCH)):
-                known = await self._database.run(partial(table.known, names=names, now=now))
+                known = await self._database.read(partial(table.known, names=names, now=now))
                 await _on_disk(partial(self._unlink, [name for name in names if name not in known]))
             await _on_disk(partial(parts.remove_unlocked, self._receiving, now - grace_s))
             after = ""
-            while page := await self._database.run(partial(table.page, place=self._place, after=after, at_most=_BATCH)):
+            while page := await self._database.read(
+                partial(table.page, place=self._place, after=after, at_most=_BATCH)
+            ):
                 after = page[-1].name
                 lost = await _on_disk(partial(self._without_file, page))
                 if lost:
@@ -239,7 +241,7 @@ class Shelf:
 
     async def next_expiry(self) -> float | None:
         """When the next one expires, in seconds since the epoch; None for none. Raises DatabaseError."""
-        return await self._database.run(partial(table.next_expiry, place=self._place))
+        return await self._database.read(partial(table.next_expiry, place=self._place))
 
     def _check_size(self, size_bytes: int | None) -> None:
         if size_bytes is not None and size_bytes > self.limits.largest:
@@ -332,7 +334,7 @@ class Shelf:
         if received:
             await forgetter.withdraw([upload.name for upload in received])
         for digest in {upload.digest for upload in received if not upload.shared}:
-            if not await self._database.run(partial(table.with_bytes, digest=digest, now=self._clock())):
+            if not await self._database.read(partial(table.with_bytes, digest=digest, now=self._clock())):
                 await forgetter.drop_bytes(digest)
         for upload in doomed:
             if not upload.digest:

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pellucid.database.database import Database
+from pellucid.database.database import Database, file_url
 from pellucid.queue.outbox import DeliveryRules
 from pellucid.queue.sqlite import SqliteQueue
 from pellucid.settings.model import SettingsTree
@@ -77,8 +77,8 @@ async def open_database(settings: SettingsTree) -> AsyncGenerator[Database, None
     """The database of charges and uploads, to be opened after the queue, whose file it shares unless a URL is set.
     Raises DatabaseError, SettingsError.
     """
-    file = f"sqlite:///{Paths.below(settings.data_dir).queue}"
-    database = await Database.open(settings.credits.url.get_secret_value() or file, busy_timeout_s=_BUSY_S)
+    url = settings.credits.url.get_secret_value() or file_url(Paths.below(settings.data_dir).queue)
+    database = await Database.open(url, busy_timeout_s=_BUSY_S)
     try:
         yield database
     finally:

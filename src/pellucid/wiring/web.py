@@ -14,37 +14,40 @@ import structlog
 from pellucid import keys
 from pellucid.cutout.recipe import Recipe
 from pellucid.database.database import Database
-from pellucid.demo.samples import SAMPLES_ALIAS
-from pellucid.errors import OriginRefusedError, PellucidError, SettingsError, StoreError
+from pellucid.errors import PellucidError, StoreError
 from pellucid.ledger.ledger import Ledger
 from pellucid.mattes import Mattes
-from pellucid.notify.cdn import ANYWHERE, CdnApi
-from pellucid.notify.listening import Listening
+from pellucid.notify.cdn import ANYWHERE
 from pellucid.notify.purge import CdnPurger
 from pellucid.notify.sender import Sender
-from pellucid.notify.signature import signing_keys
 from pellucid.pipeline.cuttings import Cuttings
 from pellucid.pipeline.deliver import Pipeline
-from pellucid.pipeline.holds import settle_forgotten_holds
 from pellucid.purges import Purge, Purges
 from pellucid.queue.sqlite import SqliteQueue
 from pellucid.render.pool import RenderPool
 from pellucid.renditions import Renditions
 from pellucid.settings.model import SettingsTree
 from pellucid.source.fetch import Fetcher
-from pellucid.source.limits import FetchLimits, Freshness
 from pellucid.source.netguard import Guard
 from pellucid.source.origins import Origins
 from pellucid.source.session import GuardedSession
-from pellucid.source.weburl import parse_web_url
 from pellucid.spec import DEFAULT_TOKEN, OriginRef, Token
 from pellucid.store.bounded import BoundedBlobs
 from pellucid.store.objects import ObjectBlobs
 from pellucid.tokens import Customers
 from pellucid.uploads.shelf import UPLOADS_ALIAS, Shelf
-from pellucid.uploads.table import UploadLimits
 from pellucid.wiring.accounts import customers_of, ledger_of
+from pellucid.wiring.chores import keep_accounts, keep_house, sending, sweep_uploads
 from pellucid.wiring.storage import Paths, open_blobs, open_database, open_queue
+from pellucid.wiring.values import (
+    aliases_of,
+    cdn_api_of,
+    fetch_limits_of,
+    freshness_of,
+    listening_of,
+    signing_keys_of,
+    upload_limits_of,
+)
 
 _log = structlog.get_logger(__name__)
 
@@ -55,11 +58,6 @@ _HEARD_S = FOLLOW_S + 0.2
 
 _SLACK_S = 5.0
 """Beyond the longest rendering, an answer that was begun before a purge is out."""
-
-_HOUSEKEEPING_S = 30.0
-_SWEEP_MIN_S = 0.5
-_AUDIT_S = 600.0
-"""Between two looks at all uploads and their files; a killed process may have left one without the other."""
 
 _THREADS = 64
 
@@ -192,12 +190,12 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
                 max_pixels=settings.image.max_pixels,
             )
         )
-        freshness = _freshness(settings)
+        freshness = freshness_of(settings)
         guard = Guard(allow_networks=settings.origin.allow_networks, allow_ports=settings.origin.allow_ports)
         fetcher = await stack.enter_async_context(
             Fetcher(
                 guard=guard,
-                limits=_fetch_limits(settings),
+                limits=fetch_limits_of(settings),
                 freshness=freshness,
                 allow_hosts=settings.origin.allow_hosts,
             )
@@ -207,7 +205,7 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
             records=cache,
             blobs=cache,
             probe=pool.probe,
-            aliases=_aliases(settings, paths),
+            aliases=aliases_of(settings, paths),
             allow_hosts=settings.origin.allow_hosts,
             freshness=freshness,
         )
@@ -223,7 +221,7 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
             database,
             folder=paths.uploads,
             receiving=paths.receiving,
-            limits=_upload_limits(settings),
+            limits=upload_limits_of(settings),
             probe=pool.probe,
             has_bytes=has_bytes,
         )
@@ -244,22 +242,19 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
             pool=pool,
             max_output_pixels=settings.image.max_output_pixels,
             wait_s=settings.web.wait_s,
-            listening=_listening(settings, guard),
+            listening=listening_of(settings, guard),
         )
-        cdn = _cdn_api(settings)
+        cdn = cdn_api_of(settings)
         sender = Sender(
             queue,
             webhooks=await stack.enter_async_context(GuardedSession(guard=guard)),
             purges=await stack.enter_async_context(GuardedSession(guard=ANYWHERE)),
-            keys=signing_keys(settings.notify.secret.get_secret_value()),
+            keys=signing_keys_of(settings),
             cdn=cdn,
             timeout_s=settings.notify.timeout_s,
             concurrency=settings.notify.concurrency,
         )
-        await stack.enter_async_context(_sending(sender))
-        for chore in (_keep_house(cache), _keep_accounts(ledger, queue, mattes)):
-            task = asyncio.create_task(chore)
-            stack.callback(task.cancel)
+        await stack.enter_async_context(sending(sender))
         web = Web(
             pipeline=pipeline,
             queue=queue,
@@ -278,122 +273,7 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
             swap_script=settings.web.swap_script,
             purger=CdnPurger(queue, api=cdn, again_s=settings.render.timeout_s + _SLACK_S),
         )
-        # Also where no more are taken: those that are there expire.
-        sweeping = asyncio.create_task(_sweep_uploads(shelf, web))
-        stack.callback(sweeping.cancel)
+        # Uploads are swept also where no more are taken: those that are there expire.
+        for chore in (keep_house(cache), keep_accounts(ledger, queue, mattes), sweep_uploads(shelf, web)):
+            stack.callback(asyncio.create_task(chore).cancel)
         yield web
-
-
-async def _sweep_uploads(shelf: Shelf, web: Web) -> None:
-    """Delete uploads when they expire, within a second or so; all of them are looked at now and then."""
-    longest_s = min(_HOUSEKEEPING_S, shelf.limits.keep_s)
-    audited_at: float | None = None
-    while True:
-        pause_s = longest_s
-        try:
-            await shelf.sweep(web)
-            if audited_at is None or time.monotonic() > audited_at + _AUDIT_S:
-                await shelf.audit(web)
-                audited_at = time.monotonic()
-            due_at = await shelf.next_expiry()
-            if due_at is not None:
-                pause_s = max(_SWEEP_MIN_S, min(longest_s, due_at - time.time()))
-        except PellucidError as error:
-            _log.error("uploads not swept", error=str(error))
-        await asyncio.sleep(pause_s)
-
-
-async def _keep_house(cache: BoundedBlobs) -> None:
-    work = cache.reconcile
-    while True:
-        try:
-            await work()
-        except PellucidError as error:
-            _log.error("housekeeping failed", error=str(error))
-        await asyncio.sleep(_HOUSEKEEPING_S)
-        work = cache.evict
-
-
-async def _keep_accounts(ledger: Ledger, queue: SqliteQueue, mattes: Mattes) -> None:
-    while True:
-        await asyncio.sleep(_HOUSEKEEPING_S)
-        try:
-            await settle_forgotten_holds(ledger, queue=queue, mattes=mattes)
-        except PellucidError as error:
-            _log.error("accounts not kept", error=str(error))
-
-
-@asynccontextmanager
-async def _sending(sender: Sender) -> AsyncGenerator[None, None]:
-    """`sender` at work for the length of the block."""
-    stop = asyncio.Event()
-    task = asyncio.create_task(sender.run(stop))
-    try:
-        yield
-    finally:
-        stop.set()
-        await task
-
-
-def _listening(settings: SettingsTree, guard: Guard) -> Listening:
-    """Raises SettingsError for a webhook that could never be sent."""
-    for url in settings.notify.urls:
-        try:
-            guard.check_port(parse_web_url(url).port or 0)
-        except OriginRefusedError as error:
-            raise SettingsError(f"PELLUCID_NOTIFY_URLS names {url}, but {error}") from error
-    return Listening(urls=settings.notify.urls, allow_hosts=settings.notify.allow_hosts)
-
-
-def _cdn_api(settings: SettingsTree) -> CdnApi | None:
-    cdn = settings.cdn
-    if not cdn.purge_url:
-        return None
-    headers = {name: value.get_secret_value() for name, value in cdn.purge_headers.items()}
-    return CdnApi(method=cdn.purge_method, url=cdn.purge_url, headers=headers, body=cdn.purge_body)
-
-
-def _aliases(settings: SettingsTree, paths: Paths) -> dict[str, str]:
-    built_in = {SAMPLES_ALIAS: paths.samples.resolve().as_uri()} if paths.samples.is_dir() else {}
-    if UPLOADS_ALIAS in settings.aliases:
-        raise SettingsError(f"PELLUCID_ALIASES names {UPLOADS_ALIAS}, which is where uploads are; choose another name")
-    if settings.uploads.enabled:
-        built_in[UPLOADS_ALIAS] = paths.uploads.resolve().as_uri()
-    return built_in | settings.aliases
-
-
-def _upload_limits(settings: SettingsTree) -> UploadLimits:
-    uploads = settings.uploads
-    return UploadLimits(
-        max_bytes=min(uploads.max_bytes, settings.origin.max_bytes),
-        timeout_s=uploads.timeout_s,
-        keep_s=uploads.keep_s,
-        per_client=uploads.per_client,
-        per_client_bytes=uploads.per_client_bytes,
-        total_bytes=uploads.total_bytes,
-    )
-
-
-def _fetch_limits(settings: SettingsTree) -> FetchLimits:
-    origin = settings.origin
-    return FetchLimits(
-        max_bytes=origin.max_bytes,
-        connect_timeout_s=origin.connect_timeout_s,
-        total_timeout_s=origin.timeout_s,
-        idle_timeout_s=origin.idle_timeout_s,
-        max_header_bytes=origin.max_header_bytes,
-        max_redirects=origin.max_redirects,
-        max_concurrency=origin.concurrency,
-        max_per_host=origin.per_host,
-    )
-
-
-def _freshness(settings: SettingsTree) -> Freshness:
-    origin = settings.origin
-    return Freshness(
-        min_s=origin.fresh_min_s,
-        max_s=origin.fresh_max_s,
-        default_s=origin.fresh_default_s,
-        failure_s=origin.failure_s,
-        not_found_s=origin.not_found_s,
-    )

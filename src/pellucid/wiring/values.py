@@ -1,0 +1,100 @@
+"""Settings as the values that a web process's parts are made of."""
+
+from __future__ import annotations
+
+from pellucid.demo.samples import SAMPLES_ALIAS
+from pellucid.errors import OriginRefusedError, SettingsError
+from pellucid.notify.cdn import CdnApi
+from pellucid.notify.listening import Listening
+from pellucid.notify.signature import SigningKeys, signing_keys
+from pellucid.settings.model import SettingsTree
+from pellucid.source.limits import FetchLimits, Freshness
+from pellucid.source.netguard import Guard
+from pellucid.source.weburl import parse_web_url
+from pellucid.spec import Token
+from pellucid.uploads.shelf import UPLOADS_ALIAS
+from pellucid.uploads.table import UploadLimits
+from pellucid.wiring.storage import Paths
+
+
+def listening_of(settings: SettingsTree, guard: Guard) -> Listening:
+    """Raises SettingsError for a webhook that could never be sent."""
+    own = {"PELLUCID_NOTIFY_URLS": settings.notify.urls}
+    customers = {f"tokens.{name}.notify_urls": each.notify_urls for name, each in settings.tokens.items()}
+    for setting, urls in (own | customers).items():
+        for url in urls:
+            try:
+                guard.check_port(parse_web_url(url).port or 0)
+            except OriginRefusedError as error:
+                raise SettingsError(f"{setting} names {url}, but {error}") from error
+    by_token = {Token(name): each.notify_urls for name, each in settings.tokens.items()}
+    return Listening(urls=settings.notify.urls, allow_hosts=settings.notify.allow_hosts, by_token=by_token)
+
+
+def signing_keys_of(settings: SettingsTree) -> SigningKeys:
+    """What goes to a customer's own URLs is signed by the customer's secret; by both if the operator names it too."""
+    keys = signing_keys(settings.notify.secret.get_secret_value())
+    by_url: dict[str, tuple[bytes, ...]] = dict.fromkeys(settings.notify.urls, keys)
+    for each in settings.tokens.values():
+        for url in each.notify_urls:
+            by_url[url] = (*by_url.get(url, ()), *signing_keys(each.notify_secret.get_secret_value()))
+    return SigningKeys(keys, by_url)
+
+
+def cdn_api_of(settings: SettingsTree) -> CdnApi | None:
+    """Where purges go, None where none are sent."""
+    cdn = settings.cdn
+    if not cdn.purge_url:
+        return None
+    headers = {name: value.get_secret_value() for name, value in cdn.purge_headers.items()}
+    return CdnApi(method=cdn.purge_method, url=cdn.purge_url, headers=headers, body=cdn.purge_body)
+
+
+def aliases_of(settings: SettingsTree, paths: Paths) -> dict[str, str]:
+    """The aliases that are set, and ours. Raises SettingsError where one is in the way."""
+    built_in = {SAMPLES_ALIAS: paths.samples.resolve().as_uri()} if paths.samples.is_dir() else {}
+    if UPLOADS_ALIAS in settings.aliases:
+        raise SettingsError(f"PELLUCID_ALIASES names {UPLOADS_ALIAS}, which is where uploads are; choose another name")
+    if settings.uploads.enabled:
+        built_in[UPLOADS_ALIAS] = paths.uploads.resolve().as_uri()
+    return built_in | settings.aliases
+
+
+def upload_limits_of(settings: SettingsTree) -> UploadLimits:
+    """No upload may be larger than an origin."""
+    uploads = settings.uploads
+    return UploadLimits(
+        max_bytes=min(uploads.max_bytes, settings.origin.max_bytes),
+        timeout_s=uploads.timeout_s,
+        keep_s=uploads.keep_s,
+        per_client=uploads.per_client,
+        per_client_bytes=uploads.per_client_bytes,
+        total_bytes=uploads.total_bytes,
+    )
+
+
+def fetch_limits_of(settings: SettingsTree) -> FetchLimits:
+    """What one fetch may cost."""
+    origin = settings.origin
+    return FetchLimits(
+        max_bytes=origin.max_bytes,
+        connect_timeout_s=origin.connect_timeout_s,
+        total_timeout_s=origin.timeout_s,
+        idle_timeout_s=origin.idle_timeout_s,
+        max_header_bytes=origin.max_header_bytes,
+        max_redirects=origin.max_redirects,
+        max_concurrency=origin.concurrency,
+        max_per_host=origin.per_host,
+    )
+
+
+def freshness_of(settings: SettingsTree) -> Freshness:
+    """How long origins are believed."""
+    origin = settings.origin
+    return Freshness(
+        min_s=origin.fresh_min_s,
+        max_s=origin.fresh_max_s,
+        default_s=origin.fresh_default_s,
+        failure_s=origin.failure_s,
+        not_found_s=origin.not_found_s,
+    )
