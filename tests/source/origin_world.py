@@ -11,6 +11,7 @@ from aiohttp import web
 from memory_blobs import MemoryBlobs
 from origin_servers import FRESHNESS, Server, serving
 
+from pellucid.clients import SERVER, Client
 from pellucid.errors import (
     PellucidError,
 )
@@ -57,7 +58,7 @@ class World:
         self.probed: list[bytes] = []
         self.probe_error: PellucidError | None = None
 
-    async def probe(self, data: bytes) -> ImageFacts:
+    async def probe(self, data: bytes, client: Client = SERVER) -> ImageFacts:
         self.probed.append(data)
         if self.probe_error is not None:
             raise self.probe_error

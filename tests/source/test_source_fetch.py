@@ -13,6 +13,7 @@ import pytest
 from aiohttp import web
 from origin_servers import FRESHNESS, SHORT, fetch, make_fetcher, serving, serving_raw
 
+from pellucid.clients import Client
 from pellucid.errors import (
     BusyError,
     OriginError,
@@ -265,11 +266,15 @@ async def test_one_host_gets_its_share_of_the_slots_and_no_more() -> None:
 
     async with serving(answer) as server:
         async with make_fetcher(limits=FetchLimits(max_concurrency=8, max_per_host=3)) as fetcher:
-            await asyncio.gather(*(fetcher.fetch(f"{server.url}/{n}") for n in range(20)))
+            await asyncio.gather(*(fetcher.fetch(f"{server.url}/{n}", client=Client(str(n % 2))) for n in range(20)))
         assert peak == 3
         peak = 0
+        async with make_fetcher(limits=FetchLimits(max_concurrency=8, max_per_host=4)) as fetcher:
+            await asyncio.gather(*(fetcher.fetch(f"{server.url}/{n}") for n in range(20)))
+        assert peak == 3  # of one client
+        peak = 0
         async with make_fetcher(limits=FetchLimits(max_concurrency=2, max_per_host=3)) as fetcher:
-            await asyncio.gather(*(fetcher.fetch(f"{server.url}/{n}") for n in range(10)))
+            await asyncio.gather(*(fetcher.fetch(f"{server.url}/{n}", client=Client(str(n % 2))) for n in range(10)))
         assert peak == 2
 
 

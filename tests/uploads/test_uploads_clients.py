@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pellucid.uploads.clients import client_digest, client_network
+from pellucid.clients import client_network
+from pellucid.uploads.clients import client_digest
 
 KEY = bytes(32)
 

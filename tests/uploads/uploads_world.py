@@ -13,6 +13,7 @@ import numpy as np
 import sqlalchemy as sa
 from PIL import Image
 
+from pellucid.clients import Client
 from pellucid.database.database import Database
 from pellucid.database.tables import uploads
 from pellucid.image.facts import ImageFacts
@@ -64,7 +65,7 @@ class World:
     stored: set[str] = field(default_factory=set)
 
     async def shelf(self, *, place: str = "here") -> Shelf:
-        async def examine(data: bytes) -> ImageFacts:
+        async def examine(data: bytes, _: Client) -> ImageFacts:
             return await asyncio.to_thread(probe, data, max_pixels=MAX_PIXELS)
 
         async def has_bytes(digest: str) -> bool:

@@ -6,6 +6,9 @@ from collections.abc import Iterable
 from hmac import compare_digest
 from typing import NamedTuple
 
+from starlette.types import Scope
+
+from pellucid.clients import Client, client_network
 from pellucid.errors import KeyNeededError
 from pellucid.spec import DEFAULT_TOKEN, Token
 from pellucid.tokens import Customers
@@ -76,6 +79,12 @@ class Callers:
     def is_operator(self, authorization: str) -> bool:
         """Whether the operator's key was sent."""
         return bool(self._admin_key) and compare_digest(bearer_key(authorization).encode(), self._admin_key.encode())
+
+
+def client_of(scope: Scope) -> Client:
+    """Where a request comes from: what a trusted proxy says of its own client, else the other end of the connection."""
+    address: tuple[str, int] | None = scope.get("client")
+    return client_network(address[0] if address else "")
 
 
 def bearer_key(authorization: str) -> str:

@@ -18,9 +18,10 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from pellucid import keys
+from pellucid.clients import Client
 from pellucid.errors import BusyError, PellucidError, SpecError
 from pellucid.http.answers import NO_STORE, guarded, image_of, split_url
-from pellucid.http.callers import Callers
+from pellucid.http.callers import Callers, client_of
 from pellucid.http.headers import EVENTS, STATUS
 from pellucid.http.problems import kind_of
 from pellucid.http.status import Links, StatusDocument, describe_cutting
@@ -64,7 +65,9 @@ class EventsEndpoint:
         pictures = _pictures(request)
         if self._open > self._max_streams:
             raise BusyError("too many streams of events are open", retry_after_s=_FULL_RETRY_S)
-        watch = Watch(self._pipeline, self._callers.of(request.scope["headers"]).token, pictures)
+        watch = Watch(
+            self._pipeline, self._callers.of(request.scope["headers"]).token, pictures, client=client_of(request.scope)
+        )
         news = await watch.look()
         if watch.settled and request.headers.get("last-event-id") == watch.id:
             return Response(status_code=204, headers=NO_STORE)
@@ -92,8 +95,9 @@ class Watched:
 class Watch:
     """The pictures of one stream."""
 
-    def __init__(self, pipeline: Pipeline, token: Token, pictures: Sequence[Watched]) -> None:
+    def __init__(self, pipeline: Pipeline, token: Token, pictures: Sequence[Watched], *, client: Client) -> None:
         self._pipeline = pipeline
+        self._client = client
         self._token = token
         self._pictures = tuple(dict.fromkeys(pictures))
         self._cuttings: dict[Watched, Cutting] = {}
@@ -158,7 +162,7 @@ class Watch:
 
     async def _document(self, picture: Watched) -> StatusDocument:
         try:
-            cutting = await self._pipeline.look(self._token, picture.spec)
+            cutting = await self._pipeline.look(self._token, picture.spec, client=self._client)
         except PellucidError as error:
             kind = kind_of(error)
             known = self._documents.get(picture)

@@ -9,7 +9,7 @@ import structlog
 from starlette.types import Receive, Scope, Send
 
 from pellucid.errors import PellucidError
-from pellucid.http.callers import Callers
+from pellucid.http.callers import Callers, client_of
 from pellucid.http.headers import (
     ALWAYS,
     Headers,
@@ -100,7 +100,11 @@ class ImageApp:
         begun_at = self._hot.forgotten
         wait_s = preferred_wait_s(request[b"prefer"]) if b"prefer" in request else None
         delivery = await self._pipeline.deliver(
-            caller.token, parsed.spec, accepted=accepted, patience_s=float(wait_s or 0)
+            caller.token,
+            parsed.spec,
+            accepted=accepted,
+            client=client_of(scope),
+            patience_s=float(wait_s or 0),
         )
         if isinstance(delivery, Withheld):
             status, headers, body = withheld_answer(delivery, parsed.spec)

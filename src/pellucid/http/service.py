@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from pellucid.errors import KeyNeededError, SpecError
 from pellucid.http.answers import NO_STORE, guarded, image_of, json_answer, problem_answer, split_url
-from pellucid.http.callers import Callers
+from pellucid.http.callers import Callers, client_of
 from pellucid.http.events import EventsEndpoint
 from pellucid.http.headers import EVENTS, STATUS
 from pellucid.http.problems import NO_SUCH_PAGE, make_problem
@@ -39,7 +39,8 @@ def service_routes(web: Web, callers: Callers) -> list[Route]:
 
     async def status(request: Request) -> Response:
         spec = parse_url(*image_of(request, STATUS)).spec
-        cutting = await web.pipeline.look(callers.of(request.scope["headers"]).token, spec)
+        token = callers.of(request.scope["headers"]).token
+        cutting = await web.pipeline.look(token, spec, client=client_of(request.scope))
         return json_answer(describe_cutting(cutting, spec))
 
     async def invalidate(request: Request) -> Response:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from cachetools import TTLCache
 
 from pellucid import keys
+from pellucid.clients import SERVER, Client
 from pellucid.errors import OriginUnreachableError, RenderError, SpecError
 from pellucid.flight import SingleFlight
 from pellucid.formats import FORMATS, ImageFormat
@@ -60,18 +61,24 @@ class Pipeline:
         self._failures: TTLCache[str, str] = TTLCache(_FAILURES, _FAILURE_S, time.monotonic)
 
     async def deliver(
-        self, token: Token, spec: Spec, *, accepted: frozenset[ImageFormat], patience_s: float = 0.0
+        self,
+        token: Token,
+        spec: Spec,
+        *,
+        accepted: frozenset[ImageFormat],
+        client: Client = SERVER,
+        patience_s: float = 0.0,
     ) -> Delivery | Withheld:
         """The rendition for `spec` as it can be answered now: the cutout, or the interim while its matte is owed.
 
-        `accepted` are the formats that the client names. A pending cutout is waited for `patience_s`, or longer where
-        the spec says so. Raises OriginError, ImageError, SpecError, RenderError, BusyError, StoreError when not even
-        the interim can be made.
+        `accepted` are the formats that the `client` names; it shares fetches and rendering with others. A pending
+        cutout is waited for `patience_s`, or longer where the spec says so. Raises OriginError, ImageError, SpecError,
+        RenderError, BusyError, StoreError when not even the interim can be made.
         """
         stages = Stages()
         notify = self._listening.listeners(token, spec)
         with stages.measure("origin"):
-            origin = await self._origins.get(token, spec.origin)
+            origin = await self._origins.get(token, spec.origin, client=client)
         self._plan(spec, origin)  # what cannot be rendered owes no matte
         cutting, waited = None, False
         if spec.cutout:
@@ -95,13 +102,21 @@ class Pipeline:
         _check_sides(target, output.format)
         with stages.measure("render"):
             made = await (
-                self._blank(token, spec, target, output)
+                self._blank(token, spec, target, output, client=client)
                 if blank
-                else self._render(token, spec, pixels, target=target, output=output, matte=cutting and cutting.shown)
+                else self._render(
+                    token,
+                    spec,
+                    pixels,
+                    target=target,
+                    output=output,
+                    matte=cutting and cutting.shown,
+                    client=client,
+                )
             )
         if made is None:
             # The matte or the former bytes vanished between look-up and rendering: owe it again, answer the interim.
-            return await self.deliver(token, spec, accepted=accepted)
+            return await self.deliver(token, spec, accepted=accepted, client=client)
         return Delivery(
             rendition=made[0],
             found=made[1],
@@ -112,13 +127,13 @@ class Pipeline:
             stages=stages,
         )
 
-    async def look(self, token: Token, spec: Spec) -> Cutting:
+    async def look(self, token: Token, spec: Spec, *, client: Client = SERVER) -> Cutting:
         """Where the cutout of `spec` stands, without owing anything. Raises what `deliver` raises, QueueError,
         DatabaseError, and SpecError for a spec that removes nothing.
         """
         if not spec.cutout:
             raise SpecError("the URL removes no background; add bg_remove=1")
-        origin = await self._origins.get(token, spec.origin)
+        origin = await self._origins.get(token, spec.origin, client=client)
         return await self._cuttings.look(Wish(token=token, ref=spec.origin, origin=origin, tier=spec.tier))
 
     async def wait(self, cutting: Cutting, *, timeout_s: float) -> None:
@@ -130,7 +145,15 @@ class Pipeline:
         return plan(spec.render, width=facts.width, height=facts.height, max_pixels=self._max_output_pixels)
 
     async def _render(
-        self, token: Token, spec: Spec, origin: Origin, *, target: Plan, output: OutputChoice, matte: str | None
+        self,
+        token: Token,
+        spec: Spec,
+        origin: Origin,
+        *,
+        target: Plan,
+        output: OutputChoice,
+        matte: str | None,
+        client: Client,
     ) -> tuple[Rendition, Found] | None:
         background = spec.render.background
         quality = spec.output.quality
@@ -143,11 +166,11 @@ class Pipeline:
             failure = self._failures.get(origin.digest)
             if failure is not None:
                 raise RenderError(failure)
-            async with self._pool.room():
+            async with self._pool.room(client):
                 matte_blob = await self._mattes.read(matte) if matte is not None else None
                 if matte is not None and matte_blob is None:
                     return None
-                data = await self._bytes(token, spec, origin)
+                data = await self._bytes(token, spec, origin, client)
                 if data is None:
                     return None
                 try:
@@ -160,7 +183,7 @@ class Pipeline:
         return await self._found_or_made(key, make)
 
     async def _blank(
-        self, token: Token, spec: Spec, target: Plan, output: OutputChoice
+        self, token: Token, spec: Spec, target: Plan, output: OutputChoice, *, client: Client
     ) -> tuple[Rendition, Found] | None:
         job = BlankJob(
             width=target.width,
@@ -172,7 +195,7 @@ class Pipeline:
         key = keys.rendition_key(token, "blank", repr(job))
 
         async def make() -> Rendition:
-            async with self._pool.room():
+            async with self._pool.room(client):
                 body = await self._pool.blank(job)
             return await self._keep(key, body, output)
 
@@ -191,11 +214,11 @@ class Pipeline:
         await self._renditions.put(key, rendition)
         return rendition
 
-    async def _bytes(self, token: Token, spec: Spec, origin: Origin) -> bytes | None:
+    async def _bytes(self, token: Token, spec: Spec, origin: Origin, client: Client) -> bytes | None:
         """The bytes of `origin`; None for former ones that are gone."""
         data = await self._origins.read(origin)
         if data is None:
-            again = await self._origins.refetch(token, spec.origin)
+            again = await self._origins.refetch(token, spec.origin, client=client)
             if again.digest != origin.digest and any(each.digest == origin.digest for each in again.former):
                 return None
             data = await self._origins.read(again)

@@ -23,6 +23,8 @@ from typing import Any, cast
 import structlog
 
 from pellucid import errors
+from pellucid.clients import SERVER, Client
+from pellucid.fairness import FairSemaphore
 from pellucid.image.facts import ImageFacts
 from pellucid.render import process
 from pellucid.render.run import BlankJob, RenderJob
@@ -50,12 +52,15 @@ class RenderPool:
     """
 
     def __init__(self, *, processes: int, max_waiting: int, timeout_s: float, max_pixels: int) -> None:
-        self._max_waiting = max_waiting
         self._max_pixels = max_pixels
         self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
-        self._waiting = 0
         # One more than renders, so that the next one's bytes are at hand; the others wait without theirs.
-        self._places = asyncio.Semaphore(processes + 1)
+        self._places = FairSemaphore(
+            processes + 1,
+            max_waiting=max_waiting,
+            max_waiting_per_client=max(1, max_waiting // 2),
+            busy="too many pictures wait to be rendered",
+        )
         self._slots = [_Slot(self._tasks, timeout_s=timeout_s) for _ in range(processes)]
 
     async def __aenter__(self) -> RenderPool:
@@ -75,22 +80,16 @@ class RenderPool:
         return tuple(pid for slot in self._slots if (pid := slot.pid) is not None)
 
     @asynccontextmanager
-    async def room(self) -> AsyncGenerator[None, None]:
-        """Hold a place at a process. What a task needs in memory is to be read inside: 256 waiting pictures of 20 MB
-        would else be 5 GB. Raises BusyError when too many wait already.
+    async def room(self, client: Client = SERVER) -> AsyncGenerator[None, None]:
+        """Hold a place at a process, which clients that wait get in turns. What a task needs in memory is to be read
+        inside: 256 waiting pictures of 20 MB would else be 5 GB. Raises BusyError when too many wait already.
         """
-        if self._waiting >= self._max_waiting:
-            raise errors.BusyError("too many pictures wait to be rendered")
-        self._waiting += 1
-        try:
-            async with self._places:
-                yield
-        finally:
-            self._waiting -= 1
+        async with self._places.acquire(client):
+            yield
 
-    async def probe(self, data: bytes) -> ImageFacts:
+    async def probe(self, data: bytes, client: Client = SERVER) -> ImageFacts:
         """`image.probe.probe` in a render process."""
-        async with self.room():
+        async with self.room(client):
             return cast(ImageFacts, await self._call("probe", data, max_pixels=self._max_pixels))
 
     async def render(self, origin: bytes, matte: bytes | None, job: RenderJob) -> bytes:

@@ -8,6 +8,7 @@ from functools import partial
 
 from cachetools import TTLCache
 
+from pellucid.clients import Client
 from pellucid.errors import OriginError, OriginRefusedError, OriginTimeoutError
 from pellucid.source.answers import Fetched, NotModified, Validators
 from pellucid.source.fetch import ConnectTimeoutError, Fetcher, NoConnectionError
@@ -31,7 +32,7 @@ class Asker:
         self._worked: TTLCache[tuple[Token, str], str] = TTLCache(_SCHEMES_IN_MEMORY, _SCHEME_BELIEF_S, clock)
 
     async def ask(
-        self, token: Token, location: Location, validators: Validators, *, hint: str | None
+        self, token: Token, location: Location, validators: Validators, *, client: Client, hint: str | None
     ) -> tuple[str, Fetched | NotModified]:
         """The answer, and the scheme that brought it. `hint` is the scheme that worked before. Raises OriginError,
         BusyError.
@@ -42,12 +43,14 @@ class Asker:
             return "file", await asyncio.to_thread(read)
         first, *others = self._schemes(token, location, hint)
         if not others:
-            return first, await self._ask_web(token, location, first, validators)
+            return first, await self._ask_web(token, location, first, validators, client=client)
         try:
-            return first, await self._ask_web(token, location, first, validators, connect_timeout_s=_PROBE_TIMEOUT_S)
+            return first, await self._ask_web(
+                token, location, first, validators, client=client, connect_timeout_s=_PROBE_TIMEOUT_S
+            )
         except (NoConnectionError, ConnectTimeoutError) as error:
             try:
-                return others[0], await self._ask_web(token, location, others[0], validators)
+                return others[0], await self._ask_web(token, location, others[0], validators, client=client)
             except (NoConnectionError, ConnectTimeoutError):
                 raise error from None
 
@@ -58,11 +61,12 @@ class Asker:
         scheme: str,
         validators: Validators,
         *,
+        client: Client,
         connect_timeout_s: float | None = None,
     ) -> Fetched | NotModified:
         try:
             answer = await self._fetcher.fetch(
-                location.url(scheme), validators=validators, connect_timeout_s=connect_timeout_s
+                location.url(scheme), client=client, validators=validators, connect_timeout_s=connect_timeout_s
             )
         except (NoConnectionError, OriginTimeoutError, OriginRefusedError):
             raise

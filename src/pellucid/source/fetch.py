@@ -12,6 +12,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver
 from yarl import URL
 
+from pellucid.clients import SERVER, Client
 from pellucid.errors import (
     OriginForbiddenError,
     OriginNotFoundError,
@@ -82,9 +83,14 @@ class Fetcher:
         await self._session.__aexit__(kind, error, trace)
 
     async def fetch(
-        self, url: str, *, validators: Validators | None = None, connect_timeout_s: float | None = None
+        self,
+        url: str,
+        *,
+        client: Client = SERVER,
+        validators: Validators | None = None,
+        connect_timeout_s: float | None = None,
     ) -> Fetched | NotModified:
-        """The origin at `url`; NotModified when its server says that `validators` still hold.
+        """The origin at `url`, on behalf of `client`; NotModified when its server says that `validators` still hold.
 
         `connect_timeout_s` shortens the limit on name look-up, connection and TLS. Raises OriginError in all its kinds
         (NoConnectionError and ConnectTimeoutError when nothing answered), BusyError when no slot came free.
@@ -95,7 +101,7 @@ class Fetcher:
             raise OriginUnreachableError("the origin's URL is malformed") from error
         connect_s = min(self.limits.connect_timeout_s, connect_timeout_s or self.limits.connect_timeout_s)
         total_s = self.limits.total_timeout_s
-        async with self._slots.hold(start.raw_authority, patience_s=total_s):
+        async with self._slots.acquire(start.raw_authority, client, timeout_s=total_s):
             try:
                 async with asyncio.timeout(total_s):
                     return await self._follow(start, validators or Validators(), connect_s)

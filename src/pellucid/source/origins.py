@@ -12,6 +12,7 @@ import msgspec
 import structlog
 
 from pellucid import keys
+from pellucid.clients import SERVER, Client
 from pellucid.errors import (
     BusyError,
     ImageError,
@@ -44,7 +45,7 @@ from pellucid.store.port import BlobStore
 
 _log = structlog.get_logger(__name__)
 
-Probe = Callable[[bytes], Awaitable[ImageFacts]]
+Probe = Callable[[bytes, Client], Awaitable[ImageFacts]]
 
 _STALE_PATIENCE_S = 0.5
 # An answer that is no picture, such as a maintenance page sent with status 200, is believed no longer than this.
@@ -110,8 +111,9 @@ class Origins:
         self._refetches: SingleFlight[str, Origin] = SingleFlight()
         self._renewals: SingleFlight[str, Origin] = SingleFlight()
 
-    async def get(self, token: Token, ref: OriginRef) -> Origin:
-        """The origin, from memory, the store or its server. Simultaneous calls share one fetch.
+    async def get(self, token: Token, ref: OriginRef, *, client: Client = SERVER) -> Origin:
+        """The origin, from memory, the store or its server, which is asked on behalf of `client`. Simultaneous calls
+        share one fetch.
 
         A stale origin is revalidated; when its server cannot be reached, it is answered as it is. Failures are
         remembered and raised again without asking.
@@ -129,7 +131,7 @@ class Origins:
             case None:
                 # Whoever comes after a purge does not share the question that was put before it.
                 flight = f"{key} {self._known.purged_at(key)}"
-                return await self._flights.run(flight, partial(self._settle, token, key, location))
+                return await self._flights.run(flight, partial(self._settle, token, key, location, client))
 
     async def read(self, origin: Origin) -> bytes | None:
         """The bytes of `origin`; None when they were evicted or damaged: then `refetch`. Raises StoreError."""
@@ -142,14 +144,14 @@ class Origins:
             return None
         return data
 
-    async def refetch(self, token: Token, ref: OriginRef) -> Origin:
+    async def refetch(self, token: Token, ref: OriginRef, *, client: Client = SERVER) -> Origin:
         """The origin with bytes in the store for certain, fetched again if need be, whatever its freshness.
 
         Raises what `get` raises.
         """
         location = resolve(ref, aliases=self._aliases, allow_hosts=self._allow_hosts)
         key = keys.origin_record_key(token, ref)
-        return await self._refetches.run(key, partial(self._restore, token, key, location))
+        return await self._refetches.run(key, partial(self._restore, token, key, location, client))
 
     async def former(self, origin: Origin, former: FormerBytes) -> Origin | None:
         """The origin as it was, None when those bytes are gone. Raises StoreError."""
@@ -170,14 +172,14 @@ class Origins:
         """`hear` it, and have it heard by every process that starts later. Raises StoreError."""
         await self._known.doubt(key, at)
 
-    async def _settle(self, token: Token, key: str, location: Location) -> Origin:
+    async def _settle(self, token: Token, key: str, location: Location, client: Client) -> Origin:
         record = await self._usable(key, location)
         believed = record is not None and self._known.is_believed(key, record)
         present = record is not None and await self._has_bytes(record)
         if record is not None and present and believed and self._clock() < record.fresh_until:
             self._known.hold(key, record)
             return _origin(record, key)
-        renew = partial(self._renew, token, key, location, known=record, present=present)
+        renew = partial(self._renew, token, key, location, client, known=record, present=present)
         if record is None or not present or not believed:
             return await renew()
         # A slow origin does not slow what is there: past a short patience the stale one is answered, while the
@@ -187,12 +189,12 @@ class Origins:
         done, _ = await asyncio.wait({renewal}, timeout=patience_s)
         return renewal.result() if done else _origin(record, key)
 
-    async def _restore(self, token: Token, key: str, location: Location) -> Origin:
+    async def _restore(self, token: Token, key: str, location: Location, client: Client) -> Origin:
         record = await self._usable(key, location)
         if record is not None and await self._has_bytes(record):
             self._known.hold(key, record)
             return _origin(record, key)
-        return await self._renew(token, key, location, known=record, present=False)
+        return await self._renew(token, key, location, client, known=record, present=False)
 
     async def _usable(self, key: str, location: Location) -> KnownOrigin | None:
         """What is known, if it is no failure; one that holds still is raised again."""
@@ -208,7 +210,7 @@ class Origins:
         return await self._blobs.exists(keys.origin_bytes_key(record.digest))
 
     async def _renew(
-        self, token: Token, key: str, location: Location, *, known: KnownOrigin | None, present: bool
+        self, token: Token, key: str, location: Location, client: Client, *, known: KnownOrigin | None, present: bool
     ) -> Origin:
         """Ask the origin's server. If the bytes of `known` are `present`, they stand in when it cannot be reached; if
         `known` is believed as well, the request is conditional.
@@ -220,7 +222,7 @@ class Origins:
         question = _Question(key=key, source=location.name, asked_at=asked_at)
         validators, hint = (known.validators, known.scheme) if known is not None else (Validators(), None)
         try:
-            scheme, answer = await self._asker.ask(token, location, validators, hint=hint)
+            scheme, answer = await self._asker.ask(token, location, validators, client=client, hint=hint)
         except (OriginUnreachableError, OriginTimeoutError, BusyError) as error:
             if spare is not None:
                 return await self._stand_in(question, spare, error)
@@ -235,7 +237,7 @@ class Origins:
                 raise OriginUnreachableError("the origin's answer makes no sense")
             return await self._save(question, self._confirmed(question, known, answer))
         try:
-            record = await self._take(question, answer, known=known, scheme=scheme)
+            record = await self._take(question, answer, client, known=known, scheme=scheme)
         except ImageError as error:
             if spare is None:
                 raise
@@ -267,7 +269,7 @@ class Origins:
         )
 
     async def _take(
-        self, question: _Question, answer: Fetched, *, known: KnownOrigin | None, scheme: str
+        self, question: _Question, answer: Fetched, client: Client, *, known: KnownOrigin | None, scheme: str
     ) -> KnownOrigin:
         """Probe what was fetched. Bytes that are no usable picture are remembered as such."""
         digest = await asyncio.to_thread(keys.digest, answer.body)
@@ -275,7 +277,7 @@ class Origins:
             facts = known.facts
         else:
             try:
-                facts = await self._probe(answer.body)
+                facts = await self._probe(answer.body, client)
             except ImageError as error:
                 await self._save_failure(question, error, for_s=min(answer.fresh_s, _NO_PICTURE_S))
                 raise

@@ -1,48 +1,57 @@
-"""How many fetches run at a time: in all, and from one host."""
+"""How many fetches run at a time: in all, from one host, and for one client."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
-from pellucid.errors import BusyError
+from pellucid.clients import Client
+from pellucid.fairness import FairSemaphore
+
+_WAITING = 1000
+"""Fetches that may wait, of one host and for all; each is a request, which weighs some 20 kB."""
+
+_BUSY = "too many origins are being fetched"
 
 
 @dataclass(slots=True)
 class _HostSlots:
-    semaphore: asyncio.Semaphore
+    semaphore: FairSemaphore
     users: int = 0
 
 
 class FetchSlots:
-    """`total` slots, of which one host gets `per_host` at most.
+    """`total` slots, of which one host gets `per_host` at most, and one client three quarters: origins that never
+    answer hold slots for as long as a fetch may take, and whoever names a crowd of those is not to stop everybody.
 
     The host's slot is taken first: whoever waits for a slow host holds nothing that another host could use. The HTTP
     client's own limits are not used because they count the waiting as time to connect.
     """
 
     def __init__(self, *, total: int, per_host: int) -> None:
-        self._total = asyncio.Semaphore(total)
+        self._total = _shared(total)
         self._per_host = per_host
         self._hosts: dict[str, _HostSlots] = {}
 
     @asynccontextmanager
-    async def hold(self, host: str, *, patience_s: float) -> AsyncGenerator[None]:
-        """A slot for the block. Raises BusyError when none came free within `patience_s`."""
-        slots = self._hosts.setdefault(host, _HostSlots(asyncio.Semaphore(self._per_host)))
+    async def acquire(self, host: str, client: Client, *, timeout_s: float) -> AsyncGenerator[None]:
+        """A slot for the block. Raises BusyError when none came free within `timeout_s`, or too many wait."""
+        slots = self._hosts.setdefault(host, _HostSlots(_shared(self._per_host)))
         slots.users += 1
         try:
             async with AsyncExitStack() as stack:
-                try:
-                    async with asyncio.timeout(patience_s):
-                        await stack.enter_async_context(slots.semaphore)
-                        await stack.enter_async_context(self._total)
-                except TimeoutError as error:
-                    raise BusyError("too many origins are being fetched") from error
+                await stack.enter_async_context(slots.semaphore.acquire(client, timeout_s=timeout_s))
+                await stack.enter_async_context(self._total.acquire(client, timeout_s=timeout_s))
                 yield
         finally:
             slots.users -= 1
             if not slots.users:
                 del self._hosts[host]
+
+
+def _shared(places: int) -> FairSemaphore:
+    most = max(1, places - max(1, places // 4))
+    return FairSemaphore(
+        places, per_client=most, max_waiting=_WAITING, max_waiting_per_client=_WAITING // 2, busy=_BUSY
+    )

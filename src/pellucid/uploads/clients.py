@@ -1,25 +1,10 @@
-"""Who sent an upload, as far as the limits need to know."""
+"""Who sent an upload, as the database holds it."""
 
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 
-_IPV6_BITS = 64
-"""One customer of a provider has a /64 at least: single addresses of it cost nothing."""
-
-
-def client_network(address: str) -> str:
-    """The IPv4 address or IPv6 /64 of `address`; what is no address (a Unix socket's client) stands for itself."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return address
-    if isinstance(parsed, ipaddress.IPv6Address):
-        if parsed.ipv4_mapped is not None:
-            return str(parsed.ipv4_mapped)  # a socket that listens on both
-        return str(ipaddress.ip_network((int(parsed), _IPV6_BITS), strict=False))
-    return str(parsed)
+from pellucid.clients import client_network
 
 
 def client_digest(address: str, *, key: bytes) -> str:

@@ -23,6 +23,7 @@ from typing import Protocol, TypeVar
 
 import structlog
 
+from pellucid.clients import Client, client_network
 from pellucid.database.database import Database
 from pellucid.errors import (
     BusyError,
@@ -112,7 +113,7 @@ class Shelf:
         receiving: Path,
         secret: bytes,
         limits: UploadLimits,
-        probe: Callable[[bytes], Awaitable[ImageFacts]],
+        probe: Callable[[bytes, Client], Awaitable[ImageFacts]],
         has_bytes: Callable[[str], Awaitable[bool]],
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -136,7 +137,7 @@ class Shelf:
         folder: Path,
         receiving: Path,
         limits: UploadLimits,
-        probe: Callable[[bytes], Awaitable[ImageFacts]],
+        probe: Callable[[bytes, Client], Awaitable[ImageFacts]],
         has_bytes: Callable[[str], Awaitable[bool]],
         clock: Callable[[], float] = time.time,
     ) -> Shelf:
@@ -268,7 +269,9 @@ class Shelf:
             await self._database.run(partial(table.reserve, upload=reserved, limits=self.limits))
             try:
                 size_bytes = await self._receive(part, chunks, limit_bytes=reserved.size_bytes)
-                return await self._finish(part, replace(reserved, size_bytes=size_bytes), delete_key)
+                return await self._finish(
+                    part, replace(reserved, size_bytes=size_bytes), delete_key, client_network(client)
+                )
             except BaseException:
                 await _whatever_comes(self._database.run(partial(table.drop, names=[stem, part.moved_to])))
                 raise
@@ -300,11 +303,11 @@ class Shelf:
             raise UploadError("the body is empty; send the bytes of a picture")
         return size_bytes
 
-    async def _finish(self, part: Part, reserved: Upload, delete_key: str) -> Taken:
+    async def _finish(self, part: Part, reserved: Upload, delete_key: str, client: Client) -> Taken:
         """Probe it, put it into its place, and have the row say so."""
         async with self._examining:
             data, digest = await _on_disk(part.read)
-            facts = await self._probe(data)
+            facts = await self._probe(data, client)
         name = f"{reserved.name}.{_EXTENSIONS.get(facts.format, str(facts.format))}"
         shared = await self._has_bytes(digest)
         await _on_disk(partial(part.move, self._folder / name))

@@ -1,0 +1,129 @@
+"""Places that clients share."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pellucid.clients import Client
+from pellucid.errors import BusyError
+from pellucid.fairness import FairSemaphore
+
+CROWD, SOMEBODY = Client("192.0.2.1"), Client("192.0.2.2")
+
+
+class Desk:
+    """Callers that hold a place until they are told to leave."""
+
+    def __init__(self, places: FairSemaphore) -> None:
+        self.places = places
+        self.inside: list[tuple[Client, asyncio.Event]] = []
+        self.tasks: list[asyncio.Task[None]] = []
+
+    async def send(self, client: Client, count: int = 1) -> None:
+        self.tasks += [asyncio.create_task(self._stay(client)) for _ in range(count)]
+        await asyncio.sleep(0)
+
+    async def _stay(self, client: Client) -> None:
+        async with self.places.acquire(client):
+            leave = asyncio.Event()
+            self.inside.append((client, leave))
+            await leave.wait()
+
+    async def let_go(self) -> None:
+        """The first one inside leaves."""
+        self.inside.pop(0)[1].set()
+        for _ in range(3):
+            await asyncio.sleep(0)
+
+    @property
+    def clients(self) -> list[Client]:
+        return [client for client, _ in self.inside]
+
+
+async def test_clients_take_turns() -> None:
+    desk = Desk(FairSemaphore(1, max_waiting=1000))
+    await desk.send(CROWD, 100)
+    await desk.send(SOMEBODY)
+    await desk.let_go()
+    # One of the crowd stood first in line; then it is somebody else's turn, 98 waiting notwithstanding.
+    await desk.let_go()
+    assert desk.clients == [SOMEBODY]
+    for task in desk.tasks:
+        task.cancel()
+
+
+async def test_a_client_alone_may_have_everything() -> None:
+    desk = Desk(FairSemaphore(4, max_waiting=10))
+    await desk.send(CROWD, 4)
+    assert desk.clients == [CROWD] * 4
+    for task in desk.tasks:
+        task.cancel()
+
+
+async def test_nobody_holds_more_than_a_share() -> None:
+    desk = Desk(FairSemaphore(4, per_client=2, max_waiting=10))
+    await desk.send(CROWD, 5)
+    assert desk.clients == [CROWD] * 2
+    await desk.send(SOMEBODY)
+    assert desk.clients == [CROWD, CROWD, SOMEBODY]
+    for task in desk.tasks:
+        task.cancel()
+
+
+async def test_nobody_fills_the_whole_line() -> None:
+    desk = Desk(FairSemaphore(1, max_waiting=4, max_waiting_per_client=2))
+    await desk.send(CROWD, 3)
+    with pytest.raises(BusyError):
+        async with desk.places.acquire(CROWD):
+            pass
+    await desk.send(SOMEBODY, 2)
+    assert desk.places.waiting == 4
+    with pytest.raises(BusyError):
+        async with desk.places.acquire(Client("192.0.2.3")):
+            pass
+    for task in desk.tasks:
+        task.cancel()
+
+
+async def test_waiting_ends_after_its_time() -> None:
+    places = FairSemaphore(1, max_waiting=4)
+    async with places.acquire(CROWD):
+        with pytest.raises(BusyError):
+            async with places.acquire(SOMEBODY, timeout_s=0.01):
+                pass
+        assert places.waiting == 0
+    assert places.free == 1
+
+
+@given(
+    st.integers(1, 3),
+    st.integers(1, 3),
+    st.lists(st.tuples(st.sampled_from(["come", "leave", "cancel"]), st.integers(0, 3)), max_size=60),
+)
+def test_no_place_is_lost_or_given_twice(places: int, per_client: int, steps: list[tuple[str, int]]) -> None:
+    async def play() -> None:
+        semaphore = FairSemaphore(places, per_client=per_client, max_waiting=1000)
+        desk = Desk(semaphore)
+        for step, number in steps:
+            if step == "come":
+                await desk.send(Client(str(number)))
+            elif step == "leave" and desk.inside:
+                await desk.let_go()
+            elif step == "cancel" and desk.tasks:
+                # Perhaps at the very moment when its turn comes.
+                task = desk.tasks.pop(number % len(desk.tasks))
+                task.cancel()
+            held = places - semaphore.free
+            assert 0 <= held <= places
+        for task in desk.tasks:
+            task.cancel()
+        await asyncio.gather(*desk.tasks, return_exceptions=True)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert (semaphore.free, semaphore.waiting) == (places, 0)
+
+    asyncio.run(play())
