@@ -97,7 +97,9 @@ def pins() -> _Pins:
 
 @pytest.fixture
 async def cache(tmp_path: Path, blobs: ObjectBlobs, pins: _Pins) -> AsyncIterator[BoundedBlobs]:
-    cache = BoundedBlobs(blobs, index=tmp_path / "i.sqlite", prefixes=["c"], max_bytes=1000, pinned=pins, young_s=0)
+    cache = BoundedBlobs(
+        blobs, index=tmp_path / "i.sqlite", prefixes=["c"], max_bytes=1000, pinned=pins, young_s=0, block_bytes=1
+    )
     await cache.open()
     yield cache
     await cache.aclose()
@@ -150,7 +152,7 @@ async def test_a_lost_index_is_made_anew(tmp_path: Path, blobs: ObjectBlobs, pin
             index.unlink(missing_ok=True)
         else:
             index.write_bytes(damage)
-        cache = BoundedBlobs(blobs, index=index, prefixes=["c"], max_bytes=1000, pinned=pins, young_s=0)
+        cache = BoundedBlobs(blobs, index=index, prefixes=["c"], max_bytes=1000, pinned=pins, young_s=0, block_bytes=1)
         await cache.open()
         await cache.reconcile()
         assert await cache.total_bytes() == 800
@@ -179,7 +181,9 @@ async def test_reconciling_drops_what_is_gone_and_keeps_what_is_new(
 
 
 async def test_what_was_just_written_stays(tmp_path: Path, blobs: ObjectBlobs, pins: _Pins) -> None:
-    cache = BoundedBlobs(blobs, index=tmp_path / "y.sqlite", prefixes=["c"], max_bytes=10, pinned=pins, young_s=60)
+    cache = BoundedBlobs(
+        blobs, index=tmp_path / "y.sqlite", prefixes=["c"], max_bytes=10, pinned=pins, young_s=60, block_bytes=1
+    )
     await cache.open()
     await cache.put("c/large", b"x" * 1000)
     await cache.settle()
@@ -191,10 +195,74 @@ async def test_a_failing_pin_list_stops_no_write(tmp_path: Path, blobs: ObjectBl
     async def broken() -> frozenset[str]:
         raise QueueError("locked")
 
-    cache = BoundedBlobs(blobs, index=tmp_path / "p.sqlite", prefixes=["c"], max_bytes=10, pinned=broken, young_s=0)
+    cache = BoundedBlobs(
+        blobs, index=tmp_path / "p.sqlite", prefixes=["c"], max_bytes=10, pinned=broken, young_s=0, block_bytes=1
+    )
     await cache.open()
     for number in range(3):
         await cache.put(f"c/{number}", b"x" * 100)
         await cache.settle()
     assert await cache.get("c/0") is not None, "nothing is deleted while nobody knows what is owed"
+    await cache.aclose()
+
+
+class _Disk:
+    """A volume whose free space is what is said, less what the cache holds."""
+
+    def __init__(self) -> None:
+        self.free = 10_000
+
+    def __call__(self) -> int:
+        return self.free
+
+
+async def test_the_cache_gives_way_to_what_fills_the_disk(tmp_path: Path, blobs: ObjectBlobs, pins: _Pins) -> None:
+    disk = _Disk()
+    cache = BoundedBlobs(
+        blobs,
+        index=tmp_path / "d.sqlite",
+        prefixes=["c"],
+        max_bytes=100_000,
+        pinned=pins,
+        young_s=0,
+        block_bytes=1,
+        min_free_bytes=5_000,
+        free_bytes=disk,
+    )
+    await cache.open()
+    for number in range(20):
+        await cache.put(f"c/{number:02}", b"x" * 1000)
+    disk.free = 2_000  # somebody else's files: 3,000 are to be given back
+    with pytest.raises(StoreError):
+        await cache.put("c/new", b"x")
+    await cache.settle()
+    assert await cache.total_bytes() <= 17_000
+    assert await cache.get("c/00") is None
+    assert await cache.get("c/19") is not None
+    disk.free = 6_000
+    await cache.put("c/new", b"x")
+    await cache.aclose()
+
+
+async def test_nothing_is_written_while_what_is_owed_fills_the_cache(
+    cache: BoundedBlobs, blobs: ObjectBlobs, pins: _Pins
+) -> None:
+    pins.keys = frozenset(f"c/{number}" for number in range(4))
+    for number in range(4):
+        await cache.put(f"c/{number}", b"x" * 300)
+        await cache.settle()
+    with pytest.raises(StoreError):
+        await cache.put("c/4", b"x" * 300)
+    pins.keys = frozenset()
+    assert await cache.evict() > 0
+    await cache.put("c/5", b"x" * 300)
+
+
+async def test_tiny_blobs_count_as_blocks(tmp_path: Path, blobs: ObjectBlobs, pins: _Pins) -> None:
+    cache = BoundedBlobs(blobs, index=tmp_path / "t.sqlite", prefixes=["c"], max_bytes=40_960, pinned=pins, young_s=0)
+    await cache.open()
+    for number in range(30):
+        await cache.put(f"c/{number}", b"x")
+        await cache.settle()
+    assert len([info async for info in blobs.list("c")]) <= 10
     await cache.aclose()

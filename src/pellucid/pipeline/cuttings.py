@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 
 import structlog
@@ -41,11 +41,20 @@ class Wish:
 
 class Cuttings:
     """Looks mattes up, has them paid and owes those that are missing. `recipe` is what new ones are made with; its tier
-    is that of URLs that name none. With `show_stale`, an older cutout is shown rather than the background.
+    is that of URLs that name none. With `show_stale`, an older cutout is shown rather than the background. While the
+    disk `lacks_space` nothing new is owed.
     """
 
     def __init__(
-        self, *, mattes: Mattes, queue: Queue, origins: Origins, ledger: Ledger, recipe: Recipe, show_stale: bool
+        self,
+        *,
+        mattes: Mattes,
+        queue: Queue,
+        origins: Origins,
+        ledger: Ledger,
+        recipe: Recipe,
+        show_stale: bool,
+        lacks_space: Callable[[], bool] = lambda: False,
     ) -> None:
         self._mattes = mattes
         self._queue = queue
@@ -54,6 +63,7 @@ class Cuttings:
         self._recipe_ids = {tier: each.id for tier, each in recipe.by_tier.items()}
         self._tier = recipe.tier
         self._show_stale = show_stale
+        self._lacks_space = lacks_space
 
     async def request(self, wish: Wish, *, notify: tuple[Listener, ...] = ()) -> Cutting:
         """The state of the cutout; a missing matte is owed from now on, and `notify` hear how it ends. Raises
@@ -162,8 +172,8 @@ class Cuttings:
     async def _submit(
         self, origin: Origin, job: Job, priority: Priority, notify: tuple[Listener, ...]
     ) -> Receipt | None:
-        if not origin.stored:
-            return None  # a full disk: no worker could read the bytes
+        if not origin.stored or self._lacks_space():
+            return None  # a full disk: no worker could read the bytes, or keep what it makes of them
         try:
             return await self._queue.submit(job, priority=priority, notify=notify)
         except QueueError as error:

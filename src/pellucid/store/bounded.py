@@ -7,6 +7,7 @@ an aid: when it is lost, `reconcile` lists the blobs and starts with their times
 from __future__ import annotations
 
 import asyncio
+import math
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
@@ -50,6 +51,10 @@ _LOW_WATER = 0.9
 """Eviction goes down to this share of the limit, so that it does not run again at the next write."""
 
 _BATCH = 200
+
+_AGAIN_S = 1.0
+"""Between two evictions that find nothing to take."""
+
 _BUSY_S = 2.0
 """How long another process's write to the index is waited for; an answer waits as long."""
 
@@ -66,6 +71,10 @@ class BoundedBlobs:
     What was used less than `young_s` ago stays, too: whoever stored an origin is about to render it or to owe its job.
     `pinned` is asked once per eviction and returns the keys that must stay. Uses are noted in memory and written in
     one transaction by `evict`, which the owner calls now and then (and `put` when the limit is passed).
+
+    The volume keeps `min_free_bytes` (`free_bytes` says how many there are): below that the cache shrinks, and nothing
+    is written to it. Neither is anything while what may not be evicted fills it: 1,000 owed jobs may have origins of
+    50 GB. Every blob counts as whole blocks of `block_bytes`, so that tiny ones have a bound on their number, too.
     """
 
     def __init__(
@@ -77,6 +86,9 @@ class BoundedBlobs:
         max_bytes: int,
         pinned: Pinned,
         young_s: float = 1.0,
+        min_free_bytes: int = 0,
+        free_bytes: Callable[[], int] | None = None,
+        block_bytes: int = 4096,
     ) -> None:
         self._blobs = blobs
         self._index_path = index
@@ -86,6 +98,11 @@ class BoundedBlobs:
         self._uses: dict[str, float] = {}
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="cache-index")
         self._young_s = young_s
+        self._min_free_bytes = min_free_bytes
+        self._free_bytes = free_bytes
+        self._block_bytes = block_bytes
+        self._crowded = False
+        self._evicted_at = -math.inf
         self._evicting = asyncio.Lock()
         self._eviction: asyncio.Task[None] | None = None
         self._db: sqlite3.Connection | None = None
@@ -103,7 +120,7 @@ class BoundedBlobs:
         for prefix in self._prefixes:
             batch: list[tuple[str, int, float]] = []
             async for info in self._blobs.list(prefix):
-                batch.append((info.key, info.size_bytes, info.modified_at))
+                batch.append((info.key, self._on_disk(info.size_bytes), info.modified_at))
                 if len(batch) == _BATCH:
                     await self._run(self._add_found, batch)
                     batch = []
@@ -122,17 +139,23 @@ class BoundedBlobs:
         return data
 
     async def put(self, key: str, data: bytes) -> None:
+        """Keep `data`. Raises StoreError as well when there is no room for it."""
+        if self._crowded or self.lacks_space():
+            self._evict_soon()
+            raise StoreError(f"no room for {key}: the disk, or the cache with what is owed, is full")
         await self._blobs.put(key, data)
         try:
-            total = await self._run(self._note, key, len(data))
+            total = await self._run(self._note, key, self._on_disk(len(data)))
         except StoreError as error:
             # The blob is stored; the index learns of it when it is next reconciled.
             _log.warning("cache index failed", error=str(error))
             return
-        if total > self._max_bytes and self._eviction is None:
-            # Beside the answer, not before it: going down to the low-water mark may take seconds. What was written just
-            # now is the youngest and goes last.
-            self._eviction = asyncio.create_task(self._evict_and_log())
+        if total > self._max_bytes:
+            self._evict_soon()
+
+    def lacks_space(self) -> bool:
+        """Whether the volume has less free space than it is to keep. A few microseconds."""
+        return self._missing_bytes() > 0
 
     async def settle(self) -> None:
         """Wait until an eviction under way has ended."""
@@ -152,6 +175,21 @@ class BoundedBlobs:
     def list(self, prefix: str) -> AsyncIterator[BlobInfo]:
         return self._blobs.list(prefix)
 
+    def _missing_bytes(self) -> int:
+        """Bytes that the volume lacks to what it is to keep free."""
+        return 0 if self._free_bytes is None else max(0, self._min_free_bytes - self._free_bytes())
+
+    def _on_disk(self, size_bytes: int) -> int:
+        return -(-max(1, size_bytes) // self._block_bytes) * self._block_bytes
+
+    def _evict_soon(self) -> None:
+        """Beside the answer, not before it: going down to the low-water mark may take seconds. What was written just
+        now is the youngest and goes last. Where eviction does not help it is not tried with every write.
+        """
+        fruitless = self._crowded or self.lacks_space()
+        if self._eviction is None and not (fruitless and time.monotonic() < self._evicted_at + _AGAIN_S):
+            self._eviction = asyncio.create_task(self._evict_and_log())
+
     async def _evict_and_log(self) -> None:
         try:
             await self.evict()
@@ -161,23 +199,27 @@ class BoundedBlobs:
             self._eviction = None
 
     async def evict(self) -> int:
-        """Bring the total down to the low-water mark if it is above the limit; returns how many blobs went."""
+        """Bring the total down to the low-water mark if it is above the limit, or the volume lacks space; returns how
+        many blobs went.
+        """
         async with self._evicting:
             uses, self._uses = self._uses, {}
             total = await self._run(self._flush, uses)
-            if total <= self._max_bytes:
+            limit = min(self._max_bytes, total - self._missing_bytes())
+            if total <= limit:
+                self._crowded = False
                 return 0
             pinned = await self._pinned()
             gone, started = 0, time.time()
             after = (-1.0, "")
-            while total > self._max_bytes * _LOW_WATER:
+            while total > limit * _LOW_WATER:
                 batch = await self._run(self._oldest, after)
                 if not batch:
                     break
                 after = (batch[-1][2], batch[-1][0])
                 victims: list[str] = []
                 for key, size_bytes, used_at in batch:
-                    if total <= self._max_bytes * _LOW_WATER:
+                    if total <= limit * _LOW_WATER:
                         break
                     if key not in pinned and used_at < started - self._young_s:
                         await self._blobs.delete(key)
@@ -185,6 +227,8 @@ class BoundedBlobs:
                         total -= size_bytes
                 await self._run(self._forget, victims)
                 gone += len(victims)
+            self._evicted_at = time.monotonic()
+            self._crowded = total > self._max_bytes
             return gone
 
     async def total_bytes(self) -> int:

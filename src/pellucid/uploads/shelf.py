@@ -115,6 +115,7 @@ class Shelf:
         limits: UploadLimits,
         probe: Callable[[bytes, Client], Awaitable[ImageFacts]],
         has_bytes: Callable[[str], Awaitable[bool]],
+        lacks_space: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._database = database
@@ -125,6 +126,7 @@ class Shelf:
         self.limits = limits
         self._probe = probe
         self._has_bytes = has_bytes
+        self._lacks_space = lacks_space
         self._clock = clock
         self._under_way = 0
         self._examining = asyncio.Semaphore(_EXAMINED)
@@ -139,6 +141,7 @@ class Shelf:
         limits: UploadLimits,
         probe: Callable[[bytes, Client], Awaitable[ImageFacts]],
         has_bytes: Callable[[str], Awaitable[bool]],
+        lacks_space: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.time,
     ) -> Shelf:
         """The shelf, its folders made. Raises StoreError when they cannot be."""
@@ -157,6 +160,7 @@ class Shelf:
             limits=limits,
             probe=probe,
             has_bytes=has_bytes,
+            lacks_space=lacks_space,
             clock=clock,
         )
 
@@ -174,6 +178,8 @@ class Shelf:
             raise UploadError("the body is empty; send the bytes of a picture")
         if self._under_way >= _RECEIVING:
             raise BusyError("too many uploads are under way")
+        if self._lacks_space():
+            raise BusyError("the server has no room for uploads now", retry_after_s=60)
         self._under_way += 1
         try:
             return await self._take(chunks, declared_bytes=declared_bytes, client=client, token=token)

@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
@@ -33,7 +34,7 @@ from pellucid.source.origins import Origins
 from pellucid.source.session import GuardedSession
 from pellucid.spec import DEFAULT_TOKEN, OriginRef, Token
 from pellucid.store.bounded import BoundedBlobs
-from pellucid.store.objects import ObjectBlobs
+from pellucid.store.objects import ObjectBlobs, free_bytes
 from pellucid.tokens import Customers
 from pellucid.uploads.shelf import UPLOADS_ALIAS, Shelf
 from pellucid.wiring.accounts import customers_of, ledger_of
@@ -179,6 +180,8 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
             prefixes=("bytes", "origins", "renditions"),
             max_bytes=settings.cache.max_bytes,
             pinned=pinned,
+            min_free_bytes=settings.cache.min_free_bytes,
+            free_bytes=partial(free_bytes, settings.data_dir),
         )
         await cache.open()
         stack.push_async_callback(cache.aclose)
@@ -224,6 +227,7 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
             limits=upload_limits_of(settings),
             probe=pool.probe,
             has_bytes=has_bytes,
+            lacks_space=cache.lacks_space,
         )
         mattes = Mattes(blobs)
         pipeline = Pipeline(
@@ -236,6 +240,7 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
                 ledger=ledger,
                 recipe=recipe,
                 show_stale=settings.cache.show_stale,
+                lacks_space=cache.lacks_space,
             ),
             # Half of the memory is `http.hot`'s, which holds the same bodies under their URLs.
             renditions=Renditions(cache, memory_bytes=settings.cache.memory_bytes // 2),
