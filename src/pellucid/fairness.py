@@ -40,6 +40,7 @@ class FairSemaphore:
         self._held: Counter[Client] = Counter()
         # Clients in the order of their next turn; each has at least one waiter.
         self._waiters: OrderedDict[Client, deque[asyncio.Future[None]]] = OrderedDict()
+        self._waiting = 0
 
     @property
     def free(self) -> int:
@@ -49,7 +50,7 @@ class FairSemaphore:
     @property
     def waiting(self) -> int:
         """Callers that wait."""
-        return sum(map(len, self._waiters.values()))
+        return self._waiting
 
     @asynccontextmanager
     async def acquire(self, client: Client, *, timeout_s: float | None = None) -> AsyncGenerator[None]:
@@ -70,6 +71,7 @@ class FairSemaphore:
             raise BusyError(self._busy)
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.setdefault(client, deque()).append(turn)
+        self._waiting += 1
         try:
             async with asyncio.timeout(timeout_s):
                 await turn
@@ -87,6 +89,7 @@ class FairSemaphore:
         line = self._waiters.get(client)
         if line is not None and turn in line:
             line.remove(turn)
+            self._waiting -= 1
             if not line:
                 del self._waiters[client]
 
@@ -111,6 +114,7 @@ class FairSemaphore:
                 return
             line = self._waiters[client]
             turn = line.popleft()
+            self._waiting -= 1
             if line:
                 self._waiters.move_to_end(client)
             else:

@@ -95,3 +95,12 @@ def test_an_answer_begun_before_something_was_dropped_is_not_kept() -> None:
     assert hot.get(_key("old")) is None
     _put(hot, "new")
     assert hot.get(_key("new")) is not None
+
+
+def test_long_urls_weigh_what_they_are() -> None:
+    """One picture under thousands of URLs that differ in what nobody reads."""
+    hot = HotCache(max_bytes=1_000_000)
+    for number in range(500):
+        _put(hot, f"{number:04}" + "x" * 10_000)
+    kept = [number for number in range(500) if hot.get(_key(f"{number:04}" + "x" * 10_000)) is not None]
+    assert 0 < len(kept) < 100

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import attrgetter
 
 from cachetools import LRUCache
 
@@ -18,7 +19,7 @@ operator removed by hand is missed.
 """
 
 _OVERHEAD_BYTES = 2500
-"""What an entry weighs besides its body: headers, key, objects."""
+"""What an entry weighs besides its body, its URL and its headers: some 20 objects, twice."""
 
 HotKey = tuple[bytes, bytes, frozenset[ImageFormat], Caller]
 """Raw path, query, what of `Accept` can matter, and who asks."""
@@ -34,13 +35,15 @@ class HotAnswer:
     body: bytes
     record_key: str
     until: float
+    weight: int
+    """Bytes in memory: anybody may ask for one picture under thousands of long URLs."""
 
 
 class HotCache:
     """At most `max_bytes` of finished answers."""
 
     def __init__(self, *, max_bytes: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._answers: LRUCache[HotKey, HotAnswer] = LRUCache(max_bytes, getsizeof=_weight)
+        self._answers: LRUCache[HotKey, HotAnswer] = LRUCache(max_bytes, getsizeof=attrgetter("weight"))
         self._largest = max_bytes // 8
         self._clock = clock
         self.forgotten = 0
@@ -70,6 +73,7 @@ class HotCache:
         if begun_at != self.forgotten:
             return
         headers = [*(pair for pair in headers if pair[0] not in _OF_ONE_ANSWER), *_HIT]
+        weight = len(body) + _OVERHEAD_BYTES + len(key[0]) + len(key[1]) + 2 * sum(len(n) + len(v) for n, v in headers)
         answer = HotAnswer(
             etag=etag,
             headers=[
@@ -81,8 +85,9 @@ class HotCache:
             body=body,
             record_key=record_key,
             until=self._clock() + min(fresh_s, _BELIEF_S),
+            weight=weight,
         )
-        if fresh_s > 0 and _weight(answer) <= self._largest:
+        if fresh_s > 0 and weight <= self._largest:
             self._answers[key] = answer
 
     def forget(self, record_key: str | None) -> None:
@@ -95,7 +100,3 @@ class HotCache:
 
 _OF_ONE_ANSWER = frozenset({b"cache-status", b"server-timing"})
 _HIT: Headers = [(b"cache-status", b"Pellucid; hit; detail=hot")]
-
-
-def _weight(answer: HotAnswer) -> int:
-    return len(answer.body) + _OVERHEAD_BYTES

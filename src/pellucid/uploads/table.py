@@ -19,6 +19,9 @@ _RESERVE_LOCK = 8_400_641
 transactions are one at a time anyway.
 """
 
+_MOST = 100_000
+"""Uploads kept of all: a picture may have 67 bytes, and a network many clients."""
+
 _RETRY_MAX_S = 3600
 """The longest wait that is proposed to who comes when the total is reached."""
 
@@ -71,8 +74,8 @@ def reserve(db: sa.Connection, upload: Upload, *, limits: UploadLimits) -> None:
             f"{limits.per_client_bytes}; delete some, or come back when they have expired",
             retry_after_s=max(1, math.ceil(first - upload.created_at)),
         )
-    _, kept_bytes, first = _sums(db, uploads.c.place == upload.place)
-    if kept_bytes + upload.size_bytes > limits.total_bytes:
+    count, kept_bytes, first = _sums(db, uploads.c.place == upload.place)
+    if kept_bytes + upload.size_bytes > limits.total_bytes or count >= _MOST:
         wait_s = min(_RETRY_MAX_S, max(1, math.ceil(first - upload.created_at)))
         raise BusyError("there is no room for further uploads", retry_after_s=wait_s)
     db.execute(uploads.insert().values(**{name: getattr(upload, name) for name in upload.__slots__}))
