@@ -194,10 +194,10 @@ class LimitedProtocol(HttpToolsProtocol, Connection):
         return self.unsent_bytes() + queued
 
     def expire(self) -> None:
-        if self._in_head and not self._answering():
-            self._refuse(HEAD_TIMEOUT)
-        elif self.phase is Phase.LEAVING:
+        if self.phase is Phase.LEAVING:
             self.drop()
+        elif self._in_head and not self._answering():
+            self._refuse(HEAD_TIMEOUT)
         else:
             self.transport.close()
 
