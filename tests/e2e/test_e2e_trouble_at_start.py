@@ -11,12 +11,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Generator, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from e2e_server import DEADLINE_S, PellucidServer, PhotoOrigin, StartServer, running_server
+from e2e_server import DEADLINE_S, PellucidServer, StartServer, running_server
 
 from pellucid.queue.sqlite import SqliteQueue
 
@@ -67,37 +67,83 @@ def _wait_until_ready(server: PellucidServer) -> None:
         time.sleep(0.1)
 
 
+def _when(happened: Callable[[], bool], then: Callable[[], None]) -> threading.Thread:
+    """Watches a server that starts."""
+
+    def watch() -> None:
+        deadline = time.monotonic() + DEADLINE_S
+        while not happened():
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        then()
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    return thread
+
+
+def _lock_for(path: Path, seconds: float) -> None:
+    with _locked(path):
+        time.sleep(seconds)
+
+
 def test_a_locked_queue_is_waited_for_when_the_server_starts(tmp_path: Path, start_server: StartServer) -> None:
     path = _queue_file(tmp_path / "data")
     asyncio.run(_make_queue(path))
-    with _locked(path) as _:
-        pass
-    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    other.execute("BEGIN IMMEDIATE")
-    letting_go = threading.Timer(5, other.execute, ("ROLLBACK",))
-    letting_go.start()
-    try:
-        server = start_server(PELLUCID_WORKERS="0")
-    finally:
-        letting_go.join()
-        other.close()
-    assert sum("waiting for a file that is locked" in line for line in server.output) == 1
+    locking = _when(lambda: True, lambda: _lock_for(path, 10))
+    server = start_server(PELLUCID_WORKERS="0")
+    locking.join()
+    assert sum("waiting for a file that is locked" in line for line in server.output) >= 1
     assert server.ask("/-/health").status == 200
 
 
-def test_a_locked_queue_in_the_first_seconds_of_a_worker_ends_nothing(
-    enduring: PellucidServer, origin: PhotoOrigin, rocket_jpg: bytes
+def test_a_locked_queue_at_the_first_start_of_the_children_ends_nothing(
+    tmp_path: Path, start_server: StartServer
 ) -> None:
-    path = origin.put("/locked-start.jpg", rocket_jpg) + "?w=100"
-    assert enduring.ask(path).status == 200
-    with _locked(_queue_file(enduring.data_dir)):
-        _kill(enduring, "pellucid: matte worker")
-        deadline = time.monotonic() + 8
-        while time.monotonic() < deadline:
-            assert enduring.process.poll() is None, "".join(enduring.output)
-            assert enduring.ask(path).status == 200
-            time.sleep(0.1)
-    _wait_until_ready(enduring)
+    """The supervisor has looked at the queue; its web process and its worker find it locked."""
+    data = tmp_path / "data"
+    locking = _when((data / "samples" / "rocket.jpg").exists, lambda: _lock_for(_queue_file(data), 12))
+    server = start_server()
+    locking.join()
+    assert any("waiting for a file that is locked" in line for line in server.output)
+    _wait_until_ready(server)
+
+
+def test_a_full_disk_at_the_first_start_of_the_children_ends_nothing(tmp_path: Path, start_server: StartServer) -> None:
+    """Files that may not grow stand for a disk that is full: from when the supervisor has written what it writes."""
+    data = tmp_path / "data"
+
+    def fill() -> None:
+        [pid] = _supervisors(data)
+        limit = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, limit[1]))
+        time.sleep(8)
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, limit)
+        for child in (path.name for path in Path("/proc").glob("[0-9]*")):
+            if f"PPid:\t{pid}\n" in _read(Path("/proc") / child / "status"):
+                os.kill(int(child), signal.SIGKILL)
+
+    filling = _when((data / "samples" / "rocket.jpg").exists, fill)
+    server = start_server(PELLUCID_WORKERS="1")
+    filling.join()
+    _wait_until_ready(server)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return ""
+
+
+def _supervisors(data_dir: Path) -> list[int]:
+    """Who has the file open that says that a server uses the folder."""
+    found: set[int] = set()
+    for fd in Path("/proc").glob("[0-9]*/fd/*"):
+        with suppress(OSError):
+            if fd.readlink() == data_dir / "serve.lock":
+                found.add(int(fd.parts[2]))
+    return sorted(found)
 
 
 def test_a_worker_keeps_its_model_while_the_queue_is_locked(enduring: PellucidServer) -> None:
@@ -147,22 +193,21 @@ def test_a_queue_of_a_newer_schema_ends_the_start_with_a_sentence(tmp_path: Path
     assert "Traceback" not in ended.stdout + ended.stderr
 
 
-def test_no_descriptor_left_is_no_reason_to_forget_purges(enduring: PellucidServer) -> None:
-    """The file of purges cannot be opened for some seconds; afterwards all that was invalidated is known."""
+def test_no_descriptor_left_is_no_reason_to_forget_what_is_known(enduring: PellucidServer) -> None:
+    """For some seconds the file of purges cannot be opened, after it was put aside as it is when it has grown."""
     _wait_until_ready(enduring)
     [web] = enduring.pids("pellucid: web")
     path = "/_samples_/coffee.jpg?w=77"
-    enduring.ask(path)
-    assert "detail=hot" in enduring.ask(path).headers["cache-status"]
     purges = enduring.data_dir / "purges.jsonl"
     purges.write_bytes(b"")
-    limit = resource.prlimit(web, resource.RLIMIT_NOFILE)
     time.sleep(2)
     enduring.ask(path)
-    purges.rename(purges.with_name("purges.jsonl.1"))
-    purges.write_bytes(b"")
+    assert "detail=hot" in enduring.ask(path).headers["cache-status"]
+    limit = resource.prlimit(web, resource.RLIMIT_NOFILE)
     resource.prlimit(web, resource.RLIMIT_NOFILE, (8, limit[1]))
     try:
+        purges.rename(purges.with_name("purges.jsonl.1"))
+        purges.write_bytes(b"")
         time.sleep(2.5)
     finally:
         resource.prlimit(web, resource.RLIMIT_NOFILE, limit)
