@@ -164,7 +164,7 @@ class WebSettings(Section):
     connections: int | None = Field(
         default=None,
         ge=1,
-        description="Connections at a time per web process. Empty: 4096, fewer where a process may open fewer files.",
+        description="Connections at a time per web process; beyond that those that wait are closed, oldest first.",
     )
     connections_per_client: int = Field(
         default=256,
