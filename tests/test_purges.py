@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -102,4 +104,32 @@ def test_what_cannot_be_read_means_that_nothing_is_believed(path: Path) -> None:
     assert follower.news() is None
     teller.tell(_purges("b"))
     assert follower.news() == _purges("b")
+    follower.close()
+
+
+def test_a_file_that_cannot_be_opened_now_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No descriptor is left for the new file when the old one has been read to its end."""
+    path = tmp_path / "purges.jsonl"
+    teller, follower = Purges(path), Purges(path)
+    assert follower.news() == []
+    first = Purge(record_key="first", at=1.0)
+    second = Purge(record_key="second", at=2.0)
+    teller.tell([first])
+    assert follower.news() == [first]
+    teller.tell([second])
+    path.replace(tmp_path / "purges.jsonl.1")
+    third = Purge(record_key="third", at=3.0)
+    teller.tell([third])
+    opened = Path.open
+
+    def fail(self: Path, *args: Any, **kwargs: Any) -> Any:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(Path, "open", fail)
+    for _ in range(3):
+        with pytest.raises(OSError, match="Too many"):
+            follower.news()
+    monkeypatch.setattr(Path, "open", opened)
+    assert follower.news() == [second, third]
+    assert follower.news() == []
     follower.close()

@@ -26,6 +26,12 @@ PellucidError
 │   └── UploadLimitError       its sender has sent as much as they may for now
 ├── StoreError             the disk or bucket failed
 ├── QueueError             the queue failed
+│   ├── QueueBusyError         another process keeps it locked
+│   └── QueueSchemaError       it was written by a newer Pellucid
+├── KeyNeededError         the request is in nobody's name
+├── DatabaseError          the database of charges and uploads failed
+│   ├── DatabaseBusyError      another process keeps it locked
+│   └── DatabaseSchemaError    it was written by a newer Pellucid
 └── SettingsError          the configuration is wrong
 """
 
@@ -154,6 +160,14 @@ class QueueError(PellucidError):
     """The queue failed."""
 
 
+class QueueBusyError(QueueError):
+    """Another process keeps the queue locked: it is free again later."""
+
+
+class QueueSchemaError(QueueError):
+    """The queue was written by a newer Pellucid."""
+
+
 class KeyNeededError(PellucidError):
     """The request is in nobody's name, or asks for what only the holder of a key may have."""
 
@@ -162,5 +176,23 @@ class DatabaseError(PellucidError):
     """The database of charges and uploads failed."""
 
 
+class DatabaseBusyError(DatabaseError):
+    """Another process keeps the database locked: it is free again later."""
+
+
+class DatabaseSchemaError(DatabaseError):
+    """The database was written by a newer Pellucid."""
+
+
 class SettingsError(PellucidError):
     """The configuration is wrong; the message says what and how to mend it."""
+
+
+PERMANENT_ERRORS = (
+    SettingsError,
+    ModelUnavailableError,
+    DeviceUnavailableError,
+    QueueSchemaError,
+    DatabaseSchemaError,
+)
+"""What stands in the way of every next start until somebody changes something; all else may be over by then."""

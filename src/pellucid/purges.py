@@ -36,7 +36,8 @@ class Purges:
         self._path = path
         self._aside = path.with_name(path.name + ".1")
         self._file: BinaryIO | None = None
-        self._half = b""
+        self._unread = b""  # read from the file, and not told yet
+        self._lost = False
 
     def tell(self, purges: list[Purge]) -> None:
         """Tell every process, this one included. Raises OSError."""
@@ -49,21 +50,23 @@ class Purges:
 
     def news(self) -> list[Purge] | None:
         """What was told since the last call; None when some of it is lost (unreadable, or two files full of it came
-        in between) and nothing is to be believed. Raises OSError.
+        in between) and nothing is to be believed. Raises OSError when the file cannot be read now (no descriptor is
+        left): nothing is lost by that, a later call goes on where this one was.
         """
-        parts: list[bytes] = []
-        lost = False
         if self._file is None:
             self._file = _open(self._aside) or _open(self._path)
         while self._file is not None:
             current = _is_at(self._path, self._file)  # asked first: to a file put aside, nobody appends
-            parts.append(self._file.read())
+            self._unread += self._file.read()
             if current:
                 break
-            lost = lost or not _is_at(self._aside, self._file)
+            lost = not _is_at(self._aside, self._file)
+            following = _open(self._path)  # before the other is closed: it may fail
+            self._lost = self._lost or lost
             self._file.close()
-            self._file = _open(self._path)
-        text, newline, self._half = (self._half + b"".join(parts)).rpartition(b"\n")
+            self._file = following
+        text, newline, self._unread = self._unread.rpartition(b"\n")
+        lost, self._lost = self._lost, False
         try:
             told = [msgspec.json.decode(line, type=Purge) for line in (text + newline).splitlines()]
         except msgspec.DecodeError:

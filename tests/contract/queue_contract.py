@@ -55,6 +55,51 @@ class QueueContract(FailureContract, OutboxContract):
             assert await queue.wait("k", timeout_s=SOON_S)
         assert idle.keys == []
 
+    async def test_owed_keys_are_told_as_soon_as_they_change(self, make_queue: MakeQueue) -> None:
+        queue, other = await make_queue(), await make_queue()
+        assert await queue.owed_keys() == frozenset()
+        waiting = asyncio.create_task(queue.owed_keys(other_than=frozenset()))
+        await asyncio.sleep(NEVER_S)
+        assert not waiting.done()
+        await other.submit(make_job("k"), priority=Priority.PATIENT)
+        async with asyncio.timeout(SOON_S):
+            assert await waiting == {"k"}
+            assert await queue.owed_keys(other_than=frozenset()) == {"k"}
+            async with working(other, Recorder()):
+                assert await queue.owed_keys(other_than=frozenset({"k"})) == frozenset()
+
+    async def test_the_backlog_says_of_all_what_a_look_says_of_one(self, make_queue: MakeQueue) -> None:
+        queue = await make_queue()
+        assert await queue.backlog() == {}
+        await queue.submit(make_job("running"), priority=Priority.IMPATIENT)
+        await queue.submit(make_job("refused"), priority=Priority.IMPATIENT)
+        async with working(queue, refuse, "w0"):
+            assert await queue.wait("refused", timeout_s=SOON_S)
+            assert await queue.wait("running", timeout_s=SOON_S)
+        await queue.submit(make_job("runs"), priority=Priority.IMPATIENT)
+        gate = Gate()
+        async with working(queue, gate):
+            await gate.reached()
+            for number in range(5):
+                await queue.submit(make_job(f"p{number}"), priority=Priority.PATIENT)
+                await queue.submit(make_job(f"i{number}"), priority=Priority.IMPATIENT)
+            backlog = await queue.backlog()
+            assert len(backlog) == 11
+            for key, owed in backlog.items():
+                assert await queue.look(key) == owed
+            gate.opened.set()
+
+    async def test_waits_end_when_the_process_stops(self, make_queue: MakeQueue) -> None:
+        queue = await make_queue()
+        await queue.submit(make_job("k"), priority=Priority.PATIENT)
+        waiting = [asyncio.create_task(queue.wait("k", timeout_s=60)) for _ in range(3)]
+        await asyncio.sleep(NEVER_S)
+        queue.stop_waiting()
+        async with asyncio.timeout(SOON_S):
+            assert await asyncio.gather(*waiting) == [False] * 3
+            assert await queue.wait("k", timeout_s=60) is False
+            assert await queue.wait("unknown", timeout_s=60) is True
+
     async def test_a_done_key_can_be_owed_again(self, make_queue: MakeQueue) -> None:
         queue = await make_queue()
         done = Recorder()

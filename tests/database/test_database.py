@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from pellucid.database.database import Database, file_url
 from pellucid.database.tables import SCHEMA_VERSION, balances, schema_versions
-from pellucid.errors import DatabaseError, SettingsError
+from pellucid.errors import DatabaseBusyError, DatabaseError, SettingsError
 
 
 def _add(connection: sa.Connection, token: str = "a") -> None:
@@ -115,7 +115,7 @@ async def test_a_lock_is_waited_for_together(tmp_path: Path) -> None:
     with _locked(path):
         async with asyncio.timeout(10):  # one after the other that would be 30 s
             results = await asyncio.gather(*(database.run(_add) for _ in range(100)), return_exceptions=True)
-    assert {type(each) for each in results} == {DatabaseError}
+    assert {type(each) for each in results} == {DatabaseBusyError}
     await database.run(_add)
     await database.aclose()
 

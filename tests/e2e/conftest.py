@@ -1,4 +1,4 @@
-"""The fixtures of `e2e_server`, for every test in this folder."""
+"""The fixtures of `e2e_server` and `raw_clients`, for every test in this folder."""
 
 from e2e_server import (
     cup_jpg,
@@ -9,8 +9,10 @@ from e2e_server import (
     server,
     start_server,
 )
+from raw_clients import connect
 
 __all__ = [
+    "connect",
     "cup_jpg",
     "face_png",
     "origin",

@@ -225,8 +225,8 @@ StartServer = Callable[..., PellucidServer]
 
 
 @contextmanager
-def running_server(data_dir: Path, *, port: int = 0, **settings: str) -> Iterator[PellucidServer]:
-    """`pellucid serve` on a free port of loopback, allowed to fetch from loopback."""
+def running_server(data_dir: Path, *, port: int = 0, ulimit: str = "true", **settings: str) -> Iterator[PellucidServer]:
+    """`pellucid serve` on a free port of loopback, allowed to fetch from there, after the shell's command `ulimit`."""
     environ = {
         **{name: value for name, value in os.environ.items() if not name.startswith("PELLUCID_")},
         **{name: value for name, value in os.environ.items() if name == "PELLUCID_MODELS_DIR"},
@@ -238,7 +238,7 @@ def running_server(data_dir: Path, *, port: int = 0, **settings: str) -> Iterato
         **settings,
     }
     process = subprocess.Popen(
-        [sys.executable, "-m", "pellucid", "serve"],
+        ["bash", "-c", f'{ulimit}; exec "$0" -m pellucid serve', sys.executable],
         env=environ,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -1,20 +1,35 @@
-"""Streams of events: how many at a time."""
+"""Streams of events: how many at a time, what they share, and when they look."""
 
 from __future__ import annotations
 
 import asyncio
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
-from contract_world import ask, photo, running, settings_for
+import pytest
+from contract_world import RECIPE, ask, photo, put_matte, running, settings_for
 from starlette.types import ASGIApp, Message
+
+from pellucid import keys
+from pellucid.clients import Client as Address
+from pellucid.http.app import App
+from pellucid.pipeline.deliver import Pipeline
+from pellucid.pipeline.states import Cutting
+from pellucid.queue.port import Job, Priority
+from pellucid.queue.sqlite import SqliteQueue
+from pellucid.settings.model import SettingsTree
+from pellucid.spec import Spec, Token
+from pellucid.wiring.storage import open_queue
 
 
 class Client:
     """Opens a stream and leaves when `left` is set."""
 
-    def __init__(self, app: ASGIApp, url: str) -> None:
+    def __init__(self, app: ASGIApp, url: str, query: str = "bg_remove=1", *, address: str = "127.0.0.1") -> None:
         self.left = asyncio.Event()
+        self.text = ""
+        self._more = asyncio.Event()
         self.status: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         scope: dict[str, Any] = {
             "type": "http",
@@ -23,8 +38,9 @@ class Client:
             "method": "GET",
             "path": url,
             "raw_path": url.encode(),
-            "query_string": b"bg_remove=1",
+            "query_string": query.encode(),
             "headers": [],
+            "client": (address, 1),
         }
         self.task = asyncio.ensure_future(app(scope, self._receive, self._send))
 
@@ -35,6 +51,56 @@ class Client:
     async def _send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status.set_result(message["status"])
+        else:
+            self.text += message.get("body", b"").decode()
+            self._more.set()
+
+    async def hears(self, text: str, *, times: int = 1) -> None:
+        """Wait until `text` was sent."""
+        async with asyncio.timeout(20):
+            while self.text.count(text) < times:
+                self._more.clear()
+                await self._more.wait()
+
+    async def leave(self) -> None:
+        self.left.set()
+        await self.task
+
+
+class Looks:
+    """Counts looks at cutouts, which are made all the same."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.count = 0
+        self.backlogs = 0
+        look, backlog = Pipeline.look, SqliteQueue.backlog
+
+        async def counted(pipeline: Pipeline, token: Token, spec: Spec, *, client: Address) -> Cutting:
+            self.count += 1
+            return await look(pipeline, token, spec, client=client)
+
+        async def counted_backlog(queue: SqliteQueue) -> Any:
+            self.backlogs += 1
+            return await backlog(queue)
+
+        monkeypatch.setattr(Pipeline, "look", counted)
+        monkeypatch.setattr(SqliteQueue, "backlog", counted_backlog)
+
+
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch) -> Looks:
+    return Looks(monkeypatch)
+
+
+def _pictures(tmp_path: Path, number: int) -> list[str]:
+    """That many pictures, as they are asked for."""
+    for each in range(number):
+        (tmp_path / "pictures" / f"{each}.jpg").write_bytes(photo(each))
+    return [f"/_p_/{each}.jpg?bg_remove=1" for each in range(number)]
+
+
+def _query(urls: list[str]) -> str:
+    return "&".join("url=" + quote(url, safe="") for url in urls)
 
 
 async def test_a_burst_does_not_overrun_the_limit_and_who_leaves_makes_room(tmp_path: Path) -> None:
@@ -55,3 +121,105 @@ async def test_a_burst_does_not_overrun_the_limit_and_who_leaves_makes_room(tmp_
             assert await again.status == 200
             again.left.set()
             await again.task
+
+
+async def test_all_streams_of_a_picture_share_its_looks(tmp_path: Path, looks: Looks) -> None:
+    settings = settings_for(tmp_path)
+    urls = _pictures(tmp_path, 20)
+    async with running(settings) as app:
+        for url in urls:
+            await ask(app, "GET", url)
+        wide = [f"{url}&w={width}" for url in urls for width in (20, 30)]
+        clients = [Client(app, "/-/events", _query(wide)) for _ in range(10)]
+        for each in clients:
+            assert await each.status == 200
+            await each.hears("19.jpg")
+        assert looks.count == 20
+        before = looks.backlogs
+        await asyncio.sleep(2.5)
+        assert looks.count == 20, "a job that waits is not looked at, but for its position"
+        assert looks.backlogs - before <= 3, "one look for all positions"
+        assert clients[0].text.count("event: pending") >= 40
+        for each in clients:
+            await each.leave()
+
+
+async def test_what_cannot_change_by_itself_is_woken(tmp_path: Path, looks: Looks) -> None:
+    settings = settings_for(tmp_path)
+    here, elsewhere = _pictures(tmp_path, 2)
+    async with running(settings) as app:
+        client = Client(app, "/-/events", _query([here, elsewhere]))
+        await client.hears("1.jpg")
+        assert client.text.count("event: unasked") == 2
+        await asyncio.sleep(2.2)
+        assert looks.count == 2
+        await ask(app, "GET", here)
+        await client.hears("event: pending")
+        await _owe_elsewhere(settings, photo(1))
+        await client.hears("event: pending", times=2)
+        assert looks.count <= 5
+        await client.leave()
+
+
+async def _owe_elsewhere(settings: SettingsTree, data: bytes) -> None:
+    """As a request in another process does."""
+    digest = keys.digest(data)
+    async with open_queue(settings) as queue:
+        job = Job(key=keys.matte_name(digest, 0, RECIPE.id), origin_digest=digest, page=0, recipe_id=RECIPE.id)
+        await queue.submit(job, priority=Priority.IMPATIENT)
+
+
+async def test_pictures_are_bounded_by_client_and_in_all(tmp_path: Path) -> None:
+    settings = settings_for(tmp_path, web={"event_pictures": 25, "event_pictures_per_client": 15})
+    urls = _pictures(tmp_path, 10)
+    async with running(settings) as app:
+
+        def stream(address: str) -> Client:
+            return Client(app, "/-/events", _query(urls), address=address)
+
+        clients = [stream(address) for address in ("192.0.2.1", "192.0.2.1", "2001:db8::1", "2001:db8::2", "192.0.2.3")]
+        assert [await each.status for each in clients] == [200, 503, 200, 503, 503]
+        await clients[0].leave()
+        assert await stream("192.0.2.3").status == 200
+
+
+async def test_streams_end_when_the_process_stops(tmp_path: Path) -> None:
+    settings = settings_for(tmp_path, web={"wait_s": 25})
+    [url] = _pictures(tmp_path, 1)
+    async with running(settings) as app:
+        assert isinstance(app, App)
+        await ask(app, "GET", url)
+        client = Client(app, "/-/events/_p_/0.jpg")
+        await client.hears("event: pending")
+        held = asyncio.create_task(ask(app, "GET", f"{url}&bg_pending=wait"))
+        await asyncio.sleep(0.3)
+        app.stop_waiting()
+        async with asyncio.timeout(5):
+            await client.task
+            answer = await held
+        assert client.text.count("retry:") == 2
+        assert answer.status == 200
+        assert answer.headers["pellucid-cutout"].startswith("pending")
+
+
+async def test_a_slow_origin_holds_up_no_other_picture(tmp_path: Path, looks: Looks) -> None:
+    settings = settings_for(tmp_path, origin={"allow_networks": ["127.0.0.0/8"], "allow_ports": None})
+    [url] = _pictures(tmp_path, 1)
+    await put_matte(settings, photo(0), empty=True)
+    stop = asyncio.Event()
+
+    async def say_nothing(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await stop.wait()
+        writer.close()
+
+    never = await asyncio.start_server(say_nothing, "127.0.0.1")
+    port = never.sockets[0].getsockname()[1]
+    async with never, running(settings) as app:
+        slow = [f"/http://127.0.0.1:{port}/{each}.jpg?bg_remove=1" for each in range(8)]
+        clients = [Client(app, "/-/events", _query(slow), address=f"192.0.2.{last}") for last in (1, 2)]
+        client = Client(app, "/-/events", _query([url]), address="192.0.2.3")
+        async with asyncio.timeout(2):
+            await client.hears("event: no-subject")
+        stop.set()
+        for each in (*clients, client):
+            await each.leave()

@@ -20,7 +20,7 @@ def test_every_error_class_has_its_own_row(cls: type[errors.PellucidError]) -> N
 
 
 def test_slugs_are_distinct() -> None:
-    slugs = [kind.slug for kind in PROBLEMS.values()]
+    slugs = [kind.slug for kind in set(PROBLEMS.values())]  # errors that are the same to a caller share a kind
     assert len(slugs) == len(set(slugs))
 
 

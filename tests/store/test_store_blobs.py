@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -165,6 +166,25 @@ async def test_a_lost_index_is_made_anew(tmp_path: Path, blobs: ObjectBlobs, pin
     with sqlite3.connect(index) as db:
         assert db.execute("SELECT size_bytes FROM total").fetchone() == (0,)
     db.close()
+
+
+async def test_a_locked_index_is_no_damaged_one(tmp_path: Path, blobs: ObjectBlobs, pins: _Pins) -> None:
+    index = tmp_path / "l.sqlite"
+    cache = BoundedBlobs(blobs, index=index, prefixes=["c"], max_bytes=100_000, pinned=pins, young_s=0)
+    await cache.open()
+    await cache.put("c/old", b"x" * 8000)
+    await cache.aclose()
+    with closing(sqlite3.connect(index, isolation_level=None)) as other:
+        other.execute("PRAGMA locking_mode = EXCLUSIVE")
+        other.execute("BEGIN EXCLUSIVE")
+        cache = BoundedBlobs(blobs, index=index, prefixes=["c"], max_bytes=100_000, pinned=pins, young_s=0)
+        await cache.open()
+        assert await cache.get("c/old") is not None
+        await cache.put("c/new", b"x")
+        other.execute("ROLLBACK")
+    await cache.put("c/newer", b"x")
+    assert await cache.total_bytes() > 8000, "what was there is known still"
+    await cache.aclose()
 
 
 async def test_reconciling_drops_what_is_gone_and_keeps_what_is_new(

@@ -16,7 +16,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from pellucid.database.line import WriteLine
 from pellucid.database.tables import METADATA, SCHEMA_VERSION, schema_versions
-from pellucid.errors import DatabaseError, SettingsError
+from pellucid.errors import DatabaseBusyError, DatabaseError, DatabaseSchemaError, SettingsError
 
 ResultT = TypeVar("ResultT")
 
@@ -95,8 +95,11 @@ class Database:
             raise self._explain(error) from error
 
     def _explain(self, error: Exception) -> DatabaseError:
-        cause = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
-        return DatabaseError(f"the database {self._where} cannot be used ({cause})")
+        original = getattr(error, "orig", None) or error
+        cause = str(original).strip().partition("\n")[0]
+        name: str = getattr(original, "sqlite_errorname", "")
+        kind = DatabaseBusyError if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")) else DatabaseError
+        return kind(f"the database {self._where} cannot be used ({cause})")
 
     @property
     def _where(self) -> str:
@@ -185,7 +188,7 @@ def _bring_up(connection: sa.Connection) -> None:
     if version is None:
         connection.execute(schema_versions.insert().values(version=SCHEMA_VERSION))
     elif version > SCHEMA_VERSION:
-        raise DatabaseError(
+        raise DatabaseSchemaError(
             f"the ledger is of schema {version}, this Pellucid knows {SCHEMA_VERSION}: run the newer one"
         )
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pellucid.cutout.recipe import Recipe
+from pellucid.errors import PellucidError
 from pellucid.http.callers import Callers
+from pellucid.http.connections import ConnectionLimits
 from pellucid.http.demo import demo_routes
 from pellucid.http.headers import ALWAYS, UPLOAD_LIFE_S, Lifetimes
 from pellucid.http.hot import HotCache
+from pellucid.http.hub import CutoutHub, HubLimits
 from pellucid.http.images import ImageApp
 from pellucid.http.service import service_routes
 from pellucid.settings.model import SettingsTree
@@ -23,12 +27,17 @@ _OWN_PAGES = frozenset({"/", "/favicon.ico", "/robots.txt"})
 
 
 def create_app(settings: SettingsTree, *, recipe: Recipe) -> ASGIApp:
-    """The application. Everything it needs is opened by its lifespan and closed with it."""
-    return _App(settings, recipe=recipe)
+    """The application."""
+    return App(settings, recipe=recipe)
 
 
-class _App:
+class App:
+    """An ASGI application. Everything it needs is opened by its lifespan and closed with it."""
+
     def __init__(self, settings: SettingsTree, *, recipe: Recipe) -> None:
+        self.failure: Exception | None = None
+        """Why it could not start."""
+        self._stop_waiting: list[Callable[[], None]] = []
         self._settings = settings
         self._recipe = recipe
         self._images: ImageApp | None = None
@@ -41,17 +50,41 @@ class _App:
             if not path.startswith("/-/") and path not in _OWN_PAGES:
                 await self._images(scope, receive, send)
                 return
-        await self._service(scope, receive, _with_always(send) if scope["type"] == "http" else send)
+        await self._service(scope, receive, _with_always(send) if scope["type"] == "http" else self._telling(send))
+
+    def stop_waiting(self) -> None:
+        """Give every answer that is held back on purpose: waiting ends with the interim, streams of events with word to
+        come back.
+        """
+        for stop in self._stop_waiting:
+            stop()
+
+    def _telling(self, send: Send) -> Send:
+        """`send`, without the traceback of what `failure` says in a sentence."""
+
+        async def telling(message: Message) -> None:
+            if message["type"] == "lifespan.startup.failed" and isinstance(self.failure, PellucidError):
+                message = {"type": message["type"], "message": ""}
+            await send(message)
+
+        return telling
 
     @asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncGenerator[None, None]:
-        async with open_web(self._settings, recipe=self._recipe) as web:
-            hot = self._open(web)
-            follower = asyncio.create_task(web.follow_purges(hot.forget))
+        async with AsyncExitStack() as stack:
+            try:
+                web = await stack.enter_async_context(open_web(self._settings, recipe=self._recipe))
+            except Exception as error:
+                self.failure = error
+                raise
+            hub = CutoutHub(web.pipeline.look, web.queue, limits=_hub_limits_of(self._settings))
+            stack.push_async_callback(hub.aclose)
+            hot = self._open(web, hub)
+            stack.callback(asyncio.create_task(web.follow_purges(hot.forget)).cancel)
+            self._stop_waiting = [hub.close, web.queue.stop_waiting]
             yield
-            follower.cancel()
 
-    def _open(self, web: Web) -> HotCache:
+    def _open(self, web: Web, hub: CutoutHub) -> HotCache:
         cache = self._settings.cache
         lifetimes = Lifetimes(
             browser_s=cache.browser_s,
@@ -65,9 +98,36 @@ class _App:
         hot = HotCache(max_bytes=cache.memory_bytes // 2)
         callers = Callers(web.customers, admin_key=self._settings.web.admin_key.get_secret_value())
         tell_credits = self._settings.credits.header
-        self._images = ImageApp(web.pipeline, callers=callers, lifetimes=lifetimes, hot=hot, tell_credits=tell_credits)
-        self._service.router.routes.extend([*demo_routes(self._settings), *service_routes(web, callers)])
+        self._images = ImageApp(
+            web.pipeline, callers=callers, lifetimes=lifetimes, hot=hot, hub=hub, tell_credits=tell_credits
+        )
+        self._service.router.routes.extend([*demo_routes(self._settings), *service_routes(web, callers, hub)])
         return hot
+
+
+def connection_limits_of(settings: SettingsTree) -> ConnectionLimits:
+    """Bounds on what comes in."""
+    web = settings.web
+    limits = ConnectionLimits(
+        per_client=web.connections_per_client,
+        trusted=web.trusted_proxies,
+        head_s=web.head_timeout_s,
+        idle_s=web.idle_timeout_s,
+        stall_s=web.stall_timeout_s,
+        unsent_bytes=web.unsent_bytes,
+        unsent_bytes_per_client=web.unsent_bytes_per_client,
+    )
+    return limits if web.connections is None else replace(limits, total=web.connections)
+
+
+def _hub_limits_of(settings: SettingsTree) -> HubLimits:
+    web = settings.web
+    return HubLimits(
+        streams=web.event_streams,
+        streams_per_client=web.event_streams_per_client,
+        pictures=web.event_pictures,
+        pictures_per_client=web.event_pictures_per_client,
+    )
 
 
 def _with_always(send: Send) -> Send:

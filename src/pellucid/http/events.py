@@ -2,12 +2,13 @@
 
 An event is sent when a state changes, and at the beginning for every picture. The id of an event is a digest of all
 states: a browser that comes back when nothing can change any more gets a 204, which ends its asking. States are read
-from store and queue: which web process answers does not matter.
+from store and queue: which web process answers does not matter. What is read is read once for all streams (`http.hub`).
 """
 
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -18,15 +19,13 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from pellucid import keys
-from pellucid.clients import Client
-from pellucid.errors import BusyError, PellucidError, SpecError
-from pellucid.http.answers import NO_STORE, guarded, image_of, split_url
+from pellucid.errors import PellucidError, SpecError
+from pellucid.http.answers import NO_STORE, image_of, problem_answer, split_url
 from pellucid.http.callers import Callers, client_of
 from pellucid.http.headers import EVENTS, STATUS
-from pellucid.http.problems import kind_of
+from pellucid.http.hub import CutoutHub, CutoutKey, Subscription, Watcher
+from pellucid.http.problems import describe_error, kind_of
 from pellucid.http.status import Links, StatusDocument, describe_cutting
-from pellucid.pipeline.deliver import Pipeline
-from pellucid.pipeline.states import FINAL, Cutting
 from pellucid.spec import Spec, Token
 from pellucid.url.build import build_url
 from pellucid.url.parse import parse_url
@@ -34,45 +33,48 @@ from pellucid.url.parse import parse_url
 MAX_WATCHED = 100
 """Pictures of one stream; their URLs must fit into one."""
 
-_LOOK_S = 1.0
-"""Positions are told anew this often; the end of a job is seen within 50 ms."""
+_FIRST_S = 2.0
+"""What a stream waits for the states of all pictures before it begins; those that take longer follow."""
 
 _HEARTBEAT_S = 15.0
 _RETRY_MS = 2000
-_FULL_RETRY_S = 10
+
+_STOPPED_RETRY_MS = (500, 3000)
+"""When browsers come back to a server that stops: not all at once."""
+
+_MEDIA_TYPE = "text/event-stream"
 
 
 class EventsEndpoint:
-    """Answers `/-/events/<path?query>` and `/-/events?url=<path?query>&url=...`. More than `max_streams` at a time get
-    a 503; a stream counts from its request on.
+    """Answers `/-/events/<path?query>` and `/-/events?url=<path?query>&url=...` with what `hub` sees. Where there is no
+    room for another stream or its pictures the answer is a 503.
     """
 
-    def __init__(self, pipeline: Pipeline, callers: Callers, *, max_streams: int) -> None:
-        self._pipeline = pipeline
+    def __init__(self, hub: CutoutHub, callers: Callers) -> None:
+        self._hub = hub
         self._callers = callers
-        self._max_streams = max_streams
-        self._open = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self._open += 1
+        request = Request(scope, receive)
         try:
-            response = await guarded(self._answer)(Request(scope, receive))
-            await response(scope, receive, send)
-        finally:
-            self._open -= 1
+            pictures = _pictures(request)
+            token = self._callers.of(scope["headers"]).token
+            specs = [each.spec for each in pictures]
+            async with self._hub.subscribe(token, specs, client_of(scope)) as subscription:
+                watch = Watch(self._hub, subscription, token, pictures)
+                response = await self._answer(request, watch)
+                await response(scope, receive, send)
+        except PellucidError as error:
+            await problem_answer(describe_error(error))(scope, receive, send)
 
-    async def _answer(self, request: Request) -> Response:
-        pictures = _pictures(request)
-        if self._open > self._max_streams:
-            raise BusyError("too many streams of events are open", retry_after_s=_FULL_RETRY_S)
-        watch = Watch(
-            self._pipeline, self._callers.of(request.scope["headers"]).token, pictures, client=client_of(request.scope)
-        )
-        news = await watch.look()
+    async def _answer(self, request: Request, watch: Watch) -> Response:
+        news = await watch.first_look()
         if watch.settled and request.headers.get("last-event-id") == watch.id:
             return Response(status_code=204, headers=NO_STORE)
         headers = NO_STORE | {"x-accel-buffering": "no"}  # nginx would hold events back
-        return StreamingResponse(watch.stream(news), media_type="text/event-stream", headers=headers)
+        if request.method == "HEAD":
+            return Response(media_type=_MEDIA_TYPE, headers=headers)
+        return StreamingResponse(watch.stream(news), media_type=_MEDIA_TYPE, headers=headers)
 
 
 def _pictures(request: Request) -> list[Watched]:
@@ -81,7 +83,7 @@ def _pictures(request: Request) -> list[Watched]:
     urls = request.query_params.getlist("url")[:MAX_WATCHED]
     if not urls:
         raise SpecError("name pictures: /-/events/<path?query>, or /-/events?url=<path?query>&url=...")
-    return [Watched(parse_url(*split_url(url)).spec, url) for url in urls]
+    return list(dict.fromkeys(Watched(parse_url(*split_url(url)).spec, url) for url in urls))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,88 +97,101 @@ class Watched:
 class Watch:
     """The pictures of one stream."""
 
-    def __init__(self, pipeline: Pipeline, token: Token, pictures: Sequence[Watched], *, client: Client) -> None:
-        self._pipeline = pipeline
-        self._client = client
-        self._token = token
-        self._pictures = tuple(dict.fromkeys(pictures))
-        self._cuttings: dict[Watched, Cutting] = {}
+    def __init__(self, hub: CutoutHub, subscription: Subscription, token: Token, pictures: Sequence[Watched]) -> None:
+        self._hub = hub
+        self._subscription = subscription
+        self._pictures = pictures
+        self._by_key: dict[CutoutKey, list[Watched]] = {}
+        for each in pictures:
+            self._by_key.setdefault(CutoutKey.of(token, each.spec), []).append(each)
         self._documents: dict[Watched, StatusDocument] = {}
 
-    async def look(self) -> list[StatusDocument]:
-        """Ask for every picture that may have changed; returns the documents that did."""
-        unsettled = [each for each in self._pictures if not self._is_settled(each)]
-        found = await asyncio.gather(*(self._document(each) for each in unsettled))
-        news = [new for each, new in zip(unsettled, found, strict=True) if not _same(self._documents.get(each), new)]
-        self._documents |= dict(zip(unsettled, found, strict=True))
-        return news
+    async def first_look(self) -> list[StatusDocument]:
+        """What is known of the pictures within a moment."""
+        watchers = list(self._subscription.watchers.values())
+        try:
+            async with asyncio.timeout(_FIRST_S):
+                for watcher in watchers:
+                    await watcher.known.wait()
+        except TimeoutError:
+            pass
+        return self._read([each for each in watchers if each.known.is_set()])
 
     @property
     def settled(self) -> bool:
         """Whether nothing can change any more without a request."""
-        return all(self._is_settled(each) for each in self._pictures)
+        return not self._subscription.watchers
 
     @property
     def id(self) -> str:
         """Names the states of all pictures."""
-        return keys.digest(" ".join(self._documents[each].state for each in self._pictures).encode())[:16]
+        documents = [self._documents.get(each) for each in self._pictures]
+        return keys.digest(" ".join("?" if each is None else each.state for each in documents).encode())[:16]
 
     async def stream(self, news: Sequence[StatusDocument]) -> AsyncIterator[bytes]:
-        """`news`, then events as they come, until all is settled."""
+        """`news`, then events as they come, until all is settled or the process stops."""
         yield f"retry: {_RETRY_MS}\n\n".encode()
         spoke = time.monotonic()
         while True:
-            for document in news:
-                yield self._event(document)
+            if news:
+                yield self._events(news)
                 spoke = time.monotonic()
             if self.settled:
                 return
-            await self._pause()
-            news = await self.look()
-            if not news and time.monotonic() - spoke > _HEARTBEAT_S:
+            if self._hub.closing:
+                yield f"retry: {random.randint(*_STOPPED_RETRY_MS)}\n\n".encode()  # noqa: S311 - no secret
+                return
+            news = await self._next(_HEARTBEAT_S - (time.monotonic() - spoke))
+            if not news and time.monotonic() - spoke >= _HEARTBEAT_S:
                 yield b": still here\n\n"
                 spoke = time.monotonic()
 
-    def _event(self, document: StatusDocument) -> bytes:
-        data = msgspec.json.encode(document).decode()
-        return f"id: {self.id}\nevent: {document.state}\ndata: {data}\n\n".encode()
-
-    async def _pause(self) -> None:
-        """Until one of the jobs ends, at most until positions are to be told anew."""
-        owed = [self._cuttings[each] for each in self._pictures if not self._is_settled(each) and self._is_owed(each)]
-        waits = [asyncio.ensure_future(self._pipeline.wait(each, timeout_s=_LOOK_S)) for each in owed]
-        if not waits:
-            await asyncio.sleep(_LOOK_S)
-            return
-        _, others = await asyncio.wait(waits, timeout=_LOOK_S, return_when=asyncio.FIRST_COMPLETED)
-        for each in others:
-            each.cancel()
-
-    def _is_owed(self, picture: Watched) -> bool:
-        cutting = self._cuttings.get(picture)
-        return cutting is not None and cutting.is_owed
-
-    def _is_settled(self, picture: Watched) -> bool:
-        document = self._documents.get(picture)
-        return document is not None and (document.state in FINAL or document.state == _PROBLEM)
-
-    async def _document(self, picture: Watched) -> StatusDocument:
+    async def _next(self, timeout_s: float) -> list[StatusDocument]:
+        """What changed, as soon as something does."""
         try:
-            cutting = await self._pipeline.look(self._token, picture.spec, client=self._client)
-        except PellucidError as error:
-            kind = kind_of(error)
-            known = self._documents.get(picture)
-            if kind.status >= 500 and known is not None:
-                return known  # a queue or an origin that stumbles: looked at again
-            url = build_url(picture.spec)
-            links = Links(image=url, status=STATUS + url, events=EVENTS + url)
-            return StatusDocument(image=url, state=_PROBLEM, asked=picture.asked, links=links, reason=kind.slug)
-        self._cuttings[picture] = cutting
-        return describe_cutting(cutting, picture.spec, asked=picture.asked)
+            async with asyncio.timeout(max(0.0, timeout_s)):
+                await self._subscription.woken.wait()
+        except TimeoutError:
+            return []
+        self._subscription.woken.clear()
+        return self._read(list(self._subscription.changed))
+
+    def _read(self, watchers: Sequence[Watcher]) -> list[StatusDocument]:
+        """The documents of `watchers` that are news. Those that are settled are watched no longer."""
+        fresh: dict[Watched, StatusDocument] = {}
+        for watcher in watchers:
+            self._subscription.changed.discard(watcher)
+            for picture in self._by_key[watcher.key]:
+                document = _describe(watcher, picture)
+                if document is not None and not _same(self._documents.get(picture), document):
+                    fresh[picture] = document
+            if watcher.is_settled:
+                self._hub.release(self._subscription, watcher)
+        self._documents |= fresh
+        return [fresh[each] for each in self._pictures if each in fresh]
+
+    def _events(self, documents: Sequence[StatusDocument]) -> bytes:
+        name = self.id
+        return b"".join(
+            f"id: {name}\nevent: {each.state}\ndata: {msgspec.json.encode(each).decode()}\n\n".encode()
+            for each in documents
+        )
 
 
 _PROBLEM = "problem"
 """The state of a picture that cannot be had; `reason` is the problem's type."""
+
+
+def _describe(watcher: Watcher, picture: Watched) -> StatusDocument | None:
+    """What is known, as the caller wants it; None before the first look."""
+    if watcher.problem is not None:
+        url = build_url(picture.spec)
+        links = Links(image=url, status=STATUS + url, events=EVENTS + url)
+        reason = kind_of(watcher.problem).slug
+        return StatusDocument(image=url, state=_PROBLEM, asked=picture.asked, links=links, reason=reason)
+    if watcher.cutting is None:
+        return None
+    return describe_cutting(watcher.cutting, picture.spec, asked=picture.asked)
 
 
 def _same(old: StatusDocument | None, new: StatusDocument) -> bool:

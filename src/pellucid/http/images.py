@@ -20,6 +20,7 @@ from pellucid.http.headers import (
     is_not_modified,
 )
 from pellucid.http.hot import HotAnswer, HotCache, HotKey
+from pellucid.http.hub import CutoutHub
 from pellucid.http.negotiate import accepted_formats
 from pellucid.http.prefer import preferred_wait_s
 from pellucid.http.problems import INTERNAL, METHOD_NOT_ALLOWED, Problem, describe_error, kind_of, make_problem
@@ -50,12 +51,20 @@ class ImageApp:
     """An ASGI application: every path that is not one of our own names an origin."""
 
     def __init__(
-        self, pipeline: Pipeline, *, callers: Callers, lifetimes: Lifetimes, hot: HotCache, tell_credits: bool
+        self,
+        pipeline: Pipeline,
+        *,
+        callers: Callers,
+        lifetimes: Lifetimes,
+        hot: HotCache,
+        hub: CutoutHub,
+        tell_credits: bool,
     ) -> None:
         self._pipeline = pipeline
         self._callers = callers
         self._lifetimes = lifetimes
         self._hot = hot
+        self._hub = hub
         self._tell_credits = tell_credits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -106,6 +115,8 @@ class ImageApp:
             client=client_of(scope),
             patience_s=float(wait_s or 0),
         )
+        if delivery.cutting is not None:
+            self._hub.hear(caller.token, parsed.spec, delivery.cutting)
         if isinstance(delivery, Withheld):
             status, headers, body = withheld_answer(delivery, parsed.spec)
             return status, [*headers, *self._credits(delivery.cutting)], body

@@ -23,6 +23,9 @@ class ProblemKind:
     cache_s: int
 
 
+_QUEUE = ProblemKind(status=503, slug="queue", title="The server's queue failed", cache_s=0)
+_DATABASE = ProblemKind(status=503, slug="database", title="The server's ledger failed", cache_s=0)
+
 PROBLEMS: dict[type[PellucidError], ProblemKind] = {
     errors.BadValueError: ProblemKind(status=400, slug="bad-value", title="A parameter has a bad value", cache_s=300),
     errors.BadOriginError: ProblemKind(status=400, slug="bad-origin", title="The URL names no origin", cache_s=300),
@@ -63,9 +66,13 @@ PROBLEMS: dict[type[PellucidError], ProblemKind] = {
     errors.BusyError: ProblemKind(status=503, slug="busy", title="Too much to do at the moment", cache_s=0),
     errors.RenderError: ProblemKind(status=500, slug="render", title="The picture could not be rendered", cache_s=5),
     errors.StoreError: ProblemKind(status=503, slug="store", title="The server's store failed", cache_s=0),
-    errors.QueueError: ProblemKind(status=503, slug="queue", title="The server's queue failed", cache_s=0),
+    errors.QueueBusyError: _QUEUE,
+    errors.QueueSchemaError: _QUEUE,
+    errors.QueueError: _QUEUE,
     errors.KeyNeededError: ProblemKind(status=401, slug="key-needed", title="A key is needed", cache_s=0),
-    errors.DatabaseError: ProblemKind(status=503, slug="database", title="The server's ledger failed", cache_s=0),
+    errors.DatabaseBusyError: _DATABASE,
+    errors.DatabaseSchemaError: _DATABASE,
+    errors.DatabaseError: _DATABASE,
     errors.ModelUnavailableError: ProblemKind(status=503, slug="model", title="The model is not there", cache_s=0),
     errors.DeviceUnavailableError: ProblemKind(status=503, slug="device", title="The device is not there", cache_s=0),
     errors.CutoutError: ProblemKind(status=500, slug="cutout", title="The picture could not be cut out", cache_s=5),
@@ -76,10 +83,17 @@ PROBLEMS: dict[type[PellucidError], ProblemKind] = {
 METHOD_NOT_ALLOWED = ProblemKind(status=405, slug="method", title="Only GET and HEAD", cache_s=300)
 NO_SUCH_PAGE = ProblemKind(status=404, slug="no-such-page", title="No such page", cache_s=30)
 PENDING = ProblemKind(status=423, slug="pending", title="The cutout is not there yet", cache_s=0)
+BAD_REQUEST = ProblemKind(status=400, slug="no-http", title="That is no HTTP request", cache_s=0)
+HEAD_TIMEOUT = ProblemKind(status=408, slug="head-timeout", title="The request took too long to arrive", cache_s=0)
+URL_TOO_LONG = ProblemKind(status=414, slug="url-too-long", title="The URL is too long", cache_s=0)
+HEAD_TOO_LARGE = ProblemKind(status=431, slug="head-too-large", title="The request's headers are too large", cache_s=0)
+TOO_MANY_CONNECTIONS = ProblemKind(
+    status=503, slug="too-many-connections", title="There are too many connections", cache_s=0
+)
 BUSY = PROBLEMS[errors.BusyError]
 INTERNAL = PROBLEMS[errors.PellucidError]
 
-_PRIVATE_DETAIL = frozenset({errors.StoreError, errors.SettingsError, errors.QueueError, errors.DatabaseError})
+_PRIVATE_DETAIL = (errors.StoreError, errors.SettingsError, errors.QueueError, errors.DatabaseError)
 """Errors about this machine: their messages name paths and belong in the log."""
 
 
@@ -108,7 +122,7 @@ def describe_error(error: PellucidError) -> Problem:
             retry_after_s = error.retry_after_s
         case _:
             pass
-    detail = None if type(error) in _PRIVATE_DETAIL else str(error)
+    detail = None if isinstance(error, _PRIVATE_DETAIL) else str(error)
     return make_problem(kind_of(error), detail=detail, retry_after_s=retry_after_s, members=members)
 
 

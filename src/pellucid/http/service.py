@@ -15,6 +15,7 @@ from pellucid.http.answers import NO_STORE, guarded, image_of, json_answer, prob
 from pellucid.http.callers import Callers, client_of
 from pellucid.http.events import EventsEndpoint
 from pellucid.http.headers import EVENTS, STATUS
+from pellucid.http.hub import CutoutHub
 from pellucid.http.problems import NO_SUCH_PAGE, make_problem
 from pellucid.http.status import describe_cutting
 from pellucid.http.uploads import upload_routes
@@ -33,9 +34,9 @@ class _Invalidation(msgspec.Struct, forbid_unknown_fields=True):
     urls: list[str]
 
 
-def service_routes(web: Web, callers: Callers) -> list[Route]:
-    """Routes that answer from `web`."""
-    events = EventsEndpoint(web.pipeline, callers, max_streams=web.max_event_streams)
+def service_routes(web: Web, callers: Callers, hub: CutoutHub) -> list[Route]:
+    """Routes that answer from `web`, and streams of events from `hub`."""
+    events = EventsEndpoint(hub, callers)
 
     async def status(request: Request) -> Response:
         spec = parse_url(*image_of(request, STATUS)).spec

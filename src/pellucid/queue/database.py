@@ -10,7 +10,7 @@ from os import stat_result
 from pathlib import Path
 from typing import TypeVar
 
-from pellucid.errors import QueueError
+from pellucid.errors import QueueBusyError, QueueError, QueueSchemaError
 from pellucid.queue.owners import Owners
 
 SCHEMA_VERSION = 3
@@ -130,7 +130,7 @@ class Database:
     def _bring_up(self, db: sqlite3.Connection) -> None:
         version: int = db.execute("PRAGMA user_version").fetchone()[0]
         if version > SCHEMA_VERSION:
-            raise QueueError(
+            raise QueueSchemaError(
                 f"the queue file {self._path} is of schema {version}, this Pellucid knows {SCHEMA_VERSION}: "
                 "run the newer Pellucid, or stop everything and move the file away (no finished matte is lost, "
                 "but what was charged is)"
@@ -144,6 +144,7 @@ class Database:
 
     def _explain(self, error: sqlite3.Error) -> QueueError:
         name: str = getattr(error, "sqlite_errorname", "")
+        kind = QueueError
         # SQLITE_ERROR: our tables are not there, or something else is in their place.
         if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")) or name == "SQLITE_ERROR":
             mend = (
@@ -151,13 +152,14 @@ class Database:
                 "what was charged is, unless `sqlite3 FILE .recover` saves it)"
             )
         elif name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+            kind = QueueBusyError
             mend = (
                 f"another process has kept it locked for more than {self._busy_timeout_s:g} s: "
                 "look for a backup, a copy or a database shell that holds it"
             )
         else:
             mend = _MEND
-        return QueueError(f"the queue file {self._path} cannot be used ({error}); {mend}")
+        return kind(f"the queue file {self._path} cannot be used ({error}); {mend}")
 
 
 _MEND = "it must lie in a folder on a local disk that has room and that this user may write to"

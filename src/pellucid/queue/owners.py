@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-from pellucid.errors import QueueError
+from pellucid.errors import QueueBusyError, QueueError
 
 _SUFFIX = ".lock"
 _PAUSE_S = 0.01
@@ -94,14 +94,14 @@ class Owners:
 
     @contextmanager
     def opening(self, *, timeout_s: float) -> Generator[None]:
-        """One process at a time makes or opens the queue file. Raises QueueError after `timeout_s`."""
+        """One process at a time makes or opens the queue file. Raises QueueBusyError after `timeout_s`."""
         self._folder.mkdir(parents=True, exist_ok=True)
         fd = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
             deadline = time.monotonic() + timeout_s
             while not _try_lock(fd, fcntl.LOCK_EX):
                 if time.monotonic() > deadline:
-                    raise QueueError(
+                    raise QueueBusyError(
                         f"another process has been opening the queue in {self._folder.parent} for too long"
                     )
                 time.sleep(_PAUSE_S)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -177,7 +177,7 @@ class Outbox(Protocol):
 
 
 class Queue(Outbox, Protocol):
-    """Four verbs and two looks, and the outbox. Every adapter passes `tests/contract/queue_contract.py`."""
+    """Verbs and looks, and the outbox. Every adapter passes `tests/contract/queue_contract.py`."""
 
     async def submit(self, job: Job, *, priority: Priority, notify: tuple[Listener, ...] = ()) -> Receipt:
         """Owe `job` once. An owed key can only gain priority; a failed one is revived when its time has come.
@@ -193,7 +193,23 @@ class Queue(Outbox, Protocol):
         ...
 
     async def wait(self, key: str, *, timeout_s: float) -> bool:
-        """True as soon as `key` is no longer owed (done, failed or unknown), False after `timeout_s`."""
+        """True as soon as `key` is no longer owed (done, failed or unknown), False after `timeout_s` or when
+        `stop_waiting` is called.
+        """
+        ...
+
+    def stop_waiting(self) -> None:
+        """Have each `wait` return as if its time were over, those under way and all to come: this process stops."""
+        ...
+
+    async def owed_keys(self, *, other_than: frozenset[str] | None = None) -> frozenset[str]:
+        """Keys of all jobs waiting or running, as soon as they are other than `other_than`: within 100 ms of the
+        change. Whoever waits here or in `wait` shares one look at the queue.
+        """
+        ...
+
+    async def backlog(self) -> Mapping[str, Owed]:
+        """All jobs waiting or running by their keys, each with its position: one look, however many there are."""
         ...
 
     async def work(self, handler: Handler, *, info: WorkerInfo, stop: asyncio.Event) -> None:

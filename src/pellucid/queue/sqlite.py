@@ -1,7 +1,8 @@
 """The embedded queue: one SQLite file, shared by every process of one host (WAL needs a local disk).
 
 Waiters and idle workers poll; a look at an unchanged file costs microseconds. All SQLite work of one `SqliteQueue`
-happens on a thread of its own, so the event loop never waits for the disk.
+happens on two threads of its own, so the event loop never waits for the disk: one does what is asked for, the other
+polls with a connection of its own, so that nobody who submits a job waits for those who watch.
 """
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -43,6 +45,33 @@ _log = logging.getLogger(__name__)
 
 ResultT = TypeVar("ResultT")
 
+_PROBE_S = 0.2
+"""How often a poll looks whether the workers live, which no write tells."""
+
+
+class _StoppedError(Exception):
+    """Raised in waits when the process stops."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Awaited:
+    """What a waiter waits for: the end of one job, or any change of what is owed."""
+
+    end_of: str | None = None
+    other_than: frozenset[str] | None = None
+
+    def is_over(self, keys: frozenset[str]) -> bool:
+        return keys != self.other_than if self.end_of is None else self.end_of not in keys
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What the last poll saw, so that one of an unchanged file is cheap."""
+
+    keys: frozenset[str] = frozenset()
+    version: tuple[int, int, int] | None = None
+    probe_at: float = 0.0
+
 
 class SqliteQueue:
     """A `Queue` in a SQLite file. Made by `open`; every method raises QueueError when the file fails.
@@ -66,11 +95,20 @@ class SqliteQueue:
         self._outbox = OutboxTable(self._database, rules=delivery_rules, clock=clock)
         self._table = JobTable(self._database, outbox=self._outbox, rules=rules, clock=clock)
         self._crew = Crew(self._database, owners=owners, table=self._table, clock=clock)
+        # The same once more, for the thread that polls.
+        self._polled = Database(path, owners=owners, busy_timeout_s=busy_timeout_s)
+        polled_outbox = OutboxTable(self._polled, rules=delivery_rules, clock=clock)
+        self._polled_table = JobTable(self._polled, outbox=polled_outbox, rules=rules, clock=clock)
+        self._polled_crew = Crew(self._polled, owners=owners, table=self._polled_table, clock=clock)
         self._depth_limit = rules.depth_limit
         self._lease_s = rules.lease_s
         self._poll_s = poll_s
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="queue")
-        self._glance: asyncio.Task[frozenset[str]] | None = None
+        self._poll_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="queue-poll")
+        self._poll: asyncio.Task[None] | None = None
+        self._waiting: dict[asyncio.Future[frozenset[str]], _Awaited] = {}
+        self._seen = _Seen()
+        self._stopping = False
         self._closed = False
 
     @classmethod
@@ -134,9 +172,12 @@ class SqliteQueue:
         if self._closed:
             return
         self._closed = True
-        if self._glance is not None:
-            await asyncio.wait({self._glance})
-        await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._thread, self._database.close))
+        if self._poll is not None:
+            await asyncio.wait({self._poll})
+        loop = asyncio.get_running_loop()
+        await asyncio.shield(loop.run_in_executor(self._poll_thread, self._polled.close))
+        await asyncio.shield(loop.run_in_executor(self._thread, self._database.close))
+        self._poll_thread.shutdown()
         self._thread.shutdown()
 
     async def check_writable(self) -> None:
@@ -153,17 +194,33 @@ class SqliteQueue:
         return await self._call(lambda: self._table.look(key, workers=self._crew.sweep()))
 
     async def wait(self, key: str, *, timeout_s: float) -> bool:
-        is_owed = partial(self._table.is_owed, key)
-        if not await self._call(is_owed):
+        is_owed = partial(self._polled_table.is_owed, key)
+        if not await self._call_polling(is_owed):
             return True
         try:
-            async with asyncio.timeout(timeout_s):
-                # Asked again at the end: a glance may have begun before the job was submitted.
-                while key in await self._next_glance() or await self._call(is_owed):
+            async with asyncio.timeout(0 if self._stopping else timeout_s):
+                # Asked again at the end: a poll may have begun before the job was submitted.
+                while key in await self._next(_Awaited(end_of=key)) or await self._call_polling(is_owed):
                     pass
         except TimeoutError:
             return False
+        except _StoppedError:
+            return False
         return True
+
+    def stop_waiting(self) -> None:
+        self._stopping = True
+        for waiter, awaited in list(self._waiting.items()):
+            if awaited.end_of is not None and not waiter.done():
+                waiter.set_exception(_StoppedError())
+
+    async def owed_keys(self, *, other_than: frozenset[str] | None = None) -> frozenset[str]:
+        if other_than is None:
+            return await self._call_polling(self._polled_table.owed_keys)
+        return await self._next(_Awaited(other_than=other_than))
+
+    async def backlog(self) -> Mapping[str, Owed]:
+        return await self._call_polling(lambda: self._polled_table.backlog(workers=self._polled_crew.sweep()))
 
     async def stats(self) -> QueueStats:
         def stats() -> QueueStats:
@@ -250,22 +307,50 @@ class SqliteQueue:
             with suppress(QueueError):
                 await self._call(partial(self._crew.beat, seat))
 
-    def _next_glance(self) -> asyncio.Future[frozenset[str]]:
-        """The keys owed at the next look. All waiters share it: a thousand of them cost no more than one."""
-        if self._glance is None or self._glance.done():
-            self._glance = asyncio.create_task(self._look())
-            # All waiters may be gone when it fails: asyncio would complain that nobody took the exception.
-            self._glance.add_done_callback(lambda task: task.cancelled() or task.exception())
-        return asyncio.shield(self._glance)
+    # Polling: one look for all who wait. Only those are woken whose wait is over, so thousands cost what one does.
 
-    async def _look(self) -> frozenset[str]:
-        await asyncio.sleep(self._poll_s)
+    async def _next(self, awaited: _Awaited) -> frozenset[str]:
+        """The owed keys once they are what is awaited."""
+        waiter: asyncio.Future[frozenset[str]] = asyncio.get_running_loop().create_future()
+        self._waiting[waiter] = awaited
+        if self._poll is None or self._poll.done():
+            self._poll = asyncio.create_task(self._poll_while_awaited())
+        try:
+            return await waiter
+        finally:
+            del self._waiting[waiter]
 
-        def look() -> frozenset[str]:
-            self._crew.sweep()
-            return self._table.owed_keys()
+    async def _poll_while_awaited(self) -> None:
+        while self._waiting:
+            await asyncio.sleep(self._poll_s)
+            waiters = dict(self._waiting)  # whoever comes during the look sees the next
+            try:
+                keys = await self._call_polling(self._look)
+            except Exception as error:  # the edge: what nobody hears of would leave them waiting
+                for waiter in waiters:
+                    if not waiter.done():
+                        waiter.set_exception(error)
+                continue
+            for waiter, awaited in waiters.items():
+                if not waiter.done() and awaited.is_over(keys):
+                    waiter.set_result(keys)
 
-        return await self._call(look)
+    def _look(self) -> frozenset[str]:
+        """The owed keys; those seen last if nobody wrote since. Looks whether workers live, now and then."""
+        seen = self._seen
+        if time.monotonic() >= seen.probe_at or self._polled.version() != seen.version:
+            self._polled_crew.sweep()
+            seen.probe_at = time.monotonic() + _PROBE_S
+        version = self._polled.version()
+        if version != seen.version:
+            seen.keys = self._polled_table.owed_keys()
+            seen.version = version
+        return seen.keys
+
+    async def _call_polling(self, work: Callable[[], ResultT]) -> ResultT:
+        if self._closed:
+            raise QueueError("the queue is closed")
+        return await asyncio.get_running_loop().run_in_executor(self._poll_thread, self._polled.run, work)
 
     async def _call(self, work: Callable[[], ResultT]) -> ResultT:
         if self._closed:

@@ -12,14 +12,15 @@ import threading
 import time
 import uuid
 from multiprocessing.connection import Connection
+from typing import NoReturn
 
 import setproctitle
 import structlog
 
 from pellucid.cutout.recipe import Recipe
-from pellucid.errors import PellucidError
+from pellucid.errors import PERMANENT_ERRORS, PellucidError, QueueError
 from pellucid.observe import set_up_logging
-from pellucid.queue.port import WorkerInfo
+from pellucid.queue.port import Handler, Queue, WorkerInfo
 from pellucid.settings.model import SettingsTree
 
 _log = structlog.get_logger(__name__)
@@ -32,29 +33,22 @@ _GRACE_S = 10
 EXIT_CANNOT_START = 3
 """A child that could not open what it needs; starting it again would end the same way."""
 
+_EXIT_FAILED = 1
+"""A child that failed for a reason which may be over at its next start."""
+
+_PAUSES_S = (1.0, 2.0, 5.0, 10.0, 30.0)
+"""A worker whose queue fails keeps its model, which took seconds to load, and joins again after these pauses."""
+
 
 def run_web(settings: SettingsTree, recipe: Recipe, sock: socket.socket, lifeline: Connection) -> None:
-    """The web process: uvicorn on the inherited socket."""
-    import uvicorn  # noqa: PLC0415 - this process only
-
-    from pellucid.http.app import create_app  # noqa: PLC0415 - this process only
+    """The web process: HTTP on the inherited socket."""
+    from pellucid.http.app import App, connection_limits_of  # noqa: PLC0415 - this process only
+    from pellucid.http.server import serve_app  # noqa: PLC0415
 
     _begin("pellucid: web", settings, lifeline)
-    config = uvicorn.Config(
-        create_app(settings, recipe=recipe),
-        loop="uvloop",
-        http="httptools",
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        backlog=2048,
-        timeout_graceful_shutdown=_GRACE_S,
-    )
-    server = uvicorn.Server(config)
-    server.run(sockets=[sock])
-    if not server.started:
-        sys.exit(EXIT_CANNOT_START)
+    app = App(settings, recipe=recipe)
+    if not serve_app(app, sock, limits=connection_limits_of(settings), stop_s=_GRACE_S, on_stop=app.stop_waiting):
+        _exit("web process cannot start", app.failure)
 
 
 def run_worker(settings: SettingsTree, recipe: Recipe, lifeline: Connection | None) -> None:
@@ -67,8 +61,7 @@ def run_worker(settings: SettingsTree, recipe: Recipe, lifeline: Connection | No
     except PellucidError as error:
         if lifeline is None:
             raise  # on a terminal of its own: the command line says it
-        _log.error("matte worker cannot start", error=str(error))
-        sys.exit(EXIT_CANNOT_START)
+        _exit("matte worker cannot start", error)
 
 
 async def _work(settings: SettingsTree, recipe: Recipe, *, own_terminal: bool) -> None:
@@ -76,15 +69,13 @@ async def _work(settings: SettingsTree, recipe: Recipe, *, own_terminal: bool) -
     from pellucid.mattes import Mattes  # noqa: PLC0415
     from pellucid.wiring.accounts import ledger_of  # noqa: PLC0415
     from pellucid.wiring.engines import open_engine  # noqa: PLC0415
-    from pellucid.wiring.storage import open_blobs, open_database, open_queue  # noqa: PLC0415
+    from pellucid.wiring.storage import START_S, open_blobs, open_database, open_queue  # noqa: PLC0415
     from pellucid.worker import matte_handler  # noqa: PLC0415
 
     harden()
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, stop.set)
     if own_terminal:
-        loop.add_signal_handler(signal.SIGINT, stop.set)
+        _stop_on(signal.SIGTERM, signal.SIGINT, stop=stop)
     engine = await asyncio.to_thread(open_engine, settings, recipe)
     blobs = open_blobs(settings)
     info = WorkerInfo(
@@ -95,7 +86,11 @@ async def _work(settings: SettingsTree, recipe: Recipe, *, own_terminal: bool) -
         precision=str(engine.recipe.precision),
         recipe_ids=tuple(each.id for each in engine.recipe.by_tier.values()),
     )
-    async with open_queue(settings) as queue, open_database(settings) as database:
+    timeout_s = 0 if own_terminal else START_S
+    async with (
+        open_queue(settings, timeout_s=timeout_s) as queue,
+        open_database(settings, timeout_s=timeout_s) as database,
+    ):
         handler = matte_handler(
             engine,
             origins=blobs,
@@ -103,7 +98,42 @@ async def _work(settings: SettingsTree, recipe: Recipe, *, own_terminal: bool) -
             ledger=ledger_of(settings, database),
             time_limit_s=settings.queue.job_timeout_s,
         )
-        await queue.work(handler, info=info, stop=stop)
+        if not own_terminal:
+            # Not before: a child that is only starting has nothing to finish, and ends at once.
+            _stop_on(signal.SIGTERM, stop=stop)
+        await _keep_working(queue, handler, info=info, stop=stop)
+
+
+def _stop_on(*numbers: signal.Signals, stop: asyncio.Event) -> None:
+    for number in numbers:
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+
+
+async def _keep_working(queue: Queue, handler: Handler, *, info: WorkerInfo, stop: asyncio.Event) -> None:
+    """Work until `stop`; while the queue fails (a locked file, a full disk) try again."""
+    failures = 0
+    while not stop.is_set():
+        began = time.monotonic()
+        try:
+            await queue.work(handler, info=info, stop=stop)
+        except PERMANENT_ERRORS:
+            raise
+        except QueueError as error:
+            failures = 0 if time.monotonic() - began > _PAUSES_S[-1] else failures
+            pause_s = _PAUSES_S[min(failures, len(_PAUSES_S) - 1)]
+            failures += 1
+            _log.error("queue failed, trying again", error=str(error), in_s=pause_s)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause_s):
+                    await stop.wait()
+
+
+def _exit(what: str, error: BaseException | None) -> NoReturn:
+    """End this child so that the supervisor knows whether to start it again."""
+    permanent = isinstance(error, PERMANENT_ERRORS)
+    if isinstance(error, PellucidError):  # of any other, the traceback has been logged
+        _log.error(what, error=str(error))
+    sys.exit(EXIT_CANNOT_START if permanent else _EXIT_FAILED)
 
 
 def _begin(title: str, settings: SettingsTree, lifeline: Connection | None) -> None:

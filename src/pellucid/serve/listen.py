@@ -4,12 +4,29 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import select
 import socket
 import time
+from collections.abc import Sequence
 
 from pellucid.errors import SettingsError
 
 _BACKLOG = 2048
+
+_UNSENT_BYTES = 256 << 10
+"""What the kernel holds of one answer beyond what is on its way. Its own bound is 4 MB for each connection, which a
+thousand clients who read nothing make 4 GB; what waits in the process is counted (`http.connections`)."""
+
+_HANDOVER_S = 0.05
+"""What the web processes get to close their ends of the socket before the supervisor looks who is left."""
+
+_READ_S = 0.5
+"""What somebody who is turned away gets to read why."""
+
+_STOPPING = (
+    b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 2\r\ncontent-length: 0\r\nconnection: close\r\n"
+    b"cache-control: no-store\r\naccess-control-allow-origin: *\r\n\r\n"
+)
 
 _RETRY_S = 2.0
 """How long a taken port is tried again: the processes of a server that was killed need a moment to notice."""
@@ -40,6 +57,53 @@ def listen(host: str, port: int) -> socket.socket:
             time.sleep(0.1)
 
 
+def end_listening(sock: socket.socket) -> None:
+    """Refuse new connections from now on, for all processes that share `sock`, which have been told to stop. Those that
+    the kernel took in and nobody accepted are answered with a 503: closing the socket would reset them.
+    """
+    time.sleep(_HANDOVER_S)
+    sock.setblocking(False)
+    left: list[socket.socket] = []
+    with contextlib.suppress(OSError):
+        while True:
+            left.append(sock.accept()[0])
+    # Closing our end alone would leave the backlog open while another process has one.
+    with contextlib.suppress(OSError):
+        sock.shutdown(socket.SHUT_RD)
+    sock.close()
+    _turn_away(left)
+
+
+def _turn_away(clients: Sequence[socket.socket]) -> None:
+    """Answer each and wait a moment until it has read that: a socket closed with bytes unread is reset."""
+    poll = select.poll()
+    reading: dict[int, socket.socket] = {}
+    for client in clients:
+        client.setblocking(False)
+        try:
+            client.send(_STOPPING)
+            client.shutdown(socket.SHUT_WR)
+        except OSError:
+            client.close()
+            continue
+        reading[client.fileno()] = client
+        poll.register(client, select.POLLIN)
+    deadline = time.monotonic() + _READ_S
+    while reading and (left_s := deadline - time.monotonic()) > 0:
+        for number, _ in poll.poll(1000 * left_s):
+            try:
+                gone = not reading[number].recv(65_536)
+            except BlockingIOError:
+                continue
+            except OSError:
+                gone = True
+            if gone:
+                poll.unregister(number)
+                reading.pop(number).close()
+    for client in reading.values():
+        client.close()
+
+
 def address_of(sock: socket.socket) -> str:
     """`host:port` as it stands in a URL that works on this machine: every address is reached by its loopback."""
     host: str = sock.getsockname()[0]
@@ -56,6 +120,8 @@ def _listen_once(host: str, port: int) -> socket.socket:
         if family == socket.AF_INET6:
             with contextlib.suppress(OSError):
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
         sock.bind(address)
         sock.listen(_BACKLOG)
     except BaseException:

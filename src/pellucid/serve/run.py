@@ -11,12 +11,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Any
 
 import msgspec
 import setproctitle
+import structlog
 
 from pellucid.demo.samples import SAMPLES_ALIAS, make_samples
 from pellucid.errors import ModelUnavailableError, SettingsError
@@ -24,13 +26,16 @@ from pellucid.models.cards import find_card
 from pellucid.models.weights import is_pulled
 from pellucid.observe import set_up_logging
 from pellucid.serve.children import run_web, run_worker
-from pellucid.serve.listen import address_of, listen
+from pellucid.serve.descriptors import connections_within, is_low, raise_limit
+from pellucid.serve.listen import address_of, end_listening, listen
 from pellucid.serve.supervisor import Supervisor
 from pellucid.settings.load import refuse_open_proxy
 from pellucid.settings.model import MIB, SettingsTree
 from pellucid.store.objects import free_bytes, sweep_staging
 from pellucid.wiring.engines import resolve_recipe
-from pellucid.wiring.storage import Paths, open_blobs, open_database, open_queue
+from pellucid.wiring.storage import START_S, Paths, open_blobs, open_database, open_queue
+
+_log = structlog.get_logger(__name__)
 
 _MIN_FREE_BYTES = 200 * MIB
 """Below this the server would soon fail to store anything; it does not start."""
@@ -50,12 +55,17 @@ def serve(settings: SettingsTree, *, say: Callable[[str], None] = print) -> int:
         raise ModelUnavailableError(
             f"the weights of {card.name} are not in {settings.models_dir}; run `pellucid models pull {card.name}`"
         )
+    limit = raise_limit()
+    connections = connections_within(limit, settings)
+    if is_low(limit):
+        _log.warning("few open files are allowed; raise the hard limit", files=limit, connections=connections)
+    settings = settings.model_copy(update={"web": settings.web.model_copy(update={"connections": connections})})
     sock = listen(settings.host, settings.port)
     lock = _prepare_data_dir(settings.data_dir)
     asyncio.run(_check_storage(settings))
     samples = make_samples(Paths.below(settings.data_dir).samples)
     recipe = resolve_recipe(settings)
-    supervisor = Supervisor()
+    supervisor = Supervisor(on_stop=partial(end_listening, sock))
     for number in range(settings.web.processes):
         supervisor.add(f"web-{number + 1}", run_web, settings, recipe, sock)
     for number in range(settings.workers):
@@ -139,7 +149,7 @@ def ask_ready(address: str, *, need_worker: bool) -> list[dict[str, str]] | None
 async def _check_storage(settings: SettingsTree) -> None:
     """Open store, queue and database once, here, where what is wrong becomes one sentence and no traceback."""
     open_blobs(settings)
-    async with open_queue(settings), open_database(settings):
+    async with open_queue(settings, timeout_s=START_S), open_database(settings, timeout_s=START_S):
         pass
 
 

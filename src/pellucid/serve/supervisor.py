@@ -24,6 +24,9 @@ _log = structlog.get_logger(__name__)
 _STOP_S = 15.0
 """How long children may finish what they do after SIGTERM."""
 
+_HARD_STOP_S = 2.0
+"""What they get after a second signal."""
+
 _SOUND_S = 10.0
 """A child that lived this long was sound: its next start does not wait."""
 
@@ -47,12 +50,15 @@ class _Child:
 
 
 class Supervisor:
-    """Runs children until it is told to stop. `run` blocks; `stop` is safe in a signal handler."""
+    """Runs children until it gets SIGINT or SIGTERM; a second one stops them harder. `on_stop` is called once, when the
+    children have been told to stop.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, *, on_stop: Callable[[], None] = lambda: None) -> None:
+        self._on_stop = on_stop
         self._context = multiprocessing.get_context("spawn")
         self._children: list[_Child] = []
-        self._stopping = False
+        self._signals = 0
         self._wake_read, self._wake_write = socket.socketpair()
         self._wake_write.setblocking(False)
 
@@ -65,7 +71,7 @@ class Supervisor:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._on_signal)
         try:
-            while not self._stopping:
+            while not self._signals:
                 self._start_due()
                 self._wait()
                 if self._reap():
@@ -76,7 +82,7 @@ class Supervisor:
             self._stop_all()
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
-        self._stopping = True
+        self._signals += 1
         with contextlib.suppress(OSError):
             self._wake_write.send(b"x")
 
@@ -87,21 +93,23 @@ class Supervisor:
                 self._start(child)
 
     def _start(self, child: _Child) -> None:
-        theirs, ours = self._context.Pipe(duplex=False)
-        process = self._context.Process(target=child.target, args=(*child.args, theirs), name=child.name)
+        ends: tuple[connection.Connection, ...] = ()
         try:
+            ends = theirs, ours = self._context.Pipe(duplex=False)
+            process = self._context.Process(target=child.target, args=(*child.args, theirs), name=child.name)
             process.start()
         except OSError as error:
-            # No memory or no process ids left: a machine in need is no reason to take the others down.
-            ours.close()
+            # No memory, process ids or descriptors left: a machine in need is no reason to take the others down.
+            for end in ends:
+                end.close()
             child.start_at = time.monotonic() + _STARVED_S
             _log.error("process cannot be started now", process=child.name, error=str(error), in_s=_STARVED_S)
             return
-        finally:
-            theirs.close()
+        theirs.close()
         child.process, child.lifeline, child.started_at = process, ours, time.monotonic()
 
     def _wait(self) -> None:
+        """Until a child ends or a signal comes, about 100 ms at most."""
         alive = [child.process.sentinel for child in self._children if child.process is not None]
         ready = connection.wait([*alive, self._wake_read], timeout=0.1)
         if self._wake_read in ready:
@@ -126,21 +134,35 @@ class Supervisor:
         return False
 
     def _stop_all(self) -> None:
-        running = [child for child in self._children if child.process is not None]
-        for child in running:
-            if child.process is not None and child.process.is_alive() and child.process.pid is not None:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(child.process.pid, signal.SIGTERM)
+        signals = self._signals
+        self._tell_to_stop()
+        self._on_stop()
         deadline = time.monotonic() + _STOP_S
-        for child in running:
+        while self._release_dead() and time.monotonic() < deadline:
+            self._wait()
+            if self._signals > max(signals, 1):
+                signals = self._signals
+                self._tell_to_stop()
+                deadline = min(deadline, time.monotonic() + _HARD_STOP_S)
+        for child in self._children:
             if child.process is not None:
-                child.process.join(max(0.0, deadline - time.monotonic()))
-                if child.process.is_alive():
-                    child.process.kill()
-                    child.process.join()
+                child.process.kill()
             self._release(child)
         self._wake_read.close()
         self._wake_write.close()
+
+    def _tell_to_stop(self) -> None:
+        for child in self._children:
+            if child.process is not None and child.process.is_alive() and child.process.pid is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(child.process.pid, signal.SIGTERM)
+
+    def _release_dead(self) -> bool:
+        """Whether any child is left."""
+        for child in self._children:
+            if child.process is not None and not child.process.is_alive():
+                self._release(child)
+        return any(child.process is not None for child in self._children)
 
     @staticmethod
     def _release(child: _Child) -> None:

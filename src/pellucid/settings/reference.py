@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from pydantic.fields import FieldInfo
 
@@ -14,6 +14,7 @@ _IN_WORDS: dict[tuple[str, ...], str] = {
     ("data_dir",): "`~/.local/share/pellucid`",
     ("models_dir",): "`~/.cache/pellucid/models`",
     ("workers",): "half the cores, at least 1",
+    ("web", "connections"): "4096, or what the limit of open files allows",
     ("render", "processes"): "half the cores, at least 1",
 }
 
@@ -46,4 +47,6 @@ def _default(path: tuple[str, ...], field: FieldInfo) -> str:
         return f"`{str(value).lower()}`"
     if path == ("origin", "allow_ports"):
         return "`80,443`"
+    if isinstance(value, tuple):
+        return f"`{','.join(str(each) for each in cast('tuple[object, ...]', value))}`"
     return f"`{value}`"

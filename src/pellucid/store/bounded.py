@@ -58,6 +58,8 @@ _AGAIN_S = 1.0
 _BUSY_S = 2.0
 """How long another process's write to the index is waited for; an answer waits as long."""
 
+_DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_ERROR")
+"""SQLITE_ERROR: our tables are not there, or something else is in their place."""
 
 _log = structlog.get_logger(__name__)
 
@@ -106,10 +108,16 @@ class BoundedBlobs:
         self._evicting = asyncio.Lock()
         self._eviction: asyncio.Task[None] | None = None
         self._db: sqlite3.Connection | None = None
+        self._closed = False
 
     async def open(self) -> None:
-        """Open the index. `reconcile` afterwards, when there is time."""
-        await self._run(self._open_index)
+        """Open the index. `reconcile` afterwards, when there is time. One that cannot be opened (a full disk, no
+        descriptors left) is tried again when it is next needed: blobs are read and written without it.
+        """
+        try:
+            await self._run(self._open_index)
+        except StoreError as error:
+            _log.error("cache index failed", error=str(error))
 
     async def reconcile(self) -> None:
         """Make the index agree with the store: blobs that it does not know are added with their time of change, entries
@@ -240,14 +248,17 @@ class BoundedBlobs:
     async def _run(self, function: Callable[..., ResultT], *arguments: object) -> ResultT:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise StoreError(f"the cache index {self._index_path} failed: {error}") from error
 
     def _open_index(self) -> None:
         try:
             self._db = self._connect()
-        except sqlite3.DatabaseError:
-            # A damaged index is worth nothing: begin a new one from what lies in the folder.
+        except sqlite3.DatabaseError as error:
+            # A damaged index is worth nothing: begin a new one from what lies in the folder. One that is busy, or for
+            # which there is no room or no descriptor now, is sound.
+            if not getattr(error, "sqlite_errorname", "").startswith(_DAMAGED):
+                raise
             for suffix in ("", "-wal", "-shm"):
                 self._index_path.with_name(self._index_path.name + suffix).unlink(missing_ok=True)
             self._db = self._connect()
@@ -280,15 +291,22 @@ class BoundedBlobs:
 
     @property
     def _index(self) -> sqlite3.Connection:
-        if self._db is None:
+        if self._closed:
             raise StoreError("the cache is not open")
+        if self._db is None:
+            self._open_index()
+        assert self._db is not None  # noqa: S101  opened a line above
         return self._db
 
     def _close_index(self) -> None:
+        self._closed = True
         if self._db is not None:
-            self._flush(self._uses)
-            self._db.close()
-            self._db = None
+            try:
+                with self._db as db:
+                    _write_uses(db, self._uses)
+            finally:
+                self._db.close()
+                self._db = None
 
     def _note(self, key: str, size_bytes: int) -> int:
         with self._index as db:
@@ -297,7 +315,7 @@ class BoundedBlobs:
 
     def _flush(self, uses: dict[str, float]) -> int:
         with self._index as db:
-            db.executemany("UPDATE blobs SET used_at = ? WHERE key = ?", [(at, key) for key, at in uses.items()])
+            _write_uses(db, uses)
         return self._total()
 
     def _forget(self, keys: list[str]) -> None:
@@ -312,3 +330,7 @@ class BoundedBlobs:
 
     def _total(self) -> int:
         return self._index.execute("SELECT size_bytes FROM total").fetchone()[0]
+
+
+def _write_uses(db: sqlite3.Connection, uses: dict[str, float]) -> None:
+    db.executemany("UPDATE blobs SET used_at = ? WHERE key = ?", [(at, key) for key, at in uses.items()])

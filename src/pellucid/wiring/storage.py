@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
+
+import structlog
 
 from pellucid.database.database import Database, file_url
+from pellucid.errors import DatabaseBusyError, QueueBusyError
 from pellucid.queue.outbox import DeliveryRules
 from pellucid.queue.sqlite import SqliteQueue
 from pellucid.settings.model import SettingsTree
 from pellucid.store.objects import ObjectBlobs
+
+_log = structlog.get_logger(__name__)
+
+START_S = 60.0
+"""How long the processes of a server wait at their start for a file that another process keeps locked."""
+
+_RETRY_S = 0.25
+
+OpenedT = TypeVar("OpenedT")
 
 _BUSY_S = 2.0
 """How long another process's write to the queue is waited for. Writes take milliseconds; a backup that holds the file
@@ -52,9 +68,10 @@ def open_blobs(settings: SettingsTree) -> ObjectBlobs:
 
 
 @asynccontextmanager
-async def open_queue(settings: SettingsTree) -> AsyncGenerator[SqliteQueue, None]:
-    """The queue. Raises QueueError when its file cannot be used."""
-    queue = await SqliteQueue.open(
+async def open_queue(settings: SettingsTree, *, timeout_s: float = 0) -> AsyncGenerator[SqliteQueue, None]:
+    """The queue. A locked file is waited for up to `timeout_s`. Raises QueueError when it cannot be used."""
+    opening = partial(
+        SqliteQueue.open,
         path=Paths.below(settings.data_dir).queue,
         depth_limit=settings.queue.depth,
         max_attempts=settings.queue.max_attempts,
@@ -66,6 +83,7 @@ async def open_queue(settings: SettingsTree) -> AsyncGenerator[SqliteQueue, None
             backoff_max_s=settings.notify.backoff_max_s,
         ),
     )
+    queue = await _when_free(opening, timeout_s)
     try:
         yield queue
     finally:
@@ -73,13 +91,29 @@ async def open_queue(settings: SettingsTree) -> AsyncGenerator[SqliteQueue, None
 
 
 @asynccontextmanager
-async def open_database(settings: SettingsTree) -> AsyncGenerator[Database, None]:
-    """The database of charges and uploads, to be opened after the queue, whose file it shares unless a URL is set.
-    Raises DatabaseError, SettingsError.
+async def open_database(settings: SettingsTree, *, timeout_s: float = 0) -> AsyncGenerator[Database, None]:
+    """The database of charges and uploads, to be opened after the queue, whose file it shares unless a URL is set. A
+    locked file is waited for up to `timeout_s`. Raises DatabaseError, SettingsError.
     """
     url = settings.credits.url.get_secret_value() or file_url(Paths.below(settings.data_dir).queue)
-    database = await Database.open(url, busy_timeout_s=_BUSY_S)
+    database = await _when_free(partial(Database.open, url, busy_timeout_s=_BUSY_S), timeout_s)
     try:
         yield database
     finally:
         await database.aclose()
+
+
+async def _when_free(opening: Callable[[], Awaitable[OpenedT]], timeout_s: float) -> OpenedT:
+    """The result of `opening`, tried again for `timeout_s` while another process keeps the file locked."""
+    deadline = time.monotonic() + timeout_s
+    told = False
+    while True:
+        try:
+            return await opening()
+        except (QueueBusyError, DatabaseBusyError) as error:
+            if time.monotonic() >= deadline:
+                raise
+            if not told:
+                _log.warning("waiting for a file that is locked", error=str(error), up_to_s=timeout_s)
+                told = True
+        await asyncio.sleep(_RETRY_S)

@@ -39,7 +39,7 @@ from pellucid.tokens import Customers
 from pellucid.uploads.shelf import UPLOADS_ALIAS, Shelf
 from pellucid.wiring.accounts import customers_of, ledger_of
 from pellucid.wiring.chores import keep_accounts, keep_house, sending, sweep_uploads
-from pellucid.wiring.storage import Paths, open_blobs, open_database, open_queue
+from pellucid.wiring.storage import START_S, Paths, open_blobs, open_database, open_queue
 from pellucid.wiring.values import (
     aliases_of,
     cdn_api_of,
@@ -59,6 +59,9 @@ _HEARD_S = FOLLOW_S + 0.2
 
 _SLACK_S = 5.0
 """Beyond the longest rendering, an answer that was begun before a purge is out."""
+
+_TOLD_AGAIN_S = 60.0
+"""Between two lines in the log about one trouble that lasts."""
 
 _THREADS = 64
 
@@ -81,7 +84,6 @@ class Web:
     """None where uploads are not taken."""
     purges: Purges
     customers: Customers
-    max_event_streams: int
     swap_script: bool
     purger: CdnPurger
 
@@ -116,15 +118,22 @@ class Web:
         await self.purger.purge([keys.origin_tag(token, ref) for token, ref in origins], paths)
 
     async def follow_purges(self, forget: Callable[[str | None], None]) -> None:
-        """Hear what other processes, and this one, invalidated; `forget` gets each record key, None for everything."""
+        """Hear what other processes, and this one, invalidated; `forget` gets each record key, None for everything.
+        While the file cannot be read, what is known is kept; what was told meanwhile is heard afterwards.
+        """
+        failed_at: float | None = None
         while True:
             await asyncio.sleep(FOLLOW_S)
             try:
                 news = await asyncio.to_thread(self.purges.news)
             except OSError as error:
-                _log.error("purges cannot be read", error=str(error))
-                news = None
+                if failed_at is None or time.monotonic() > failed_at + _TOLD_AGAIN_S:
+                    _log.error("purges cannot be read now", error=str(error))
+                    failed_at = time.monotonic()
+                continue
+            failed_at = None
             if news is None:
+                _log.error("purges are lost, all is forgotten")
                 self.origins.hear(None, time.time())
                 forget(None)
                 continue
@@ -167,8 +176,8 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="io"))
     async with AsyncExitStack() as stack:
         blobs = open_blobs(settings)
-        queue = await stack.enter_async_context(open_queue(settings))
-        database = await stack.enter_async_context(open_database(settings))
+        queue = await stack.enter_async_context(open_queue(settings, timeout_s=START_S))
+        database = await stack.enter_async_context(open_database(settings, timeout_s=START_S))
         ledger = ledger_of(settings, database)
 
         async def pinned() -> frozenset[str]:
@@ -214,7 +223,12 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
         )
         purges = Purges(paths.purges)
         stack.callback(purges.close)
-        for purge in await asyncio.to_thread(purges.news) or []:
+        try:
+            told = await asyncio.to_thread(purges.news) or []
+        except OSError as error:
+            _log.error("purges cannot be read now", error=str(error))  # `follow_purges` will
+            told = []
+        for purge in told:
             origins.hear(purge.record_key, purge.at)
 
         async def has_bytes(digest: str) -> bool:
@@ -274,7 +288,6 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
             uploads=shelf if settings.uploads.enabled else None,
             purges=purges,
             customers=customers_of(settings),
-            max_event_streams=settings.web.event_streams,
             swap_script=settings.web.swap_script,
             purger=CdnPurger(queue, api=cdn, again_s=settings.render.timeout_s + _SLACK_S),
         )

@@ -1,0 +1,314 @@
+"""What all streams of events share: one watcher for each cutout that is watched, however many watch it.
+
+A watcher looks once when it begins. From then on it looks again only when something may have changed: its job is no
+longer owed, or is owed at last, or a request in this process was told another state. Positions of all jobs come from
+one look at the queue. What a request in another process changed without a job (it paid for a matte that was there) is
+seen by a look now and then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections import Counter
+from collections.abc import AsyncGenerator, Awaitable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from http import HTTPStatus
+from typing import NamedTuple, Protocol
+
+import structlog
+
+from pellucid.clients import Client
+from pellucid.errors import BusyError, PellucidError
+from pellucid.fairness import FairSemaphore
+from pellucid.http.problems import kind_of
+from pellucid.pipeline.states import FINAL, Cutting
+from pellucid.queue.port import Owed, Queue
+from pellucid.spec import OriginRef, Spec, Tier, Token
+
+_log = structlog.get_logger(__name__)
+
+_LOOKS = 8
+"""Looks at a time, of all streams of a process; each takes milliseconds of the ledger's and the queue's threads."""
+
+_LOOKS_PER_CLIENT = 2
+
+_LOOK_S = 10.0
+"""A look that takes longer (a slow origin) gives its place up and is tried again; the fetch goes on meanwhile."""
+
+_POSITIONS_S = 1.0
+"""Positions are told anew this often, and less often where that made more than `_TOLD_PER_S` events."""
+
+_TOLD_PER_S = 1000
+
+_AGAIN_S = 1.0
+"""Between two looks of one watcher at least, if requests are the cause: there may be thousands a second."""
+
+_REFRESH_S = 30.0
+"""Until what cannot change by itself is looked at once more; longer where that made more than `_REFRESHED_PER_S`."""
+
+_REFRESHED_PER_S = 10
+
+_RETRY_S = 5.0
+"""Until a look that failed is tried again, at something that is known or could not be asked for."""
+
+_TROUBLE_S = 1.0
+_FULL_RETRY_S = 10
+
+
+class CutoutKey(NamedTuple):
+    """What a cutout's state depends on; size and colour do not matter."""
+
+    token: Token
+    origin: OriginRef
+    tier: Tier | None
+    cutout: bool
+    """False for a spec that removes nothing, whose state is a problem."""
+
+    @classmethod
+    def of(cls, token: Token, spec: Spec) -> CutoutKey:
+        return cls(token, spec.origin, spec.tier, spec.cutout)
+
+
+class Look(Protocol):
+    """How a cutout stands, without owing anything: `Pipeline.look`."""
+
+    def __call__(self, token: Token, spec: Spec, *, client: Client) -> Awaitable[Cutting]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HubLimits:
+    """Streams and pictures of one process, and of one client (an IPv4 address, an IPv6 /64)."""
+
+    streams: int
+    streams_per_client: int
+    pictures: int
+    pictures_per_client: int
+
+
+@dataclass(slots=True, eq=False)
+class Watcher:
+    """One cutout that is watched. `cutting` is None before the first look; `problem` says why it cannot be had."""
+
+    key: CutoutKey
+    spec: Spec
+    client: Client
+    cutting: Cutting | None = None
+    problem: PellucidError | None = None
+    known: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once there is a `cutting` or a `problem`."""
+    subscribers: set[Subscription] = field(default_factory=set["Subscription"])
+    task: asyncio.Task[None] | None = None
+    looked_at: float = 0.0
+    again: bool = False
+    """Something happened during the look, which may have seen it or not."""
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing changes without a request."""
+        return self.problem is not None or (self.cutting is not None and self.cutting.state in FINAL)
+
+    @property
+    def owed_job(self) -> str | None:
+        """The job that is waited for."""
+        return self.cutting.job if self.cutting is not None and self.cutting.is_owed else None
+
+
+@dataclass(slots=True, eq=False)
+class Subscription:
+    """The watchers of one stream. `changed` are those with news since it was last emptied; `woken` says that there are
+    some, or that the hub closes.
+    """
+
+    watchers: dict[CutoutKey, Watcher]
+    changed: set[Watcher] = field(default_factory=set[Watcher])
+    woken: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class CutoutHub:
+    """For one event loop. `look` reads a cutout's state, `queue` says what is owed."""
+
+    def __init__(self, look: Look, queue: Queue, *, limits: HubLimits) -> None:
+        self._look = look
+        self._queue = queue
+        self._limits = limits
+        self._watchers: dict[CutoutKey, Watcher] = {}
+        self._streams: Counter[Client] = Counter()
+        self._pictures: Counter[Client] = Counter()
+        self._looks = FairSemaphore(_LOOKS, per_client=_LOOKS_PER_CLIENT, max_waiting=limits.pictures)
+        self._following: asyncio.Task[None] | None = None
+        self.closing = False
+        """Whether streams are to end."""
+
+    @asynccontextmanager
+    async def subscribe(self, token: Token, specs: Sequence[Spec], client: Client) -> AsyncGenerator[Subscription]:
+        """Watch the cutouts of `specs` for the block. Raises BusyError when there is no room for them."""
+        by_key = {CutoutKey.of(token, spec): spec for spec in specs}
+        limits, count = self._limits, len(specs)
+        if self._streams.total() >= limits.streams or self._streams[client] >= limits.streams_per_client:
+            raise BusyError("too many streams of events are open", retry_after_s=_FULL_RETRY_S)
+        if (
+            self._pictures.total() + count > limits.pictures
+            or self._pictures[client] + count > limits.pictures_per_client
+        ):
+            raise BusyError("too many pictures are watched", retry_after_s=_FULL_RETRY_S)
+        self._streams[client] += 1
+        self._pictures[client] += count
+        subscription = Subscription({})
+        try:
+            for key, spec in by_key.items():
+                watcher = self._watchers.setdefault(key, Watcher(key, spec, client))
+                watcher.subscribers.add(subscription)
+                subscription.watchers[key] = watcher
+                if watcher.task is None and (watcher.cutting is None or watcher.is_settled):
+                    self._look_soon(watcher)
+            if self._following is None or self._following.done():
+                self._following = asyncio.create_task(self._follow())
+            yield subscription
+        finally:
+            for watcher in list(subscription.watchers.values()):
+                self.release(subscription, watcher)
+            for counter, by in ((self._streams, 1), (self._pictures, count)):
+                counter[client] -= by
+                if not counter[client]:
+                    del counter[client]
+
+    def release(self, subscription: Subscription, watcher: Watcher) -> None:
+        """The stream needs no more of `watcher`."""
+        subscription.watchers.pop(watcher.key, None)
+        subscription.changed.discard(watcher)
+        watcher.subscribers.discard(subscription)
+        if not watcher.subscribers and self._watchers.get(watcher.key) is watcher:
+            del self._watchers[watcher.key]
+            if watcher.task is not None:
+                watcher.task.cancel()
+
+    def hear(self, token: Token, spec: Spec, cutting: Cutting) -> None:
+        """A request in this process was told that the cutout of `spec` stands as `cutting` says."""
+        watcher = self._watchers.get(CutoutKey.of(token, spec)) if self._watchers else None
+        if watcher is not None and watcher.cutting is not None and watcher.cutting.state != cutting.state:
+            self._look_soon(watcher, pause_s=watcher.looked_at + _AGAIN_S - time.monotonic())
+
+    def close(self) -> None:
+        """Have all streams end, and none begin."""
+        self.closing = True
+        for watcher in self._watchers.values():
+            for subscription in watcher.subscribers:
+                subscription.woken.set()
+
+    async def aclose(self) -> None:
+        """End what runs."""
+        self.close()
+        tasks = [watcher.task for watcher in self._watchers.values() if watcher.task is not None]
+        tasks += [] if self._following is None else [self._following]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    # Looking
+
+    def _look_soon(self, watcher: Watcher, *, pause_s: float = 0.0) -> None:
+        if watcher.task is None:
+            watcher.task = asyncio.create_task(self._look_at(watcher, pause_s))
+        else:
+            watcher.again = True
+
+    async def _look_at(self, watcher: Watcher, pause_s: float) -> None:
+        try:
+            while True:
+                await asyncio.sleep(max(0.0, pause_s))
+                watcher.again = False
+                pause_s = await self._look_once(watcher)
+                if not (watcher.again or pause_s):
+                    return
+        finally:
+            watcher.task = None
+
+    async def _look_once(self, watcher: Watcher) -> float:
+        """Look and tell; returns in how many seconds to look again because nothing was seen, 0 if that is not so."""
+        try:
+            async with self._looks.acquire(watcher.client):
+                watcher.looked_at = time.monotonic()
+                async with asyncio.timeout(_LOOK_S):
+                    cutting = await self._look(watcher.key.token, watcher.spec, client=watcher.client)
+        except (BusyError, TimeoutError):
+            return _RETRY_S
+        except PellucidError as error:
+            if watcher.cutting is not None and kind_of(error).status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                return _RETRY_S  # a queue or an origin that stumbles
+            watcher.cutting, watcher.problem = None, error
+        except Exception as error:  # the edge: nobody waits for this task
+            _log.exception("unexpected error")
+            watcher.cutting, watcher.problem = None, PellucidError(type(error).__name__)
+        else:
+            watcher.cutting, watcher.problem = cutting, None
+        self._tell(watcher)
+        return 0.0
+
+    def _tell(self, watcher: Watcher) -> None:
+        watcher.known.set()
+        for subscription in watcher.subscribers:
+            subscription.changed.add(watcher)
+            subscription.woken.set()
+
+    # Following the queue
+
+    async def _follow(self) -> None:
+        """Look at the queue while anything is watched."""
+        keys: frozenset[str] = frozenset()
+        told_at = refreshed_at = 0.0
+        while self._watchers:
+            try:
+                began = time.monotonic()
+                try:
+                    async with asyncio.timeout(_POSITIONS_S):
+                        changed = await self._queue.owed_keys(other_than=keys)
+                except TimeoutError:
+                    changed = keys
+                keys = changed
+                # Also when nothing changed: a job may have come and gone between two looks.
+                self._compare(keys)
+                watched = sum(len(each.subscribers) for each in self._watchers.values() if each.owed_job is not None)
+                if watched and began >= told_at + max(_POSITIONS_S, watched / _TOLD_PER_S):
+                    told_at = began
+                    self._place(await self._queue.backlog())
+                if began >= refreshed_at + 1:
+                    refreshed_at = began
+                    self._refresh()
+            except PellucidError as error:
+                _log.error("queue failed", error=str(error))
+                await asyncio.sleep(_TROUBLE_S)
+            except Exception:  # the edge: streams would go silent
+                _log.exception("unexpected error")
+                await asyncio.sleep(_TROUBLE_S)
+
+    def _compare(self, keys: frozenset[str]) -> None:
+        """Look again at what is owed no more, and at what is owed at last."""
+        for watcher in self._watchers.values():
+            if watcher.cutting is not None and (watcher.cutting.job in keys) != (watcher.owed_job is not None):
+                self._look_soon(watcher)
+
+    def _place(self, backlog: Mapping[str, Owed]) -> None:
+        """Tell new positions."""
+        for watcher in self._watchers.values():
+            job, cutting = watcher.owed_job, watcher.cutting
+            owed = None if job is None else backlog.get(job)
+            if owed is None or cutting is None or not isinstance(cutting.receipt, Owed):
+                continue
+            is_news = (owed.position, owed.attempts) != (cutting.receipt.position, cutting.receipt.attempts)
+            watcher.cutting = replace(cutting, receipt=owed)
+            if is_news:
+                self._tell(watcher)
+
+    def _refresh(self) -> None:
+        """Look again, now and then, at what only a request can change."""
+        due_at = time.monotonic() - _REFRESH_S
+        due = (
+            each
+            for each in self._watchers.values()
+            if each.task is None and each.looked_at < due_at and each.owed_job is None and not each.is_settled
+        )
+        for watcher in list(itertools.islice(due, _REFRESHED_PER_S)):
+            self._look_soon(watcher)

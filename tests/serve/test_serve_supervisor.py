@@ -1,0 +1,77 @@
+"""Which ends of a child end the server, and which are followed by a new start."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from supervised import cannot_start, cannot_start_again, fails_twice
+
+from pellucid.serve.supervisor import Supervisor
+
+_DEADLINE_S = 30.0
+
+
+@pytest.fixture(autouse=True)
+def handlers() -> Iterator[None]:
+    """The supervisor installs its own."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def _until(condition: Callable[[], bool]) -> Callable[[], None]:
+    """A tick that stops the supervisor, as a signal would, once the condition holds."""
+    deadline = time.monotonic() + _DEADLINE_S
+
+    def tick() -> None:
+        if condition():
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert time.monotonic() < deadline
+
+    return tick
+
+
+def _starts(file: Path) -> int:
+    return len(file.read_text()) if file.exists() else 0
+
+
+def test_a_child_that_cannot_start_ends_the_server(tmp_path: Path) -> None:
+    supervisor = Supervisor()
+    supervisor.add("child", cannot_start, tmp_path / "starts")
+    assert supervisor.run(tick=lambda: None) == 1
+    assert _starts(tmp_path / "starts") == 1
+
+
+def test_a_child_that_fails_is_started_again(tmp_path: Path) -> None:
+    stopped: list[float] = []
+    supervisor = Supervisor(on_stop=lambda: stopped.append(1))
+    supervisor.add("child", fails_twice, tmp_path / "starts")
+    assert supervisor.run(tick=_until(lambda: _starts(tmp_path / "starts") >= 3)) == 0
+    assert stopped == [1]
+
+
+def test_a_child_that_was_started_before_does_not_end_the_server(tmp_path: Path) -> None:
+    supervisor = Supervisor()
+    supervisor.add("child", cannot_start_again, tmp_path / "starts")
+    assert supervisor.run(tick=_until(lambda: _starts(tmp_path / "starts") >= 3)) == 0
+
+
+def test_no_descriptor_for_a_child_is_no_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    supervisor = Supervisor()
+    supervisor.add("child", fails_twice, tmp_path / "starts")
+    make_pipe = supervisor._context.Pipe  # pyright: ignore[reportPrivateUsage]
+    failures = [OSError(24, "Too many open files")]
+
+    def pipe(duplex: bool) -> object:
+        if failures:
+            raise failures.pop()
+        return make_pipe(duplex)
+
+    monkeypatch.setattr(supervisor._context, "Pipe", pipe)  # pyright: ignore[reportPrivateUsage]
+    assert supervisor.run(tick=_until(lambda: _starts(tmp_path / "starts") >= 1)) == 0
