@@ -26,6 +26,8 @@ PellucidError
 │   └── UploadLimitError       its sender has sent as much as they may for now
 ├── StoreError             the disk or bucket failed
 ├── QueueError             the queue failed
+├── DatabaseError          the database of charges and uploads failed
+├── KeyNeededError         the request is in nobody's name, or asks for more than its key allows
 └── SettingsError          the configuration is wrong
 """
 

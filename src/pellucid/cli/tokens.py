@@ -88,13 +88,20 @@ def _door(settings: SettingsTree, token: Token) -> tuple[str, str]:
     """How one gets in as this token: its hosts, and whether it has a key."""
     known = settings.tokens.get(token)
     if known is not None:
-        return ", ".join(known.hosts) or "-", "yes" if known.key_hash else "-"
+        return ", ".join(known.hosts) or "-", "yes" if known.key_hash.get_secret_value() else "-"
     return ("everybody" if not settings.tokens and token == DEFAULT_TOKEN else "(not configured)"), "-"
 
 
 def _as_written(token: TokenSettings) -> dict[str, Any]:
-    """The token as its owner would write it: without what is left at its default."""
-    return token.model_dump(mode="json", exclude_defaults=True)
+    """The token as its owner would write it: without what is left at its default. Secrets are in clear: what is
+    printed takes the place of what is configured now.
+    """
+    return {name: _in_clear(value) for name, value in token.model_dump(exclude_defaults=True).items()}
+
+
+def _in_clear(value: object) -> object:
+    reveal = getattr(value, "get_secret_value", None)
+    return value if reveal is None else reveal()
 
 
 def _as_toml(name: str, token: TokenSettings) -> str:

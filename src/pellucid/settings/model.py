@@ -41,6 +41,8 @@ DAY_S = 86_400
 
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
+_KEY_HASH = re.compile(r"([0-9a-f]{64})?")
+
 _CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
 
 
@@ -58,6 +60,9 @@ def _split_map(value: object) -> object:
     if not isinstance(value, str):
         return value
     pairs = [part.partition("=") for part in value.split(",") if part.strip()]
+    if not all(equals for _, equals, _ in pairs):
+        # A name without a value would be shown by `doctor --settings`, and may be a value without its name.
+        raise ValueError("it must read name=value,name=value")
     return {name.strip(): target.strip() for name, _, target in pairs}
 
 
@@ -117,7 +122,7 @@ def _half_the_cores() -> int:
 class Section(BaseModel):
     """One table of the tree: frozen, and a name it does not know is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True)
 
 
 class OriginSettings(Section):
@@ -297,8 +302,10 @@ class CdnSettings(Section):
     @classmethod
     def _check_headers(cls, headers: dict[str, SecretStr]) -> dict[str, SecretStr]:
         for name, value in headers.items():
-            if not _HEADER_NAME.fullmatch(name) or not value.get_secret_value().isprintable():
-                raise ValueError(f"{name!r} is no name of a header, or its value is none")
+            text = value.get_secret_value()
+            if not _HEADER_NAME.fullmatch(name) or not text or not text.isprintable():
+                # Not repeated: `Authorization: Bearer KEY`, written with a colon, would be a name.
+                raise ValueError("one is no name of a header, or its value is none; write name=value")
         return headers
 
     @field_validator("purge_url")
@@ -354,9 +361,8 @@ class TokenSettings(Section):
     """A customer: who may ask in their name, and how much they may spend."""
 
     hosts: Names = Field(default=(), description="Host names of this server whose requests are this customer's.")
-    key_hash: str = Field(
-        default="",
-        pattern="^([0-9a-f]{64})?$",
+    key_hash: SecretStr = Field(
+        default=SecretStr(""),
         description="SHA-256 of the customer's key, in hex; `pellucid tokens new` makes both.",
     )
     credits_per_month: int | None = Field(
@@ -374,6 +380,14 @@ class TokenSettings(Section):
         if urls and secret is not None and not secret.get_secret_value():
             raise ValueError("webhooks are signed, so notify_urls need a notify_secret; `openssl rand -base64 32`")
         return urls
+
+    @field_validator("key_hash")
+    @classmethod
+    def _check_hash(cls, secret: SecretStr) -> SecretStr:
+        # Hidden like a secret: it is where a key is pasted by mistake.
+        if not _KEY_HASH.fullmatch(secret.get_secret_value()):
+            raise ValueError("it must be the SHA-256 of the key, 64 digits and letters a to f")
+        return secret
 
     @field_validator("notify_secret")
     @classmethod
@@ -434,11 +448,13 @@ class SettingsTree(Section):
     @field_validator("tokens")
     @classmethod
     def _tell_apart(cls, tokens: dict[str, TokenSettings]) -> dict[str, TokenSettings]:
-        for what, values in (
-            ("host", [host for token in tokens.values() for host in token.hosts]),
-            ("key", [token.key_hash for token in tokens.values() if token.key_hash]),
-        ):
-            twice = {value for value in values if values.count(value) > 1}
-            if twice:
-                raise ValueError(f"two tokens share the {what} {min(twice)}")
+        hosts: dict[str, str] = {}
+        hashes: dict[str, str] = {}
+        for name, token in tokens.items():
+            for host in token.hosts:
+                if hosts.setdefault(host, name) != name:
+                    raise ValueError(f"two tokens share the host {host}")
+            key_hash = token.key_hash.get_secret_value()
+            if key_hash and hashes.setdefault(key_hash, name) != name:
+                raise ValueError(f"two tokens share a key: {hashes[key_hash]} and {name}")
         return tokens

@@ -14,7 +14,12 @@ def customers_of(settings: SettingsTree) -> Customers:
     if not settings.tokens:
         return Customers([Customer(token=DEFAULT_TOKEN, credits_per_month=settings.credits.per_month)])
     return Customers(
-        Customer(token=Token(name), hosts=each.hosts, key_hash=each.key_hash, credits_per_month=each.credits_per_month)
+        Customer(
+            token=Token(name),
+            hosts=each.hosts,
+            key_hash=each.key_hash.get_secret_value(),
+            credits_per_month=each.credits_per_month,
+        )
         for name, each in settings.tokens.items()
     )
 
