@@ -205,7 +205,7 @@ def test_cache_status_is_a_structured_field(found: Found) -> None:
 
 
 SERVER_BYTES = 300
-"""What the HTTP server adds: status line, `date`, `connection`, `content-length` and `content-type`; a proxy adds its own."""
+"""What the HTTP server adds: status line, `date`, `connection`, `content-length` and `content-type`."""
 
 BILL = Bill(price=400, charged=10**9, remaining=10**9, resets_at=2e9)
 LONG_PATHS = st.builds(
@@ -242,7 +242,7 @@ def test_all_headers_together_fit_into_a_proxys_buffer(
     spec: Spec, ignored: tuple[str, ...], cutting: Cutting | None, waited_s: int | None, *, targeted: bool
 ) -> None:
     stages = Stages()
-    stages.ms.update({name: 99_999.94 for name in ("origin", "cutout", "wait", "render")})
+    stages.ms.update(dict.fromkeys(("origin", "cutout", "wait", "render"), 99_999.94))
     delivery = Delivery(
         rendition=make_rendition(b"x", "image/png"),
         found=Found.SHARED,

@@ -20,13 +20,13 @@ from starlette.types import Receive, Scope, Send
 from pellucid import keys
 from pellucid.errors import BusyError, PellucidError, SpecError
 from pellucid.http.answers import NO_STORE, guarded, image_of, split_url
-from pellucid.http.callers import Callers
+from pellucid.http.callers import Caller, Callers
 from pellucid.http.headers import EVENTS, STATUS
 from pellucid.http.problems import kind_of
 from pellucid.http.status import Links, StatusDocument, describe_cutting
 from pellucid.pipeline.deliver import Pipeline
 from pellucid.pipeline.states import FINAL, Cutting
-from pellucid.spec import Spec, Token
+from pellucid.spec import Spec
 from pellucid.url.build import build_url
 from pellucid.url.parse import parse_url
 
@@ -64,7 +64,7 @@ class EventsEndpoint:
         pictures = _pictures(request)
         if self._open > self._max_streams:
             raise BusyError("too many streams of events are open", retry_after_s=_FULL_RETRY_S)
-        watch = Watch(self._pipeline, self._callers.of(request.scope["headers"]).token, pictures)
+        watch = Watch(self._pipeline, self._callers.of(request.scope["headers"]), pictures)
         news = await watch.look()
         if watch.settled and request.headers.get("last-event-id") == watch.id:
             return Response(status_code=204, headers=NO_STORE)
@@ -92,9 +92,9 @@ class Watched:
 class Watch:
     """The pictures of one stream."""
 
-    def __init__(self, pipeline: Pipeline, token: Token, pictures: Sequence[Watched]) -> None:
+    def __init__(self, pipeline: Pipeline, caller: Caller, pictures: Sequence[Watched]) -> None:
         self._pipeline = pipeline
-        self._token = token
+        self._caller = caller
         self._pictures = tuple(dict.fromkeys(pictures))
         self._cuttings: dict[Watched, Cutting] = {}
         self._documents: dict[Watched, StatusDocument] = {}
@@ -158,7 +158,8 @@ class Watch:
 
     async def _document(self, picture: Watched) -> StatusDocument:
         try:
-            cutting = await self._pipeline.look(self._token, picture.spec)
+            caller = self._caller
+            cutting = await self._pipeline.look(caller.token, picture.spec, keyed=caller.keyed)
         except PellucidError as error:
             kind = kind_of(error)
             known = self._documents.get(picture)

@@ -48,8 +48,8 @@ _BUSY_MIN_S, _BUSY_MAX_S = 5, 30
 
 
 MAX_HEADER_BYTES = 4000
-"""Of all headers of an answer together: nginx's and others' buffers for them have 4 kB by default, and what does not fit
-is a 502. Two repeat what was asked for, and have a share each; all others are bounded by themselves, about 1.1 kB.
+"""Of all headers of an answer together: nginx's and others' buffers for them have 4 kB by default, and what does not
+fit is a 502. Two repeat what was asked for, and have a share each; all others are bounded by themselves, about 1.1 kB.
 """
 
 _LINK_BYTES = 1800
@@ -113,7 +113,7 @@ def cutout_state(cutting: Cutting) -> str:
         case Failed(reason=reason):
             return f"{cutting.state};reason={reason}"
         case _:
-            return str(cutting.state)
+            return f"{cutting.state};reason={cutting.reason}" if cutting.reason else str(cutting.state)
 
 
 def delivery_headers(

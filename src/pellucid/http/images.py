@@ -104,7 +104,7 @@ class ImageApp:
         begun_at = self._hot.forgotten
         wait_s = preferred_wait_s(request[b"prefer"]) if b"prefer" in request else None
         delivery = await self._pipeline.deliver(
-            caller.token, parsed.spec, accepted=accepted, patience_s=float(wait_s or 0)
+            caller.token, parsed.spec, accepted=accepted, patience_s=float(wait_s or 0), keyed=caller.keyed
         )
         if isinstance(delivery, Withheld):
             status, headers, body = withheld_answer(delivery, parsed.spec)

@@ -39,7 +39,8 @@ def service_routes(web: Web, callers: Callers) -> list[Route]:
 
     async def status(request: Request) -> Response:
         spec = parse_url(*image_of(request, STATUS)).spec
-        cutting = await web.pipeline.look(callers.of(request.scope["headers"]).token, spec)
+        caller = callers.of(request.scope["headers"])
+        cutting = await web.pipeline.look(caller.token, spec, keyed=caller.keyed)
         return json_answer(describe_cutting(cutting, spec))
 
     async def invalidate(request: Request) -> Response:

@@ -13,10 +13,12 @@ from pellucid.errors import DatabaseError, QueueError
 from pellucid.ledger.ledger import Ledger
 from pellucid.ledger.values import Claim, Standing
 from pellucid.mattes import Mattes
+from pellucid.pipeline.spending import ORIGIN_NOT_LISTED, may_spend
 from pellucid.pipeline.states import Bill, CutoutState, Cutting
 from pellucid.queue.port import Failed, Full, Job, Listener, Owed, Priority, Queue, Receipt
 from pellucid.source.origins import Origin, Origins
 from pellucid.spec import OriginRef, Tier, Token
+from pellucid.tokens import Customers
 
 _log = structlog.get_logger(__name__)
 
@@ -31,26 +33,39 @@ _STATES: dict[type[Receipt] | None, CutoutState] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """Whose cutout of what: `ref` is how the URL named `origin`, `tier` None for the server's default."""
+    """Whose cutout of what: `ref` is how the URL named `origin`, `tier` None for the server's default. `keyed` if the
+    token's key was sent.
+    """
 
     token: Token
     ref: OriginRef
     origin: Origin
     tier: Tier | None
+    keyed: bool = False
 
 
 class Cuttings:
     """Looks mattes up, has them paid and owes those that are missing. `recipe` is what new ones are made with; its tier
-    is that of URLs that name none. With `show_stale`, an older cutout is shown rather than the background.
+    is that of URLs that name none. With `show_stale`, an older cutout is shown rather than the background. `customers`
+    say whose pictures may cost them credits.
     """
 
     def __init__(
-        self, *, mattes: Mattes, queue: Queue, origins: Origins, ledger: Ledger, recipe: Recipe, show_stale: bool
+        self,
+        *,
+        mattes: Mattes,
+        queue: Queue,
+        origins: Origins,
+        ledger: Ledger,
+        customers: Customers,
+        recipe: Recipe,
+        show_stale: bool,
     ) -> None:
         self._mattes = mattes
         self._queue = queue
         self._origins = origins
         self._ledger = ledger
+        self._customers = customers
         self._recipe_ids = {tier: each.id for tier, each in recipe.by_tier.items()}
         self._tier = recipe.tier
         self._show_stale = show_stale
@@ -80,10 +95,12 @@ class Cuttings:
     async def _request(self, wish: Wish, notify: tuple[Listener, ...]) -> Cutting:
         job = self._job(wish)
         claim = self._claim(wish)
+        may_spend = self._may_spend(wish)
+        refused = self._refused(wish, job)
         there = await self._there(wish, job)
         if there is not None:
-            if there.shown is not None and await self._ledger.charge(claim) is Standing.REFUSED:
-                return Cutting(state=CutoutState.NO_CREDITS, job=job.key, origin=wish.origin)
+            if there.shown is not None and await self._ledger.charge(claim, may_spend=may_spend) is Standing.REFUSED:
+                return refused
             return there
         older = await self._older(wish)
         shown = Cutting(
@@ -96,8 +113,8 @@ class Cuttings:
         priority = Priority.IMPATIENT if older is None else Priority.PATIENT
         receipt = await self._known_failure(job)
         if receipt is None:
-            if await self._ledger.hold(claim, job.key) is Standing.REFUSED:
-                return replace(shown, state=CutoutState.NO_CREDITS)
+            if await self._ledger.hold(claim, job.key, may_spend=may_spend) is Standing.REFUSED:
+                return replace(refused, origin=shown.origin, shown=shown.shown)
             receipt = await self._submit(wish.origin, job, priority, notify)
             if not isinstance(receipt, Owed):
                 await self._ledger.release(claim)
@@ -108,6 +125,7 @@ class Cuttings:
     async def _look(self, wish: Wish) -> Cutting:
         job = self._job(wish)
         unasked = Cutting(state=CutoutState.UNASKED, job=job.key, origin=wish.origin)
+        receipt: Owed | Failed | None = None
         for last in (False, True):
             there = await self._there(wish, job)
             if there is not None and (there.shown is None or await self._ledger.is_paid(self._claim(wish))):
@@ -115,9 +133,22 @@ class Cuttings:
             # The matte comes before its charge, the charge before the job's end: looked at in the other order, what
             # ended in between is seen at the second look.
             receipt = None if last else await self._queue.look(job.key)
+            if isinstance(receipt, Failed):
+                return replace(unasked, state=CutoutState.FAILED, receipt=receipt)
             if receipt is not None:
-                return replace(unasked, state=_STATES[type(receipt)], receipt=receipt)
-        return unasked
+                break
+        # What is owed may be owed for others only.
+        if await self._ledger.is_refused(self._claim(wish), may_spend=self._may_spend(wish)):
+            return self._refused(wish, job)
+        return unasked if receipt is None else replace(unasked, state=_STATES[type(receipt)], receipt=receipt)
+
+    def _may_spend(self, wish: Wish) -> bool:
+        customer = self._customers.get(wish.token)
+        return may_spend(customer, ref=wish.ref, url=wish.origin.url, keyed=wish.keyed)
+
+    def _refused(self, wish: Wish, job: Job) -> Cutting:
+        reason = None if self._may_spend(wish) else ORIGIN_NOT_LISTED
+        return Cutting(state=CutoutState.NO_CREDITS, job=job.key, origin=wish.origin, reason=reason)
 
     async def _billed(self, wish: Wish, cutting: Cutting) -> Cutting:
         token, claim = wish.token, self._claim(wish)

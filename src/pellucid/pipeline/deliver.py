@@ -60,13 +60,19 @@ class Pipeline:
         self._failures: TTLCache[str, str] = TTLCache(_FAILURES, _FAILURE_S, time.monotonic)
 
     async def deliver(
-        self, token: Token, spec: Spec, *, accepted: frozenset[ImageFormat], patience_s: float = 0.0
+        self,
+        token: Token,
+        spec: Spec,
+        *,
+        accepted: frozenset[ImageFormat],
+        patience_s: float = 0.0,
+        keyed: bool = False,
     ) -> Delivery | Withheld:
         """The rendition for `spec` as it can be answered now: the cutout, or the interim while its matte is owed.
 
         `accepted` are the formats that the client names. A pending cutout is waited for `patience_s`, or longer where
-        the spec says so. Raises OriginError, ImageError, SpecError, RenderError, BusyError, StoreError when not even
-        the interim can be made.
+        the spec says so. `keyed` if the token's key was sent. Raises OriginError, ImageError, SpecError, RenderError,
+        BusyError, StoreError when not even the interim can be made.
         """
         stages = Stages()
         notify = self._listening.listeners(token, spec)
@@ -75,7 +81,7 @@ class Pipeline:
         self._plan(spec, origin)  # what cannot be rendered owes no matte
         cutting, waited = None, False
         if spec.cutout:
-            wish = Wish(token=token, ref=spec.origin, origin=origin, tier=spec.tier)
+            wish = Wish(token=token, ref=spec.origin, origin=origin, tier=spec.tier, keyed=keyed)
             with stages.measure("cutout"):
                 cutting = await self._cuttings.request(wish, notify=notify)
             patience_s = max(patience_s, self._wait_s if spec.pending is Pending.WAIT else 0.0)
@@ -101,7 +107,7 @@ class Pipeline:
             )
         if made is None:
             # The matte or the former bytes vanished between look-up and rendering: owe it again, answer the interim.
-            return await self.deliver(token, spec, accepted=accepted)
+            return await self.deliver(token, spec, accepted=accepted, keyed=keyed)
         return Delivery(
             rendition=made[0],
             found=made[1],
@@ -112,14 +118,15 @@ class Pipeline:
             stages=stages,
         )
 
-    async def look(self, token: Token, spec: Spec) -> Cutting:
+    async def look(self, token: Token, spec: Spec, *, keyed: bool = False) -> Cutting:
         """Where the cutout of `spec` stands, without owing anything. Raises what `deliver` raises, QueueError,
         DatabaseError, and SpecError for a spec that removes nothing.
         """
         if not spec.cutout:
             raise SpecError("the URL removes no background; add bg_remove=1")
         origin = await self._origins.get(token, spec.origin)
-        return await self._cuttings.look(Wish(token=token, ref=spec.origin, origin=origin, tier=spec.tier))
+        wish = Wish(token=token, ref=spec.origin, origin=origin, tier=spec.tier, keyed=keyed)
+        return await self._cuttings.look(wish)
 
     async def wait(self, cutting: Cutting, *, timeout_s: float) -> None:
         """Until the matte of `cutting` is no longer owed, at most `timeout_s`."""

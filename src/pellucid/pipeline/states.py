@@ -24,7 +24,7 @@ class CutoutState(enum.StrEnum):
     FAILED = "failed"
     NO_SUBJECT = "no-subject"
     NO_CREDITS = "no-credits"
-    """The token's limit allows no further removal this month."""
+    """The token's limit allows no further removal this month, or none for this picture (`Cutting.reason`)."""
     UNASKED = "unasked"
     """Nobody asked for the picture yet; said by the status only, whose reader owes nothing."""
 
@@ -51,7 +51,7 @@ class Cutting:
 
     `job` names the matte that is wished (and owed while it is not there); `shown` the one to apply now, None for the
     interim; `origin` the pixels that it fits. `receipt` is what the queue said; `confidence` belongs to `job`'s matte;
-    `bill` is None when the ledger could not be asked.
+    `bill` is None when the ledger could not be asked. `reason` says why there are no credits, if it is not the limit.
     """
 
     state: CutoutState
@@ -60,6 +60,7 @@ class Cutting:
     shown: str | None = None
     receipt: Receipt | None = None
     confidence: float | None = None
+    reason: str | None = None
     bill: Bill | None = None
 
     @property

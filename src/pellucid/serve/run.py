@@ -17,6 +17,7 @@ from typing import IO, Any
 
 import msgspec
 import setproctitle
+import structlog
 
 from pellucid.demo.samples import SAMPLES_ALIAS, make_samples
 from pellucid.errors import ModelUnavailableError, SettingsError
@@ -29,8 +30,11 @@ from pellucid.serve.supervisor import Supervisor
 from pellucid.settings.load import refuse_open_proxy
 from pellucid.settings.model import MIB, SettingsTree
 from pellucid.store.objects import free_bytes, sweep_staging
+from pellucid.wiring.accounts import describe_closed
 from pellucid.wiring.engines import resolve_recipe
 from pellucid.wiring.storage import Paths, open_blobs, open_database, open_queue
+
+_log = structlog.get_logger(__name__)
 
 _MIN_FREE_BYTES = 200 * MIB
 """Below this the server would soon fail to store anything; it does not start."""
@@ -45,6 +49,8 @@ def serve(settings: SettingsTree, *, say: Callable[[str], None] = print) -> int:
     setproctitle.setproctitle("pellucid: serve")
     set_up_logging(level=settings.log.level, style=settings.log.format)
     refuse_open_proxy(settings)
+    for sentence in describe_closed(settings):
+        _log.warning(sentence)
     card = find_card(settings.model.name, extra=settings.model.cards)
     if not is_pulled(card, settings.models_dir):
         raise ModelUnavailableError(

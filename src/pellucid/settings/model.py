@@ -66,6 +66,15 @@ def _split_map(value: object) -> object:
     return {name.strip(): target.strip() for name, _, target in pairs}
 
 
+def _check_hosts(hosts: tuple[str, ...]) -> tuple[str, ...]:
+    """Entries of an allow-list, as they were written."""
+    try:
+        normalise_hosts(hosts)
+    except SettingsError as error:
+        raise ValueError(str(error)) from error
+    return hosts
+
+
 def _check_web_url(value: str) -> str:
     """An absolute http or https URL, as it was written. A user name would not be sent."""
     parse_web_url(value)
@@ -261,12 +270,8 @@ class NotifySettings(Section):
 
     @field_validator("allow_hosts")
     @classmethod
-    def _check_hosts(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
-        try:
-            normalise_hosts(hosts)
-        except SettingsError as error:
-            raise ValueError(str(error)) from error
-        return hosts
+    def _check_allowed(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        return _check_hosts(hosts)
 
     @field_validator("secret")
     @classmethod
@@ -341,7 +346,8 @@ class CreditSettings(Section):
     per_month: int | None = Field(
         default=None,
         ge=0,
-        description="Credits that may be spent in a month (UTC) where no `tokens` are configured. Empty: any number.",
+        description="Credits that may be spent in a month (UTC) where no `tokens` are configured. Empty: any number. "
+        "With a limit, new removals need an alias, a host of `origin.allow_hosts`, or `open`.",
     )
     header: bool = Field(
         default=True, description="Say in `Pellucid-Credits` what a cutout cost and what is left of a limit."
@@ -368,6 +374,16 @@ class TokenSettings(Section):
     credits_per_month: int | None = Field(
         default=None, ge=0, description="Credits that may be spent in a month (UTC). Empty: any number."
     )
+    origins: Names = Field(
+        default=(),
+        description="Hosts (with their subdomains) of this customer's pictures. With a limit, new removals by requests "
+        "without the customer's key are made of these only; empty: of those in `origin.allow_hosts`.",
+    )
+    open: bool | None = Field(
+        default=None,
+        description="With a limit: anybody may spend it on pictures from anywhere. Unset: where `origins` is empty, as "
+        "the server's `open` says.",
+    )
     notify_secret: SecretStr = Field(default=SecretStr(""), description="Signs what goes to `notify_urls`.")
     notify_urls: WebUrls = Field(
         default=(), max_length=4, description="Called for every cutout of this customer that becomes ready or fails."
@@ -380,6 +396,11 @@ class TokenSettings(Section):
         if urls and secret is not None and not secret.get_secret_value():
             raise ValueError("webhooks are signed, so notify_urls need a notify_secret; `openssl rand -base64 32`")
         return urls
+
+    @field_validator("origins")
+    @classmethod
+    def _check_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        return _check_hosts(origins)
 
     @field_validator("key_hash")
     @classmethod
@@ -418,7 +439,9 @@ class SettingsTree(Section):
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(default=8400, ge=0, le=65535, description="Port to listen on; 0: any free one.")
     open: bool = Field(
-        default=False, description="Serve any origin to anybody on a public address: an open proxy, on purpose."
+        default=False,
+        description="Serve any origin to anybody on a public address: an open proxy, on purpose. Anybody may spend a "
+        "limit on credits, too.",
     )
     data_dir: Folder = Field(default_factory=default_data_dir, description="Everything the server writes.")
     models_dir: Folder = Field(default_factory=default_models_dir, description="Where model weights lie.")

@@ -169,6 +169,7 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
         queue = await stack.enter_async_context(open_queue(settings))
         database = await stack.enter_async_context(open_database(settings))
         ledger = ledger_of(settings, database)
+        customers = customers_of(settings)
 
         async def pinned() -> frozenset[str]:
             return frozenset(keys.origin_bytes_key(owed) for owed in await queue.owed_origins())
@@ -234,6 +235,7 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
                 queue=queue,
                 origins=origins,
                 ledger=ledger,
+                customers=customers,
                 recipe=recipe,
                 show_stale=settings.cache.show_stale,
             ),
@@ -268,7 +270,7 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
             origins=origins,
             uploads=shelf if settings.uploads.enabled else None,
             purges=purges,
-            customers=customers_of(settings),
+            customers=customers,
             max_event_streams=settings.web.event_streams,
             swap_script=settings.web.swap_script,
             purger=CdnPurger(queue, api=cdn, again_s=settings.render.timeout_s + _SLACK_S),
