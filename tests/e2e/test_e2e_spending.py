@@ -16,7 +16,7 @@ REFUSED = "no-credits;reason=origin-not-listed"
 
 def _rows(server: PellucidServer) -> dict[str, list[Any]]:
     with closing(sqlite3.connect(server.data_dir / "queue" / "jobs.sqlite")) as db:
-        return {table: db.execute(f"SELECT * FROM {table}").fetchall() for table in ("jobs", "holds", "charges")}  # noqa: S608
+        return {table: db.execute(f"SELECT * FROM {table}").fetchall() for table in ("jobs", "holds", "charges")}
 
 
 NOTHING: dict[str, list[Any]] = {"jobs": [], "holds": [], "charges": []}

@@ -29,7 +29,7 @@ def new_token(
     origin: Annotated[
         list[str] | None,
         typer.Option(
-            help="A host, with its subdomains, whose pictures anybody may have cut out on this account; may be repeated."
+            help="A host (with its subdomains) whose pictures anybody may have cut out on its account; may be repeated."
         ),
     ] = None,
     credits_per_month: Annotated[

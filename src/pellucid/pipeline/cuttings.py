@@ -9,7 +9,7 @@ import structlog
 
 from pellucid import keys
 from pellucid.cutout.recipe import Recipe
-from pellucid.errors import DatabaseError, QueueError
+from pellucid.errors import DatabaseError, QueueError, StoreError
 from pellucid.ledger.ledger import Ledger
 from pellucid.ledger.values import Claim, Standing
 from pellucid.mattes import Mattes
@@ -71,18 +71,17 @@ class Cuttings:
         self._show_stale = show_stale
 
     async def request(self, wish: Wish, *, notify: tuple[Listener, ...] = ()) -> Cutting:
-        """The state of the cutout; a missing matte is owed from now on, and `notify` hear how it ends. Raises
-        StoreError.
-        """
+        """The state of the cutout; a missing matte is owed from now on, and `notify` hear how it ends."""
         try:
-            return await self._billed(wish, await self._request(wish, notify))
+            cutting = await self._request(wish, notify)
         except DatabaseError as error:
             # Nobody gets what cannot be written down, and nobody is charged for what they did not get.
             _log.error("ledger failed", error=str(error))
-            return Cutting(state=CutoutState.BUSY, job=self._job(wish).key, origin=wish.origin)
+            return self._busy(wish)
+        return await self._billed(wish, cutting)
 
     async def look(self, wish: Wish) -> Cutting:
-        """The state without owing or charging anything. Raises StoreError, QueueError, DatabaseError."""
+        """The state without owing or charging anything. Raises QueueError, DatabaseError."""
         return await self._billed(wish, await self._look(wish))
 
     async def wait(self, cutting: Cutting, *, timeout_s: float) -> None:
@@ -151,13 +150,24 @@ class Cuttings:
         return Cutting(state=CutoutState.NO_CREDITS, job=job.key, origin=wish.origin, reason=reason)
 
     async def _billed(self, wish: Wish, cutting: Cutting) -> Cutting:
+        """`cutting` with its bill, without one where the ledger cannot be asked: it decides nothing."""
+        try:
+            return replace(cutting, bill=await self._bill(wish, cutting))
+        except DatabaseError as error:
+            _log.warning("no bill", error=str(error))
+            return cutting
+
+    async def _bill(self, wish: Wish, cutting: Cutting) -> Bill:
         token, claim = wish.token, self._claim(wish)
         charged = await self._ledger.cost(claim) if cutting.shown is not None else None
         bill = Bill(price=self._ledger.price(claim.tier), charged=charged or 0)
         if self._ledger.is_limited(token):
             balance = await self._ledger.balance(token)
             bill = replace(bill, remaining=balance.remaining, resets_at=balance.resets_at)
-        return replace(cutting, bill=bill)
+        return bill
+
+    def _busy(self, wish: Wish) -> Cutting:
+        return Cutting(state=CutoutState.BUSY, job=self._job(wish).key, origin=wish.origin)
 
     def _job(self, wish: Wish) -> Job:
         digest = wish.origin.digest
@@ -173,7 +183,12 @@ class Cuttings:
         )
 
     async def _there(self, wish: Wish, job: Job) -> Cutting | None:
-        header = await self._mattes.header(job.key)
+        try:
+            header = await self._mattes.header(job.key)
+        except StoreError as error:
+            # It may be there: it is not made again, and not called failed.
+            _log.error("matte not read", matte=job.key, error=str(error))
+            return self._busy(wish)
         if header is None:
             return None
         if header.empty:
@@ -210,17 +225,30 @@ class Cuttings:
         tier, claim = wish.tier, self._claim(wish)
         async for pixels in self._pixels(wish.origin):
             for each in (tier,) if tier is not None else (self._tier, *(set(Tier) - {self._tier})):
-                name = await self._mattes.newest(pixels.digest, 0, each)
-                header = await self._mattes.header(name) if name is not None else None
-                if name is None or header is None or header.empty:
+                name = await self._usable(pixels.digest, each)
+                if name is None:
                     continue
                 if await self._ledger.is_paid(replace(claim, origin_digest=pixels.digest, tier=each)):
                     return name, pixels
         return None
 
+    async def _usable(self, digest: str, tier: Tier) -> str | None:
+        """The newest matte of those bytes in a tier, if it shows something. What cannot be read is as if not there."""
+        try:
+            name = await self._mattes.newest(digest, 0, tier)
+            header = await self._mattes.header(name) if name is not None else None
+        except StoreError as error:
+            _log.warning("older matte not read", origin=digest, error=str(error))
+            return None
+        return None if header is None or header.empty else name
+
     async def _pixels(self, origin: Origin) -> AsyncIterator[Origin]:
         yield origin
         for former in origin.former:
-            found = await self._origins.former(origin, former)
+            try:
+                found = await self._origins.former(origin, former)
+            except StoreError as error:
+                _log.warning("former bytes not read", origin=former.digest, error=str(error))
+                continue
             if found is not None:
                 yield found

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable
 
+import structlog
 from cachetools import TTLCache
 
 from pellucid import keys
-from pellucid.errors import OriginUnreachableError, RenderError, SpecError
+from pellucid.errors import OriginUnreachableError, RenderError, SpecError, StoreError
 from pellucid.flight import SingleFlight
 from pellucid.formats import FORMATS, ImageFormat
 from pellucid.mattes import Mattes
@@ -22,6 +23,8 @@ from pellucid.render.run import BlankJob, RenderJob
 from pellucid.renditions import Found, Rendition, Renditions, make_rendition
 from pellucid.source.origins import Origin, Origins
 from pellucid.spec import Pending, Spec, Token
+
+_log = structlog.get_logger(__name__)
 
 _FAILURES = 1000
 _FAILURE_S = 60.0
@@ -67,12 +70,14 @@ class Pipeline:
         accepted: frozenset[ImageFormat],
         patience_s: float = 0.0,
         keyed: bool = False,
+        unreadable: str | None = None,
     ) -> Delivery | Withheld:
         """The rendition for `spec` as it can be answered now: the cutout, or the interim while its matte is owed.
 
         `accepted` are the formats that the client names. A pending cutout is waited for `patience_s`, or longer where
-        the spec says so. `keyed` if the token's key was sent. Raises OriginError, ImageError, SpecError, RenderError,
-        BusyError, StoreError when not even the interim can be made.
+        the spec says so. `keyed` if the token's key was sent; `unreadable` names a matte that turned out to be so.
+        Raises OriginError, ImageError, SpecError, RenderError, BusyError, StoreError when not even the interim can be
+        made.
         """
         stages = Stages()
         notify = self._listening.listeners(token, spec)
@@ -90,6 +95,8 @@ class Pipeline:
                     await self._cuttings.wait(cutting, timeout_s=patience_s)
                     cutting = await self._cuttings.request(wish, notify=notify)
                 waited = True
+            if unreadable is not None and cutting.shown == unreadable:
+                cutting = cutting.without_matte(origin)
             if cutting.state in _OWED_SOON and spec.pending in (Pending.ACCEPTED, Pending.LOCKED):
                 negotiable = choose_output(spec, origin.facts, cut=False, accepted=accepted).negotiable
                 return Withheld(cutting=cutting, negotiable=negotiable)
@@ -107,7 +114,10 @@ class Pipeline:
             )
         if made is None:
             # The matte or the former bytes vanished between look-up and rendering: owe it again, answer the interim.
-            return await self.deliver(token, spec, accepted=accepted, keyed=keyed)
+            # One that is there and cannot be read is not owed again.
+            shown = None if cutting is None else cutting.shown
+            failed = shown if shown is not None and self._mattes.is_unreadable(shown) else None
+            return await self.deliver(token, spec, accepted=accepted, keyed=keyed, unreadable=failed)
         return Delivery(
             rendition=made[0],
             found=made[1],
@@ -151,7 +161,11 @@ class Pipeline:
             if failure is not None:
                 raise RenderError(failure)
             async with self._pool.room():
-                matte_blob = await self._mattes.read(matte) if matte is not None else None
+                try:
+                    matte_blob = await self._mattes.read(matte) if matte is not None else None
+                except StoreError as error:
+                    _log.error("matte not read", matte=matte, error=str(error))
+                    return None
                 if matte is not None and matte_blob is None:
                     return None
                 data = await self._bytes(token, spec, origin)

@@ -6,7 +6,7 @@ import enum
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pellucid.queue.port import Owed, Receipt
 from pellucid.renditions import Found, Rendition
@@ -62,6 +62,19 @@ class Cutting:
     confidence: float | None = None
     reason: str | None = None
     bill: Bill | None = None
+
+    def without_matte(self, origin: Origin) -> Cutting:
+        """The same where the matte that was to be shown cannot be read now: the interim, of `origin`. A pending one
+        stays pending, one that was there is `busy`; it is neither owed again nor does it count as failed.
+        """
+        match self.state:
+            case CutoutState.STALE if isinstance(self.receipt, Owed):
+                state = CutoutState.PENDING
+            case CutoutState.STALE | CutoutState.READY:
+                state = CutoutState.BUSY
+            case state:
+                pass
+        return replace(self, state=state, origin=origin, shown=None, confidence=None)
 
     @property
     def is_owed(self) -> bool:
