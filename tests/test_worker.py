@@ -16,7 +16,7 @@ from PIL import Image
 from pellucid import keys
 from pellucid.database.database import Database
 from pellucid.engine import Engine
-from pellucid.errors import ImageError, ModelUnavailableError
+from pellucid.errors import ImageError, ModelUnavailableError, StoreError
 from pellucid.image.matte_file import matte_at, pack_matte, unpack_header
 from pellucid.image.vips import to_array
 from pellucid.ledger.ledger import Ledger
@@ -207,6 +207,110 @@ async def test_a_job_stays_owed_while_the_ledger_is_away(engine: Engine, blobs: 
     await handle(sound)
     assert await ledger.cost(_claim(sound)) == 200
     await database.aclose()
+
+
+def _loop(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    path.symlink_to(path.name)
+
+
+async def test_a_store_that_is_away_postpones_longer_each_time(
+    engine: Engine, blobs: ObjectBlobs, ledger: Ledger, tmp_path: Path
+) -> None:
+    data = _photo()
+    job = _job(engine, data)
+    await blobs.put(keys.origin_bytes_key(job.origin_digest), data)
+    await ledger.hold(_claim(job), job.key)
+    handle = _handler(engine, blobs, ledger)
+    store, aside = tmp_path / "store", tmp_path / "aside"
+    store.rename(aside)
+    store.write_bytes(b"")
+    pauses: list[float] = []
+    for _ in range(6):
+        with pytest.raises(JobPostponedError) as postponed:
+            await handle(job)
+        pauses.append(postponed.value.pause_s)
+    assert pauses == [5, 10, 20, 40, 60, 60]
+    store.unlink()
+    aside.rename(store)
+    await handle(job)
+    assert await ledger.cost(_claim(job)) == 200
+
+
+@pytest.mark.parametrize("what", ["matte", "pointer"])
+async def test_what_cannot_be_read_or_written_is_not_held_against_the_job(
+    engine: Engine, blobs: ObjectBlobs, ledger: Ledger, tmp_path: Path, what: str
+) -> None:
+    data = _photo()
+    job = _job(engine, data)
+    await blobs.put(keys.origin_bytes_key(job.origin_digest), data)
+    key = {
+        "matte": keys.matte_key(job.key),
+        "pointer": keys.newest_matte_key(job.origin_digest, 0, Tier.STANDARD),
+    }[what]
+    path = tmp_path / "store" / key
+    path.mkdir(parents=True)
+    handle = _handler(engine, blobs, ledger)
+    with pytest.raises(JobPostponedError):
+        await handle(job)
+    assert path.is_dir()
+    path.rmdir()
+    await handle(job)
+    assert await Mattes(blobs).newest(job.origin_digest, 0, Tier.STANDARD) == job.key
+
+
+async def test_an_unreadable_origin_is_fetched_again_if_the_store_works(
+    engine: Engine, blobs: ObjectBlobs, ledger: Ledger, tmp_path: Path
+) -> None:
+    job = _job(engine, _photo())
+    await blobs.put(keys.origin_bytes_key(job.origin_digest), _photo())
+    path = tmp_path / "store" / keys.origin_bytes_key(job.origin_digest)
+    _loop(path)
+    with pytest.raises(JobMootError):
+        await _handler(engine, blobs, ledger)(job)
+    assert not path.is_symlink()
+    assert [info.key async for info in blobs.list("check")] == []
+    path.mkdir()  # this one cannot be removed
+    with pytest.raises(JobPostponedError):
+        await _handler(engine, blobs, ledger)(job)
+
+
+class FullDisk(ObjectBlobs):
+    """Takes blobs of up to `room` bytes."""
+
+    room: int
+
+    async def put(self, key: str, data: bytes) -> None:
+        if len(data) > self.room:
+            raise StoreError(f"cannot write {key}: No space left on device")
+        await super().put(key, data)
+
+
+async def test_a_full_disk_has_no_matte_computed_in_vain(
+    engine: Engine, tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blobs = FullDisk.local(tmp_path / "store")
+    assert isinstance(blobs, FullDisk)
+    blobs.room = 10**9
+    jobs: list[Job] = []
+    for number in range(3):
+        data = _photo() + bytes([number])
+        jobs.append(_job(engine, data))
+        await blobs.put(keys.origin_bytes_key(jobs[-1].origin_digest), data)
+    made: list[int] = []
+    make = engine.make_matte
+    monkeypatch.setattr(engine, "make_matte", lambda *args, **more: made.append(1) or make(*args, **more))
+    handle = _handler(engine, blobs, ledger)
+    blobs.room = 50
+    for job in (*jobs, *jobs):
+        with pytest.raises(JobPostponedError):
+            await handle(job)
+    assert len(made) == 1
+    blobs.room = 10**9
+    for job in jobs:
+        await handle(job)
+        assert await Mattes(blobs).header(job.key) is not None
+    assert len(made) == 4
 
 
 async def test_a_damaged_matte_counts_as_missing(engine: Engine, blobs: ObjectBlobs, ledger: Ledger) -> None:

@@ -28,10 +28,10 @@ PellucidError
 ├── QueueError             the queue failed
 │   ├── QueueBusyError         another process keeps it locked
 │   └── QueueSchemaError       it was written by a newer Pellucid
-├── KeyNeededError         the request is in nobody's name
 ├── DatabaseError          the database of charges and uploads failed
 │   ├── DatabaseBusyError      another process keeps it locked
 │   └── DatabaseSchemaError    it was written by a newer Pellucid
+├── KeyNeededError         the request is in nobody's name, or asks for more than its key allows
 └── SettingsError          the configuration is wrong
 """
 

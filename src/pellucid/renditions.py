@@ -55,11 +55,15 @@ class Renditions:
         self._largest = memory_bytes // 8
 
     async def get(self, key: str) -> tuple[Rendition, Found] | None:
-        """The rendition under `key`, None when it must be made."""
+        """The rendition under `key`, None when it must be made: it is not there, damaged, or cannot be read."""
         found = self._memory.get(key)
         if found is not None:
             return found, Found.MEMORY
-        blob = await self._blobs.get(key)
+        try:
+            blob = await self._blobs.get(key)
+        except StoreError as error:
+            _log.warning("rendition not read", key=key, error=str(error))
+            return None
         opened = unseal(blob, _Header) if blob is not None else None
         if opened is None:
             return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from pellucid.spec import DEFAULT_TOKEN, Token
@@ -23,6 +23,10 @@ class Customer:
     hosts: tuple[str, ...] = ()
     key_hash: str = ""
     credits_per_month: int | None = None
+    origins: tuple[str, ...] = ()
+    """Hosts, with their subdomains, whose pictures anybody may have cut out on this token's account."""
+    open: bool = False
+    """Whether anybody may have any picture cut out on this token's account."""
 
 
 class Customers:
@@ -32,6 +36,9 @@ class Customers:
         self._by_token = {each.token: each for each in customers}
         self._by_host = {host: each.token for each in self._by_token.values() for host in each.hosts}
         self._by_hash = {each.key_hash: each.token for each in self._by_token.values() if each.key_hash}
+
+    def __iter__(self) -> Iterator[Customer]:
+        return iter(self._by_token.values())
 
     @property
     def tokens(self) -> tuple[Token, ...]:
@@ -53,6 +60,10 @@ class Customers:
     def of_key(self, key: str) -> Token | None:
         """The token whose key this is."""
         return self._by_hash.get(hash_key(key))
+
+    def get(self, token: Token) -> Customer | None:
+        """The customer of that token; None if nobody has it."""
+        return self._by_token.get(token)
 
     def limit(self, token: Token) -> int | None:
         """Credits that the token may spend in a month, None for any number."""

@@ -6,10 +6,11 @@ import asyncio
 import os
 
 import structlog
+from cachetools import LRUCache
 
 from pellucid import keys
 from pellucid.engine import Engine
-from pellucid.errors import DatabaseError, ImageError
+from pellucid.errors import DatabaseError, ImageError, StoreError
 from pellucid.image.probe import probe
 from pellucid.ledger.ledger import Ledger
 from pellucid.mattes import Mattes
@@ -23,6 +24,12 @@ _log = structlog.get_logger(__name__)
 _LEDGER_PAUSE_S = 5.0
 """Until a job that could not be charged is tried again; its matte is there by then."""
 
+_STORE_PAUSE_S, _STORE_PAUSE_MAX_S = 5.0, 60.0
+"""Until a job is tried again that the store failed; twice as long each time, up to a minute."""
+
+_PAUSED_JOBS = 10_000
+"""Jobs whose pauses are remembered, about 0.2 kB each; a queue holds a thousand by default."""
+
 EXIT_STUCK = 4
 """A job was over its time. A thread cannot be stopped, so the process ends; the queue counts the attempt."""
 
@@ -35,54 +42,136 @@ def matte_handler(
     Doing a job twice changes nothing: a matte that is stored is not computed again, and charged once. An undecodable
     origin is refused for good; an origin whose bytes are gone makes the job moot, the next request fetches it and
     submits again. Whoever waits for the matte is charged after it is stored and before the job is acknowledged, so a
-    worker that is killed in between leaves a job that is done again, and charges then. While the ledger is away jobs
-    stay owed.
+    worker that is killed in between leaves a job that is done again, and charges then. While the ledger or the store is
+    away, or the disk full, jobs stay owed, and no attempt is used up.
     """
-    tiers = {recipe.id: tier for tier, recipe in engine.recipe.by_tier.items()}
+    return _MatteHandler(engine, origins=origins, mattes=mattes, ledger=ledger, time_limit_s=time_limit_s).handle
 
-    async def handle(job: Job) -> None:
+
+class _MatteHandler:
+    """See `matte_handler`."""
+
+    def __init__(
+        self, engine: Engine, *, origins: BlobStore, mattes: Mattes, ledger: Ledger, time_limit_s: float
+    ) -> None:
+        self._engine = engine
+        self._origins = origins
+        self._mattes = mattes
+        self._ledger = ledger
+        self._time_limit_s = time_limit_s
+        self._tiers = {recipe.id: tier for tier, recipe in engine.recipe.by_tier.items()}
+        self._store = _Store(origins)
+
+    async def handle(self, job: Job) -> None:
         try:
-            await make(job)
+            await self._do(job)
+        except StoreError as error:
+            pause_s = self._store.pause_s(job.key)
+            _log.error("store failed", job=job.key, error=str(error), again_in_s=pause_s)
+            raise JobPostponedError("the store is away", pause_s=pause_s) from error
+        self._store.works_for(job.key)
+
+    async def _do(self, job: Job) -> None:
+        try:
+            await self._make(job)
         except (JobRefusedError, JobMootError):
-            await settle(job, available=False)
+            await self._settle(job, available=False)
             raise
-        header = await mattes.header(job.key)
-        await settle(job, available=header is not None and not header.empty)
+        header = await self._mattes.header(job.key)
+        await self._settle(job, available=header is not None and not header.empty)
 
-    async def settle(job: Job, *, available: bool) -> None:
+    async def _settle(self, job: Job, *, available: bool) -> None:
         try:
-            await ledger.settle(job.key, available=available)
+            await self._ledger.settle(job.key, available=available)
         except DatabaseError as error:
             _log.error("ledger failed", job=job.key, error=str(error))
             raise JobPostponedError("the ledger is away", pause_s=_LEDGER_PAUSE_S) from error
 
-    async def make(job: Job) -> None:
-        tier = tiers.get(job.recipe_id)
+    async def _make(self, job: Job) -> None:
+        tier = self._tiers.get(job.recipe_id)
         if tier is None:
             raise JobRefusedError("recipe-not-here")
-        if await mattes.read(job.key) is not None:  # read: what is remembered may have been damaged since
+        if await self._mattes.read(job.key) is not None:  # read: what is remembered may have been damaged since
             # The last attempt was killed after its matte was stored, perhaps before the rest.
-            await mattes.point_to(job.key, origin_digest=job.origin_digest, page=job.page, tier=tier)
+            await self._mattes.point_to(job.key, origin_digest=job.origin_digest, page=job.page, tier=tier)
             return
-        data = await origins.get(keys.origin_bytes_key(job.origin_digest))
-        if data is None:
-            raise JobMootError(f"the bytes of origin {job.origin_digest} are gone")
-        if await asyncio.to_thread(keys.digest, data) != job.origin_digest:
-            # A power cut left a damaged file, which a tolerant decoder might take for a picture. It is fetched again.
-            await origins.delete(keys.origin_bytes_key(job.origin_digest))
-            raise JobMootError("the stored origin is damaged")
+        await self._store.check_writable()
+        data = await self._origin_bytes(job)
         try:
-            async with asyncio.timeout(time_limit_s):
-                matte = await asyncio.to_thread(_make, engine, data, tier)
+            async with asyncio.timeout(self._time_limit_s):
+                matte = await asyncio.to_thread(_make, self._engine, data, tier)
         except TimeoutError:
-            _log.error("job is over its time", origin=job.origin_digest, attempt=job.attempt, limit_s=time_limit_s)
+            _log.error(
+                "job is over its time", origin=job.origin_digest, attempt=job.attempt, limit_s=self._time_limit_s
+            )
             os._exit(EXIT_STUCK)
         except ImageError as error:
             _log.warning("origin cannot be cut", origin=job.origin_digest, error=str(error))
             raise JobRefusedError("undecodable") from error
-        await mattes.store(job.key, matte, origin_digest=job.origin_digest, page=job.page, tier=tier)
+        try:
+            await self._mattes.store(job.key, matte, origin_digest=job.origin_digest, page=job.page, tier=tier)
+        except StoreError:
+            self._store.needs_bytes(len(matte))
+            raise
 
-    return handle
+    async def _origin_bytes(self, job: Job) -> bytes:
+        """The bytes to cut. Raises JobMootError for those that are gone or damaged, StoreError."""
+        key = keys.origin_bytes_key(job.origin_digest)
+        try:
+            data = await self._origins.get(key)
+        except StoreError as error:
+            # If the store works otherwise, this is a damaged file like others. It is fetched again.
+            await self._store.check()
+            await self._origins.delete(key)
+            raise JobMootError("the stored origin cannot be read") from error
+        if data is None:
+            raise JobMootError(f"the bytes of origin {job.origin_digest} are gone")
+        if await asyncio.to_thread(keys.digest, data) != job.origin_digest:
+            # A power cut left a damaged file, which a tolerant decoder might take for a picture. It is fetched again.
+            await self._origins.delete(key)
+            raise JobMootError("the stored origin is damaged")
+        return data
+
+
+class _Store:
+    """What a worker knows of a store that fails: how long its jobs rest, and whether mattes can be written at all, so
+    that a full disk does not have every job's matte computed in vain. Methods named `check` raise StoreError.
+    """
+
+    def __init__(self, blobs: BlobStore) -> None:
+        self._blobs = blobs
+        self._probe = f"check/worker-{os.getpid()}"
+        self._pauses: LRUCache[str, float] = LRUCache(_PAUSED_JOBS)
+        self._needed_bytes: int | None = None
+
+    def pause_s(self, job: str) -> float:
+        """How long the job rests now; longer the next time."""
+        pause_s = self._pauses.get(job, _STORE_PAUSE_S)
+        self._pauses[job] = min(2 * pause_s, _STORE_PAUSE_MAX_S)
+        return pause_s
+
+    def works_for(self, job: str) -> None:
+        """The job came to its end."""
+        self._pauses.pop(job, None)
+
+    def needs_bytes(self, size_bytes: int) -> None:
+        """A matte of that size could not be written."""
+        self._needed_bytes = size_bytes
+
+    async def check_writable(self) -> None:
+        """If a matte could not be written, whether one of its size can be by now."""
+        if self._needed_bytes is not None:
+            await self.check(self._needed_bytes)
+            self._needed_bytes = None
+
+    async def check(self, size_bytes: int = 1) -> None:
+        """Whether something can be written, and read again."""
+        await self._blobs.put(self._probe, bytes(size_bytes))
+        try:
+            if await self._blobs.get(self._probe) is None:
+                raise StoreError("the store loses what is written")
+        finally:
+            await self._blobs.delete(self._probe)
 
 
 def _make(engine: Engine, data: bytes, tier: Tier) -> bytes:

@@ -173,7 +173,8 @@ def _made(output: str) -> tuple[str, str, str]:
 
 def test_a_new_token_can_be_pasted_either_way(tmp_path: Path) -> None:
     hosts = ("--host", "IMG.new.example", "--host", "cdn.new.example")
-    done = _pellucid("tokens", "new", "new", *hosts, "--credits-per-month", "5000", data_dir=tmp_path)
+    limit = ("--origin", "new.example", "--credits-per-month", "5000")
+    done = _pellucid("tokens", "new", "new", *hosts, *limit, data_dir=tmp_path)
     assert done.returncode == 0, done.stderr
     key, toml, variable = _made(done.stdout)
     table = tomllib.loads(toml)["tokens"]["new"]
@@ -181,6 +182,7 @@ def test_a_new_token_can_be_pasted_either_way(tmp_path: Path) -> None:
         "hosts": ["img.new.example", "cdn.new.example"],
         "key_hash": hash_key(key),
         "credits_per_month": 5000,
+        "origins": ["new.example"],
     }
     assert json.loads(variable) == _TOKENS | {"new": table}, "tokens that are there are kept"
     settings = load_settings(flags={}, environ={"PELLUCID_TOKENS": variable})
@@ -196,6 +198,14 @@ def test_a_new_key_for_a_token_that_is_there_keeps_the_rest(tmp_path: Path) -> N
     key, toml, _ = _made(_pellucid("tokens", "new", "shop", data_dir=tmp_path).stdout)
     table = tomllib.loads(toml)["tokens"]["shop"]
     assert table == _TOKENS["shop"] | {"key_hash": hash_key(key)}
+
+
+def test_a_new_key_for_a_token_with_a_secret_keeps_the_secret(tmp_path: Path) -> None:
+    entry = {"notify_secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "notify_urls": ["https://a.example/"]}
+    done = _pellucid("tokens", "new", "shop", data_dir=tmp_path, PELLUCID_TOKENS=json.dumps({"shop": entry}))
+    assert done.returncode == 0, done.stderr
+    key, toml, _ = _made(done.stdout)
+    assert tomllib.loads(toml)["tokens"]["shop"] == entry | {"key_hash": hash_key(key)}
 
 
 def test_the_first_token_shuts_out_who_has_none_and_that_is_said(tmp_path: Path) -> None:

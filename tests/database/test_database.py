@@ -172,3 +172,40 @@ async def test_one_that_cannot_be_reached(url: str) -> None:
     with pytest.raises(DatabaseError) as caught:
         await Database.open(url)
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://u@127.0.0.1:1/x?password=topsecret", "postgresql+psycopg://u@127.0.0.1:1/x"),
+        ("postgresql://127.0.0.1:1/x?sslpassword=topsecret&user=u&sslmode=disable", "127.0.0.1:1/x"),
+        ("postgresql://u:topsecret@/x?host=127.0.0.1&port=1&password=topsecret2", "host=127.0.0.1&port=1"),
+        ("postgresql://127.0.0.1:1/x?connect_timeout=topsecret", "127.0.0.1:1/x"),
+        ("postgresql://127.0.0.1:1/x?sslmode=topsecret", "127.0.0.1:1/x"),
+        ("postgresql://127.0.0.1:1/x?topsecret=1&application_name=topsecret", "127.0.0.1:1/x"),
+    ],
+)
+async def test_a_password_in_the_query_is_not_shown(url: str, shown: str) -> None:
+    with pytest.raises(DatabaseError) as caught:
+        await Database.open(url)
+    assert shown in str(caught.value)
+    assert "topsecret" not in str(caught.value).replace('invalid connection option "topsecret"', "")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:topsecret",
+        "postgresql://u:top@secret@127.0.0.1:1/x",
+        "postgresql://u:p@topsecret:word@127.0.0.1/x",
+        "postgresql://127.0.0.1:topsecret/x",
+        "topsecret",
+        "mysql://u:topsecret@127.0.0.1/x",
+        "sqlite://?password=topsecret",
+    ],
+)
+async def test_a_password_in_a_url_that_is_none_is_not_shown(url: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        await Database.open(url)
+    assert "secret" not in str(caught.value)
+    assert caught.value.__cause__ is None, "a traceback would show it"

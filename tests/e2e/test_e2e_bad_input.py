@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import socket
 from typing import Any
 
 import pytest
@@ -122,3 +123,44 @@ def test_an_output_too_large_is_refused(server: PellucidServer, origin: PhotoOri
     answer = server.ask(origin.put("/huge-wish.jpg", rocket_jpg) + "?w=90000")
     assert answer.status == 400
     assert "pixels" in _problem(answer)["detail"]
+
+
+def _raw_answer(server: PellucidServer, target: str) -> bytes:
+    """Status line and headers, byte for byte."""
+    host, _, port = server.address.rpartition(":")
+    with socket.create_connection((host, int(port)), timeout=30) as client:
+        client.sendall(f"GET {target} HTTP/1.1\r\nHost: {server.address}\r\nConnection: close\r\n\r\n".encode())
+        received = b""
+        while b"\r\n\r\n" not in received:
+            chunk = client.recv(65536)
+            assert chunk
+            received += chunk
+    return received.partition(b"\r\n\r\n")[0]
+
+
+@pytest.mark.parametrize("length", [10, 600, 1500, 4000])
+def test_headers_fit_into_every_proxy_however_long_the_url_is(
+    server: PellucidServer, origin: PhotoOrigin, cup_jpg: bytes, length: int
+) -> None:
+    """nginx takes 4 kB by default, and answers 502 for more."""
+    path = origin.put("/" + "a" * length + ".jpg", cup_jpg)[: 4096 - 5]
+    ignored = "".join(f"&{n}{'%F0%9F%98%80' * 64}=1" for n in range(8))
+    for prefix in ("", "/-/status", "/-/nothing"):
+        for query in ("?bg_remove=1&w=33", "?bg_remove=1&w=33&bg_pending=202", f"?w=33{ignored}", "?w=no"):
+            headers = _raw_answer(server, f"{prefix}{path}{query}")
+            assert headers.startswith(b"HTTP/1.1 ")
+            assert len(headers) < 4000
+    pending = _raw_answer(server, f"{path}?bg_remove=1&w=33&bg_quality=best")
+    assert (b"link: " in pending) is (length <= 1500)
+
+
+def test_status_is_found_by_every_spelling_of_its_path(
+    server: PellucidServer, origin: PhotoOrigin, cup_jpg: bytes
+) -> None:
+    url = origin.put("/spelled.jpg", cup_jpg) + "?bg_remove=1&w=33"
+    wanted = json.loads(server.ask(f"/-/status{url}").body)["image"]
+    for prefix in ("/%2D/status", "/%2d/status", "/-/st%61tus", "/%2D/%73tatus", "/-/status/"):
+        answer = server.ask(f"{prefix}{url}")
+        assert (answer.status, json.loads(answer.body).get("image")) == (200, wanted), prefix
+    for prefix in ("//-/status", "/-%2Fstatus", "/%2F-/status", "/-//status", "/-/status%2F"):
+        assert _problem(server.ask(f"{prefix}{url}"))["status"] in (400, 404), prefix

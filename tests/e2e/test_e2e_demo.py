@@ -638,7 +638,7 @@ def test_a_picture_without_a_subject(demo: Demo) -> None:
 
 
 def test_credits_that_are_spent(open_demo: OpenDemo, start_server: StartServer, cup_jpg: bytes) -> None:
-    demo = open_demo(start_server(PELLUCID_CREDITS_PER_MONTH="300"))
+    demo = open_demo(start_server(PELLUCID_CREDITS_PER_MONTH="300", PELLUCID_OPEN="true"))
     with held_workers(demo.server):
         demo.give(cup_jpg)
         demo.expect_state("pending", "Cutting out")

@@ -79,7 +79,7 @@ def test_100_parallel_requests_cannot_overrun_the_limit(
     start_server: StartServer, origin: PhotoOrigin, cup_jpg: bytes
 ) -> None:
     """Credits for seven, two web processes, a hundred pictures at the same moment."""
-    server = start_server(PELLUCID_WEB_PROCESSES="2", PELLUCID_CREDITS_PER_MONTH="1500")
+    server = start_server(PELLUCID_WEB_PROCESSES="2", PELLUCID_CREDITS_PER_MONTH="1500", PELLUCID_OPEN="true")
     urls = [f"{origin.put(f'/limit-{n}.jpg', cup_jpg)}?w=32&bg_remove=1" for n in range(100)]
     start = threading.Barrier(100)
 
@@ -109,9 +109,9 @@ def test_100_parallel_requests_cannot_overrun_the_limit(
 def test_customers_are_told_apart_and_each_pays(start_server: StartServer, origin: PhotoOrigin, cup_jpg: bytes) -> None:
     key = make_key()
     tokens = {
-        "shop": {"hosts": ["img.shop.example"], "credits_per_month": 1000},
+        "shop": {"hosts": ["img.shop.example"], "credits_per_month": 1000, "origins": ["127.0.0.1"]},
         "blog": {"key_hash": hash_key(key)},
-        "poor": {"hosts": ["poor.example"], "credits_per_month": 0},
+        "poor": {"hosts": ["poor.example"], "credits_per_month": 0, "open": True},
     }
     server = start_server(PELLUCID_TOKENS=json.dumps(tokens))
     url = origin.put("/customers.jpg", cup_jpg) + "?w=64&bg_remove=1"

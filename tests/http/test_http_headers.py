@@ -10,13 +10,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pellucid.formats import ImageFormat
-from pellucid.http.headers import ALWAYS, Lifetimes, cutout_state, delivery_headers, is_not_modified, life
+from pellucid.http.headers import (
+    ALWAYS,
+    MAX_HEADER_BYTES,
+    Headers,
+    Lifetimes,
+    credits_header,
+    cutout_state,
+    delivery_headers,
+    is_not_modified,
+    life,
+)
+from pellucid.http.withheld import withheld_answer
 from pellucid.image.facts import ImageFacts
-from pellucid.pipeline.states import CutoutState, Cutting, Delivery, Stages
+from pellucid.pipeline.states import Bill, CutoutState, Cutting, Delivery, Stages, Withheld
 from pellucid.queue.port import Failed, Full, Owed
 from pellucid.renditions import Found, make_rendition
 from pellucid.source.origins import Origin
-from pellucid.spec import DEFAULT_TOKEN, OriginRef, Spec
+from pellucid.spec import DEFAULT_TOKEN, OriginRef, Pending, Spec
+from pellucid.uploads.shelf import UPLOADS_ALIAS
 
 LIVES = Lifetimes(browser_s=2592000, cdn_s=31536000, pending_s=5, failed_s=300, stale_s=60)
 LONG = "public, max-age=2592000, s-maxage=31536000"
@@ -190,3 +202,95 @@ def test_cache_status_is_a_structured_field(found: Found) -> None:
     assert str(cache) == "Pellucid"
     assert ("hit" in parameters) is (found in (Found.MEMORY, Found.DISK))
     assert ("fwd" in parameters) is ("hit" not in parameters), "RFC 9211: a hit was not forwarded"
+
+
+SERVER_BYTES = 300
+"""What the HTTP server adds: status line, `date`, `connection`, `content-length` and `content-type`."""
+
+BILL = Bill(price=400, charged=10**9, remaining=10**9, resets_at=2e9)
+LONG_PATHS = st.builds(
+    lambda piece, times, tail: "/" + (piece * times)[:4000] + tail,
+    st.sampled_from(["a", "/", "%C3%A9", "%25", "abc/", "~", ",", "'"]),
+    st.integers(0, 4000),
+    st.text("abc", max_size=5),
+)
+REFS = st.builds(OriginRef, host=st.sampled_from(["h.example", "a." * 120 + "example"]), path=LONG_PATHS) | st.builds(
+    OriginRef, alias=st.sampled_from(["_p_", UPLOADS_ALIAS, "_" + "n" * 2000 + "_"]), path=LONG_PATHS
+)
+SPECS = st.builds(
+    Spec,
+    origin=REFS,
+    cutout=st.just(True),
+    notify=st.none() | LONG_PATHS.map(lambda path: f"https://h.example{path}"[:500]),
+    pending=st.sampled_from(Pending),
+)
+NAMES = st.lists(st.text(max_size=80) | st.sampled_from(["\U0001f600" * 70, "x" * 5000]), max_size=40).map(tuple)
+
+
+def _bytes(headers: Headers) -> int:
+    return sum(len(name) + len(value) + len(b": \r\n") for name, value in headers)
+
+
+@given(
+    spec=SPECS,
+    ignored=NAMES,
+    cutting=st.sampled_from([None, PENDING, READY, STALE, FAILED, NO_SUBJECT, BUSY]),
+    waited_s=st.sampled_from([None, 25]),
+    targeted=st.booleans(),
+)
+def test_all_headers_together_fit_into_a_proxys_buffer(
+    spec: Spec, ignored: tuple[str, ...], cutting: Cutting | None, waited_s: int | None, *, targeted: bool
+) -> None:
+    stages = Stages()
+    stages.ms.update(dict.fromkeys(("origin", "cutout", "wait", "render"), 99_999.94))
+    delivery = Delivery(
+        rendition=make_rendition(b"x", "image/png"),
+        found=Found.SHARED,
+        origin=ORIGIN,
+        negotiable=True,
+        cutting=cutting,
+        stages=stages,
+    )
+    headers = delivery_headers(
+        delivery,
+        token=DEFAULT_TOKEN,
+        spec=spec,
+        ignored=ignored,
+        lifetimes=replace(LIVES, targeted=targeted),
+        waited_s=waited_s,
+    )
+    assert _bytes([*headers, *credits_header(BILL)]) + SERVER_BYTES < MAX_HEADER_BYTES
+    if cutting in (PENDING, BUSY):
+        _, headers, _ = withheld_answer(Withheld(cutting=cutting or PENDING, negotiable=True), spec)
+        assert _bytes([*headers, *credits_header(BILL)]) + SERVER_BYTES < MAX_HEADER_BYTES
+
+
+def test_a_link_that_is_too_long_is_shortened_before_it_goes() -> None:
+    def link(length: int) -> str | None:
+        spec = replace(SPEC, origin=replace(SPEC.origin, path="/" + "a" * length))
+        headers = delivery_headers(
+            Delivery(
+                rendition=make_rendition(b"x", "image/png"),
+                found=Found.MADE,
+                origin=ORIGIN,
+                negotiable=False,
+                cutting=PENDING,
+            ),
+            token=DEFAULT_TOKEN,
+            spec=spec,
+            ignored=(),
+            lifetimes=LIVES,
+        )
+        found = dict(headers).get(b"link")
+        return None if found is None else found.decode()
+
+    assert (link(700) or "").count("rel=") == 2
+    assert (link(1600) or "").endswith('rel="status"; type="application/json"')
+    assert (link(1600) or "").count("rel=") == 1
+    assert link(3000) is None
+
+
+def test_the_names_that_are_ignored_have_a_share() -> None:
+    headers = _headers(None, negotiable=False, ignored=tuple(f"{n:02}" + "\U0001f600" * 64 for n in range(16)))
+    assert 300 < len(headers[b"pellucid-ignored"]) <= 800
+    assert b'"00%1F600' in headers[b"pellucid-ignored"]

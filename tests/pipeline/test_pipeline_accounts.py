@@ -36,12 +36,14 @@ from pellucid.ledger.values import Claim, month_of
 from pellucid.mattes import Mattes
 from pellucid.pipeline.cuttings import Cuttings, Wish
 from pellucid.pipeline.holds import settle_forgotten_holds
+from pellucid.pipeline.spending import ORIGIN_NOT_LISTED
 from pellucid.pipeline.states import CutoutState
 from pellucid.queue.port import Job, WorkerInfo
 from pellucid.queue.sqlite import SqliteQueue
 from pellucid.source.origins import Origin, Origins
 from pellucid.spec import OriginRef, Tier, Token
 from pellucid.store.objects import ObjectBlobs
+from pellucid.tokens import Customer, Customers
 from pellucid.worker import matte_handler
 from tiny import TinyModel
 
@@ -126,10 +128,27 @@ class Model:
             self.spent[key[0], month] += self.paid[key]
         self.held.pop(key, None)
 
-    def ask(self, token: Token, kind: str, tier: Tier, month: str) -> CutoutState:
+    def may_have(self, token: Token, kind: str, tier: Tier, month: str, *, stranger: bool) -> bool:
+        """Whether the token pays for it, or did. For a stranger's picture it pays nothing new where it has a limit."""
+        key = (token, DIGESTS[kind], tier.value)
+        new = self.allows(token, PRICES[tier], month) and not (stranger and LIMITS[token] is not None)
+        return key in self.paid or key in self.held or new
+
+    def look(self, token: Token, kind: str, tier: Tier, month: str, *, stranger: bool) -> CutoutState:
         digest = DIGESTS[kind]
         key, thing = (token, digest, tier.value), (digest, tier.value)
-        affordable = key in self.paid or key in self.held or self.allows(token, PRICES[tier], month)
+        if thing in self.made and (kind == "empty" or key in self.paid):
+            return CutoutState.NO_SUBJECT if kind == "empty" else CutoutState.READY
+        if thing in self.failed:
+            return CutoutState.FAILED
+        if not self.may_have(token, kind, tier, month, stranger=stranger):
+            return CutoutState.NO_CREDITS
+        return CutoutState.PENDING if thing in self.owed else CutoutState.UNASKED
+
+    def ask(self, token: Token, kind: str, tier: Tier, month: str, *, stranger: bool) -> CutoutState:
+        digest = DIGESTS[kind]
+        key, thing = (token, digest, tier.value), (digest, tier.value)
+        affordable = self.may_have(token, kind, tier, month, stranger=stranger)
         if thing in self.made and kind == "empty":
             return CutoutState.NO_SUBJECT
         if thing in self.failed:
@@ -196,6 +215,10 @@ class Accounts(RuleBasedStateMachine):
             queue=self.queue,
             origins=cast(Origins, None),  # asked for former bytes only, which these pictures never had
             ledger=self.ledger,
+            customers=Customers(
+                Customer(token=token, credits_per_month=limit, origins=("shop.example",))
+                for token, limit in LIMITS.items()
+            ),
             recipe=self.engine.recipe,
             show_stale=True,
         )
@@ -217,11 +240,22 @@ class Accounts(RuleBasedStateMachine):
         self.runner.close()
         self.folder.cleanup()
 
-    @rule(token=st.sampled_from(list(LIMITS)), kind=st.sampled_from(KINDS), tier=st.sampled_from(list(Tier)))
-    def ask(self, token: Token, kind: str, tier: Tier) -> None:
-        cutting = self.runner.run(self.cuttings.request(_wish(token, kind, tier)))
-        assert cutting.state is self.model.ask(token, kind, tier, month_of(self.now))
+    @rule(
+        token=st.sampled_from(list(LIMITS)),
+        kind=st.sampled_from(KINDS),
+        tier=st.sampled_from(list(Tier)),
+        stranger=st.booleans(),
+    )
+    def ask(self, token: Token, kind: str, tier: Tier, *, stranger: bool) -> None:
+        wish, month = _wish(token, kind, tier, stranger=stranger), month_of(self.now)
+        looked = self.runner.run(self.cuttings.look(wish))
+        assert looked.state is self.model.look(token, kind, tier, month, stranger=stranger)
+        cutting = self.runner.run(self.cuttings.request(wish))
+        assert cutting.state is self.model.ask(token, kind, tier, month, stranger=stranger)
         assert (cutting.shown is not None) is (cutting.state is CutoutState.READY)
+        for each in (looked, cutting):
+            strange = stranger and each.state is CutoutState.NO_CREDITS
+            assert each.reason == (ORIGIN_NOT_LISTED if strange else None)
 
     @rule(token=st.sampled_from(list(LIMITS)), kind=st.sampled_from(KINDS), tier=st.sampled_from(list(Tier)))
     def a_request_dies_between_hold_and_job(self, token: Token, kind: str, tier: Tier) -> None:
@@ -330,12 +364,13 @@ class Accounts(RuleBasedStateMachine):
                 self.model.failed.add(thing)
 
 
-def _wish(token: Token, kind: str, tier: Tier) -> Wish:
+def _wish(token: Token, kind: str, tier: Tier, *, stranger: bool) -> Wish:
+    host = "elsewhere.example" if stranger else "img.shop.example"
     facts = ImageFacts(format=ImageFormat.PNG, width=32, height=24, has_alpha=False)
     origin = Origin(
-        digest=DIGESTS[kind], facts=facts, size_bytes=len(PICTURES[kind]), url="http://shop.example/a", record_key="r"
+        digest=DIGESTS[kind], facts=facts, size_bytes=len(PICTURES[kind]), url=f"http://{host}/a", record_key="r"
     )
-    ref = OriginRef(host="shop.example", path="/a.png")
+    ref = OriginRef(host=host, path="/a.png")
     return Wish(token=token, ref=ref, origin=origin, tier=tier)
 
 

@@ -286,3 +286,63 @@ async def test_tiny_blobs_count_as_blocks(tmp_path: Path, blobs: ObjectBlobs, pi
         await cache.settle()
     assert len([info async for info in blobs.list("c")]) <= 10
     await cache.aclose()
+
+
+def _break(path: Path, how: str) -> None:
+    path.unlink(missing_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if how == "link":
+        path.symlink_to(path.name)
+    else:
+        path.mkdir()
+
+
+@pytest.mark.parametrize("how", ["link", "folder"])
+async def test_what_is_there_and_cannot_be_read_is_no_miss(tmp_path: Path, blobs: ObjectBlobs, how: str) -> None:
+    await blobs.put("a/b", b"one")
+    _break(tmp_path / "store" / "a" / "b", how)
+    with pytest.raises(StoreError, match="a/b"):
+        await blobs.get("a/b")
+    assert await blobs.get("a/c") is None
+
+
+async def test_what_cannot_be_evicted_holds_up_nothing_else(tmp_path: Path, blobs: ObjectBlobs) -> None:
+    """Else one file that nobody may delete would let the cache grow until the disk is full."""
+
+    async def pinned() -> frozenset[str]:
+        return frozenset()
+
+    cache = BoundedBlobs(
+        blobs, index=tmp_path / "i", prefixes=["a"], max_bytes=1000, pinned=pinned, young_s=0, block_bytes=1
+    )
+    await cache.open()
+    await cache.put("a/0", bytes(500))
+    _break(tmp_path / "store" / "a" / "0", "folder")
+    for number in range(1, 10):
+        await cache.put(f"a/{number}", bytes(300))
+    await cache.settle()
+    await cache.evict()
+    assert await cache.total_bytes() <= 1000
+    assert await cache.get("a/9") is not None
+    await cache.aclose()
+
+
+async def test_an_index_that_fails_stops_no_deletion(tmp_path: Path, blobs: ObjectBlobs) -> None:
+    async def pinned() -> frozenset[str]:
+        return frozenset()
+
+    cache = BoundedBlobs(blobs, index=tmp_path / "i", prefixes=["a"], max_bytes=1000, pinned=pinned)
+    await cache.open()
+    await cache.put("a/0", b"x")
+    with closing(sqlite3.connect(tmp_path / "i")) as other:
+        other.execute("DROP TABLE blobs")
+    await cache.delete("a/0")
+    assert await cache.get("a/0") is None
+
+
+async def test_staging_files_that_cannot_be_swept_stop_no_start(tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    _break(store / "a" / "loop#1", "link")
+    _break(store / "a" / "folder#2", "folder")
+    (store / "a" / "left#3").write_bytes(b"")
+    assert sweep_staging(store) == 1

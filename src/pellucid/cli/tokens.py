@@ -26,6 +26,12 @@ def new_token(
         list[str] | None,
         typer.Option(help="A host name of this server whose requests are this customer's; may be repeated."),
     ] = None,
+    origin: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A host (with its subdomains) whose pictures anybody may have cut out on its account; may be repeated."
+        ),
+    ] = None,
     credits_per_month: Annotated[
         int | None, typer.Option(metavar="N", help="Credits that may be spent in a month.", show_default=False)
     ] = None,
@@ -33,14 +39,15 @@ def new_token(
 ) -> None:
     """Make a key for a customer and print it once, with the settings to paste; nothing is written.
 
-    For a token that is configured already, the new key takes the place of the old one; hosts and limit stay unless
-    they are given.
+    For a token that is configured already, the new key takes the place of the old one; hosts, origins and limit stay
+    unless they are given.
     """
     settings = read_settings(config)
     key = make_key()
     known = settings.tokens.get(name)
     entry = {} if known is None else _as_written(known)
     entry |= {"hosts": ",".join(host)} if host else {}
+    entry |= {"origins": ",".join(origin)} if origin else {}
     entry |= {"key_hash": hash_key(key)}
     entry |= {} if credits_per_month is None else {"credits_per_month": credits_per_month}
     everybody = {each: _as_written(token) for each, token in settings.tokens.items()} | {name: entry}
@@ -88,13 +95,20 @@ def _door(settings: SettingsTree, token: Token) -> tuple[str, str]:
     """How one gets in as this token: its hosts, and whether it has a key."""
     known = settings.tokens.get(token)
     if known is not None:
-        return ", ".join(known.hosts) or "-", "yes" if known.key_hash else "-"
+        return ", ".join(known.hosts) or "-", "yes" if known.key_hash.get_secret_value() else "-"
     return ("everybody" if not settings.tokens and token == DEFAULT_TOKEN else "(not configured)"), "-"
 
 
 def _as_written(token: TokenSettings) -> dict[str, Any]:
-    """The token as its owner would write it: without what is left at its default."""
-    return token.model_dump(mode="json", exclude_defaults=True)
+    """The token as its owner would write it: without what is left at its default. Secrets are in clear: what is
+    printed takes the place of what is configured now.
+    """
+    return {name: _in_clear(value) for name, value in token.model_dump(exclude_defaults=True).items()}
+
+
+def _in_clear(value: object) -> object:
+    reveal = getattr(value, "get_secret_value", None)
+    return value if reveal is None else reveal()
 
 
 def _as_toml(name: str, token: TokenSettings) -> str:

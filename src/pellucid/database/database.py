@@ -96,14 +96,14 @@ class Database:
 
     def _explain(self, error: Exception) -> DatabaseError:
         original = getattr(error, "orig", None) or error
-        cause = str(original).strip().partition("\n")[0]
+        cause = _without_secrets(str(original).strip().partition("\n")[0], self._engine.url)
         name: str = getattr(original, "sqlite_errorname", "")
         kind = DatabaseBusyError if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")) else DatabaseError
         return kind(f"the database {self._where} cannot be used ({cause})")
 
     @property
     def _where(self) -> str:
-        return self._engine.url.render_as_string(hide_password=True)
+        return _place(self._engine.url)
 
     async def aclose(self) -> None:
         """Close it; what runs is finished first."""
@@ -118,16 +118,56 @@ def file_url(path: Path) -> str:
     return sa.URL.create("sqlite", database=str(path)).render_as_string()
 
 
+def _place(url: sa.URL) -> str:
+    """The URL for people: without its password, and of its query the place alone. Drivers take secrets there as well
+    (`password=`, `sslpassword=`, whatever a later one brings).
+    """
+    shown = {name: value for name, value in url.query.items() if name in _PLACE}
+    return url.set(query=shown).render_as_string(hide_password=True)
+
+
+_PLACE = frozenset({"host", "hostaddr", "port"})
+"""What of a URL's query is shown."""
+
+
+_SHORTEST_SECRET = 4
+"""Shorter texts of a query are words like `on`, which occur in any message."""
+
+
+def _without_secrets(text: str, url: sa.URL) -> str:
+    """`text` without what the URL holds beside its place. A driver may repeat what it was given."""
+    query = url.normalized_query.items()
+    given = [
+        value for name, values in query if name not in _PLACE for value in values if len(value) >= _SHORTEST_SECRET
+    ]
+    for secret in sorted({url.password or "", *given} - {""}, key=len, reverse=True):
+        text = text.replace(secret, "***")
+    return text
+
+
+_UNUSABLE = "the ledger's URL cannot be used"
+
+_HOW = (
+    f"{_UNUSABLE}: write postgresql://user:password@host:port/database, with every @ : / ? # % of a password"
+    " percent-encoded (@ is %40), or sqlite:////folder/file"
+)
+"""What is wrong with it is not repeated: a password with an @ in it is taken for a host or a port."""
+
+
 def _make_engine(url: str, busy_timeout_s: float) -> sa.Engine:
     try:
         parsed = sa.make_url(url)
-        if parsed.get_backend_name() == "postgresql":
+        backend = parsed.get_backend_name()
+        if backend == "postgresql" and "@" not in (parsed.host or ""):
             return _make_postgres(parsed.set(drivername="postgresql+psycopg"), busy_timeout_s)
-        if parsed.get_backend_name() != "sqlite":
-            raise SettingsError(f"the ledger lives in SQLite or PostgreSQL, not in {parsed.get_backend_name()}")
-    except (exc.ArgumentError, ImportError, ValueError) as error:
-        hint = "; install pellucid[postgres]" if isinstance(error, ImportError) else ""
-        raise SettingsError(f"the ledger's URL cannot be used: {error}{hint}") from error
+    except ImportError as error:
+        raise SettingsError(f"{_UNUSABLE}: {error}; install pellucid[postgres]") from error
+    except (exc.ArgumentError, ValueError, TypeError):
+        raise SettingsError(_HOW) from None
+    if backend == "postgresql":
+        raise SettingsError(_HOW)
+    if backend != "sqlite":
+        raise SettingsError(f"the ledger lives in SQLite or PostgreSQL, not in {backend}")
     if parsed.database in (None, "", ":memory:"):
         raise SettingsError("the ledger needs a file that stays and that all processes see: sqlite:////folder/file")
     return _make_sqlite(parsed, busy_timeout_s)

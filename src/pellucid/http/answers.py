@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from pellucid.errors import PellucidError
-from pellucid.http.images import raw_path
+from pellucid.http.paths import raw_path
 from pellucid.http.problems import Problem, describe_error
 
 NO_STORE = {"cache-control": "no-store"}
@@ -41,7 +41,7 @@ def problem_answer(problem: Problem) -> Response:
 
 
 def image_of(request: Request, prefix: str) -> tuple[str, str]:
-    """Raw path and query of the picture whose URL follows `prefix`."""
+    """Raw path and query of the picture whose URL follows `prefix`, which the raw path begins with (`own_scope`)."""
     return raw_path(request.scope)[len(prefix) :], request.scope["query_string"].decode("latin-1")
 
 

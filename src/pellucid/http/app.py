@@ -19,11 +19,10 @@ from pellucid.http.headers import ALWAYS, UPLOAD_LIFE_S, Lifetimes
 from pellucid.http.hot import HotCache
 from pellucid.http.hub import CutoutHub, HubLimits
 from pellucid.http.images import ImageApp
+from pellucid.http.paths import own_scope
 from pellucid.http.service import service_routes
 from pellucid.settings.model import SettingsTree
 from pellucid.wiring.web import Web, open_web
-
-_OWN_PAGES = frozenset({"/", "/favicon.ico", "/robots.txt"})
 
 
 def create_app(settings: SettingsTree, *, recipe: Recipe) -> ASGIApp:
@@ -46,10 +45,11 @@ class App:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         # Pictures go past the router: its path handling decodes what an origin's URL needs encoded, and costs time.
         if scope["type"] == "http" and self._images is not None:
-            path: str = scope["path"]
-            if not path.startswith("/-/") and path not in _OWN_PAGES:
+            own = own_scope(scope)
+            if own is None:
                 await self._images(scope, receive, send)
                 return
+            scope = own
         await self._service(scope, receive, _with_always(send) if scope["type"] == "http" else self._telling(send))
 
     def stop_waiting(self) -> None:

@@ -21,12 +21,12 @@ from starlette.types import Receive, Scope, Send
 from pellucid import keys
 from pellucid.errors import PellucidError, SpecError
 from pellucid.http.answers import NO_STORE, image_of, problem_answer, split_url
-from pellucid.http.callers import Callers, client_of
+from pellucid.http.callers import Caller, Callers, client_of
 from pellucid.http.headers import EVENTS, STATUS
 from pellucid.http.hub import CutoutHub, CutoutKey, Subscription, Watcher
 from pellucid.http.problems import describe_error, kind_of
 from pellucid.http.status import Links, StatusDocument, describe_cutting
-from pellucid.spec import Spec, Token
+from pellucid.spec import Spec
 from pellucid.url.build import build_url
 from pellucid.url.parse import parse_url
 
@@ -58,10 +58,10 @@ class EventsEndpoint:
         request = Request(scope, receive)
         try:
             pictures = _pictures(request)
-            token = self._callers.of(scope["headers"]).token
+            caller = self._callers.of(scope["headers"])
             specs = [each.spec for each in pictures]
-            async with self._hub.subscribe(token, specs, client_of(scope)) as subscription:
-                watch = Watch(self._hub, subscription, token, pictures)
+            async with self._hub.subscribe(caller, specs, client_of(scope)) as subscription:
+                watch = Watch(self._hub, subscription, caller, pictures)
                 response = await self._answer(request, watch)
                 await response(scope, receive, send)
         except PellucidError as error:
@@ -97,13 +97,13 @@ class Watched:
 class Watch:
     """The pictures of one stream."""
 
-    def __init__(self, hub: CutoutHub, subscription: Subscription, token: Token, pictures: Sequence[Watched]) -> None:
+    def __init__(self, hub: CutoutHub, subscription: Subscription, caller: Caller, pictures: Sequence[Watched]) -> None:
         self._hub = hub
         self._subscription = subscription
         self._pictures = pictures
         self._by_key: dict[CutoutKey, list[Watched]] = {}
         for each in pictures:
-            self._by_key.setdefault(CutoutKey.of(token, each.spec), []).append(each)
+            self._by_key.setdefault(CutoutKey.of(caller, each.spec), []).append(each)
         self._documents: dict[Watched, StatusDocument] = {}
 
     async def first_look(self) -> list[StatusDocument]:

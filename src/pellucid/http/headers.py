@@ -47,8 +47,15 @@ _BUSY_MIN_S, _BUSY_MAX_S = 5, 30
 """The life of a `busy` answer is drawn from this range, so that a page's pictures do not all come back at once."""
 
 
+MAX_HEADER_BYTES = 4000
+"""Of all headers of an answer together: nginx's and others' buffers for them have 4 kB by default, and what does not
+fit is a 502. Two repeat what was asked for, and have a share each; all others are bounded by themselves, about 1.1 kB.
+"""
+
+_LINK_BYTES = 1800
+_IGNORED_BYTES = 800
 _MAX_IGNORED = 16
-"""Names listed in `Pellucid-Ignored`; a URL may hold thousands, proxies cut headers off at 4 to 8 kB."""
+"""Names listed in `Pellucid-Ignored`; a URL may hold thousands."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +113,7 @@ def cutout_state(cutting: Cutting) -> str:
         case Failed(reason=reason):
             return f"{cutting.state};reason={reason}"
         case _:
-            return str(cutting.state)
+            return f"{cutting.state};reason={cutting.reason}" if cutting.reason else str(cutting.state)
 
 
 def delivery_headers(
@@ -143,7 +150,7 @@ def delivery_headers(
     if cutting is not None:
         headers += cutting_headers(cutting, spec)
     if ignored:
-        headers.append((b"pellucid-ignored", ", ".join(_quoted(name) for name in ignored[:_MAX_IGNORED]).encode()))
+        headers.append((b"pellucid-ignored", _ignored_names(ignored).encode()))
     return headers
 
 
@@ -157,15 +164,18 @@ def cutting_headers(cutting: Cutting, spec: Spec) -> Headers:
     """The state, and while it may change the way to hear of it."""
     headers: Headers = [(b"pellucid-cutout", cutout_state(cutting).encode())]
     if cutting.state in (CutoutState.PENDING, CutoutState.BUSY, CutoutState.STALE):
-        url = build_url(spec)
-        headers.append(
-            (
-                b"link",
-                f'<{STATUS}{url}>; rel="status"; type="application/json", '
-                f'<{EVENTS}{url}>; rel="monitor"; type="text/event-stream"'.encode(),
-            )
-        )
+        headers += _links(build_url(spec))
     return headers
+
+
+def _links(url: str) -> Headers:
+    """`Link` to status and events; of a long URL to the status alone, which names the events; of a longer one none:
+    `/-/status` and the path and query that were asked for are the same.
+    """
+    status = f'<{STATUS}{url}>; rel="status"; type="application/json"'
+    events = f'<{EVENTS}{url}>; rel="monitor"; type="text/event-stream"'
+    fitting = (value for value in (f"{status}, {events}", status) if len(value) <= _LINK_BYTES)
+    return [(b"link", value.encode()) for value in fitting][:1]
 
 
 def credits_header(bill: Bill) -> Headers:
@@ -203,6 +213,17 @@ def _server_timing(delivery: Delivery) -> bytes:
         ms = delivery.stages.ms.get("cutout", 0.0)
         entries.append(f'cutout;desc="{delivery.cutting.state}";dur={ms:.1f}')
     return ", ".join(entries).encode()
+
+
+def _ignored_names(ignored: tuple[str, ...]) -> str:
+    """As many as there is room for, the first in any case."""
+    value = _quoted(ignored[0])
+    for name in ignored[1:_MAX_IGNORED]:
+        longer = f"{value}, {_quoted(name)}"
+        if len(longer) > _IGNORED_BYTES:
+            break
+        value = longer
+    return value
 
 
 def _quoted(name: str) -> str:

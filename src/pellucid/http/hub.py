@@ -23,6 +23,7 @@ import structlog
 from pellucid.clients import Client
 from pellucid.errors import BusyError, PellucidError
 from pellucid.fairness import FairSemaphore
+from pellucid.http.callers import Caller
 from pellucid.http.problems import kind_of
 from pellucid.pipeline.states import FINAL, Cutting
 from pellucid.queue.port import Owed, Queue
@@ -62,20 +63,22 @@ class CutoutKey(NamedTuple):
     """What a cutout's state depends on; size and colour do not matter."""
 
     token: Token
+    keyed: bool
+    """Whether the token's key was sent: it may allow what is refused without."""
     origin: OriginRef
     tier: Tier | None
     cutout: bool
     """False for a spec that removes nothing, whose state is a problem."""
 
     @classmethod
-    def of(cls, token: Token, spec: Spec) -> CutoutKey:
-        return cls(token, spec.origin, spec.tier, spec.cutout)
+    def of(cls, caller: Caller, spec: Spec) -> CutoutKey:
+        return cls(caller.token, caller.keyed, spec.origin, spec.tier, spec.cutout)
 
 
 class Look(Protocol):
     """How a cutout stands, without owing anything: `Pipeline.look`."""
 
-    def __call__(self, token: Token, spec: Spec, *, client: Client) -> Awaitable[Cutting]: ...
+    def __call__(self, token: Token, spec: Spec, *, client: Client, keyed: bool) -> Awaitable[Cutting]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,9 +146,9 @@ class CutoutHub:
         """Whether streams are to end."""
 
     @asynccontextmanager
-    async def subscribe(self, token: Token, specs: Sequence[Spec], client: Client) -> AsyncGenerator[Subscription]:
+    async def subscribe(self, caller: Caller, specs: Sequence[Spec], client: Client) -> AsyncGenerator[Subscription]:
         """Watch the cutouts of `specs` for the block. Raises BusyError when there is no room for them."""
-        by_key = {CutoutKey.of(token, spec): spec for spec in specs}
+        by_key = {CutoutKey.of(caller, spec): spec for spec in specs}
         limits, count = self._limits, len(specs)
         if self._streams.total() >= limits.streams or self._streams[client] >= limits.streams_per_client:
             raise BusyError("too many streams of events are open", retry_after_s=_FULL_RETRY_S)
@@ -185,9 +188,9 @@ class CutoutHub:
             if watcher.task is not None:
                 watcher.task.cancel()
 
-    def hear(self, token: Token, spec: Spec, cutting: Cutting) -> None:
+    def hear(self, caller: Caller, spec: Spec, cutting: Cutting) -> None:
         """A request in this process was told that the cutout of `spec` stands as `cutting` says."""
-        watcher = self._watchers.get(CutoutKey.of(token, spec)) if self._watchers else None
+        watcher = self._watchers.get(CutoutKey.of(caller, spec)) if self._watchers else None
         if watcher is not None and watcher.cutting is not None and watcher.cutting.state != cutting.state:
             self._look_soon(watcher, pause_s=watcher.looked_at + _AGAIN_S - time.monotonic())
 
@@ -232,7 +235,9 @@ class CutoutHub:
             async with self._looks.acquire(watcher.client):
                 watcher.looked_at = time.monotonic()
                 async with asyncio.timeout(_LOOK_S):
-                    cutting = await self._look(watcher.key.token, watcher.spec, client=watcher.client)
+                    cutting = await self._look(
+                        watcher.key.token, watcher.spec, client=watcher.client, keyed=watcher.key.keyed
+                    )
         except (BusyError, TimeoutError):
             return _RETRY_S
         except PellucidError as error:

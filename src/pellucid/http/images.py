@@ -22,6 +22,7 @@ from pellucid.http.headers import (
 from pellucid.http.hot import HotAnswer, HotCache, HotKey
 from pellucid.http.hub import CutoutHub
 from pellucid.http.negotiate import accepted_formats
+from pellucid.http.paths import raw_path
 from pellucid.http.prefer import preferred_wait_s
 from pellucid.http.problems import INTERNAL, METHOD_NOT_ALLOWED, Problem, describe_error, kind_of, make_problem
 from pellucid.http.withheld import withheld_answer
@@ -93,11 +94,14 @@ class ImageApp:
             level = "error" if kind_of(error).status >= 500 else "info"
             getattr(_log, level)("problem", status=problem.status, path=scope["path"][:_LOGGED], error=str(error))
             status, headers, body = _of(problem)
+            caller = self._callers.known(scope["headers"])
+            if caller is not None and caller.keyed:
+                headers = for_one_caller(headers)
         except Exception:  # the edge: whatever it is, the client gets an answer and the log its traceback
-            _log.exception("unexpected error", path=scope["path"])
+            _log.exception("unexpected error", path=scope["path"][:_LOGGED])
             status, headers, body = _of(make_problem(INTERNAL))
         await _send(send, status=status, headers=headers, body=body, head=method == "HEAD")
-        _log.debug("request", method=method, path=scope["path"], status=status, ms=_since_ms(started))
+        _log.debug("request", method=method, path=scope["path"][:_LOGGED], status=status, ms=_since_ms(started))
 
     async def _answer(self, scope: Scope) -> tuple[int, Headers, bytes]:
         if scope["method"] not in ("GET", "HEAD"):
@@ -114,9 +118,10 @@ class ImageApp:
             accepted=accepted,
             client=client_of(scope),
             patience_s=float(wait_s or 0),
+            keyed=caller.keyed,
         )
         if delivery.cutting is not None:
-            self._hub.hear(caller.token, parsed.spec, delivery.cutting)
+            self._hub.hear(caller, parsed.spec, delivery.cutting)
         if isinstance(delivery, Withheld):
             status, headers, body = withheld_answer(delivery, parsed.spec)
             return status, [*headers, *self._credits(delivery.cutting)], body
@@ -164,12 +169,6 @@ def _joined(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, str]:
         text = value.decode("latin-1")
         joined[name] = f"{joined[name]}, {text}" if name in joined else text
     return joined
-
-
-def raw_path(scope: Scope) -> str:
-    """The path as it was sent: `scope["path"]` is decoded, which would damage an encoded origin."""
-    raw: bytes = scope.get("raw_path") or scope["path"].encode()
-    return raw.decode("latin-1")
 
 
 async def _send_hot(send: Send, answer: HotAnswer, if_none_match: str, *, head: bool) -> None:

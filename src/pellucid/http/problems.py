@@ -12,6 +12,9 @@ from pellucid.http.headers import ALWAYS, Headers
 
 _TYPE_BASE = "urn:problem-type:pellucid:"
 
+_MAX_DETAIL = 1000
+"""Characters of a `detail` or of another member: they may repeat a path, a host name or an address of 4,000."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProblemKind:
@@ -136,8 +139,8 @@ def make_problem(
     """A problem document with its headers."""
     document: dict[str, object] = {"type": _TYPE_BASE + kind.slug, "title": kind.title, "status": kind.status}
     if detail:
-        document["detail"] = detail
-    document |= members or {}
+        document["detail"] = _short(detail)
+    document |= {name: _short(value) for name, value in (members or {}).items()}
     life = f"public, max-age={kind.cache_s}, s-maxage={kind.cache_s}" if kind.cache_s else "no-store"
     headers: Headers = [
         *ALWAYS,
@@ -149,3 +152,7 @@ def make_problem(
     if kind is METHOD_NOT_ALLOWED:
         headers.append((b"allow", b"GET, HEAD, OPTIONS"))
     return Problem(status=kind.status, headers=headers, body=msgspec.json.encode(document))
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _MAX_DETAIL else text[:_MAX_DETAIL] + "..."

@@ -40,8 +40,8 @@ def service_routes(web: Web, callers: Callers, hub: CutoutHub) -> list[Route]:
 
     async def status(request: Request) -> Response:
         spec = parse_url(*image_of(request, STATUS)).spec
-        token = callers.of(request.scope["headers"]).token
-        cutting = await web.pipeline.look(token, spec, client=client_of(request.scope))
+        caller = callers.of(request.scope["headers"])
+        cutting = await web.pipeline.look(caller.token, spec, client=client_of(request.scope), keyed=caller.keyed)
         return json_answer(describe_cutting(cutting, spec))
 
     async def invalidate(request: Request) -> Response:

@@ -56,7 +56,8 @@ class StatusDocument(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
 def describe_cutting(cutting: Cutting, spec: Spec, *, asked: str | None = None) -> StatusDocument:
     """The document of one cutout."""
     url = build_url(spec)
-    position = eta_s = attempts = reason = retry_in_s = None
+    position = eta_s = attempts = retry_in_s = None
+    reason = cutting.reason
     match cutting.receipt:
         case Owed() as owed:
             position, eta_s, attempts = owed.position, max(1, math.ceil(owed.eta_s)), owed.attempts

@@ -21,7 +21,7 @@
       if (state === "ready") swap(base + asked); else wanted.delete(base + asked);
       if (!wanted.size) source.close();
     };
-    for (const state of ["ready", "failed", "no-subject", "problem"]) source.addEventListener(state, done);
+    for (const state of ["ready", "failed", "no-subject", "no-credits", "problem"]) source.addEventListener(state, done);
   };
   new PerformanceObserver(list => {
     for (const { name, initiatorType, serverTiming } of list.getEntries()) {

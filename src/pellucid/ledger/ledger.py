@@ -62,8 +62,10 @@ class Ledger:
         self._held: TTLCache[tuple[str, str, str], str] = TTLCache(_HELD_IN_MEMORY, _HELD_BELIEF_S, time.monotonic)
         self._balances: TTLCache[Token, Balance] = TTLCache(1000, _BALANCE_BELIEF_S, time.monotonic)
 
-    async def hold(self, claim: Claim, job: str) -> Standing:
-        """Hold the price until `job` has ended; nothing more is held for a claim that is held or paid."""
+    async def hold(self, claim: Claim, job: str, *, may_spend: bool = True) -> Standing:
+        """Hold the price until `job` has ended; nothing more is held for a claim that is held or paid. Without
+        `may_spend` nothing new is held.
+        """
         if claim.key in self._paid:
             return Standing.PAID
         if self._held.get(claim.key) == job:
@@ -76,7 +78,7 @@ class Ledger:
                 return Standing.PAID, paid
             there = entries.held(db, claim)
             if there is None:
-                return None if self._allows(db, claim.token, self._price(claim.tier), charged) else _REFUSED
+                return None if may_spend and self._allows(db, claim, charged) else _REFUSED
             return _HELD if there.job == job and there.held_at >= now - _RENEW_S else None
 
         def work(db: sa.Connection) -> Known:
@@ -93,9 +95,9 @@ class Ledger:
             self._held[claim.key] = job
         return standing
 
-    async def charge(self, claim: Claim) -> Standing:
-        """Charge for a matte that is there: what was held, or the price where the limit allows it; nothing if it is
-        paid.
+    async def charge(self, claim: Claim, *, may_spend: bool = True) -> Standing:
+        """Charge for a matte that is there: what was held, or with `may_spend` the price where the limit allows it;
+        nothing if it is paid.
         """
         if claim.key in self._paid:
             return Standing.PAID
@@ -107,7 +109,7 @@ class Ledger:
                 return Standing.PAID, paid
             if entries.held(db, claim) is not None:
                 return None
-            return None if self._allows(db, claim.token, self._price(claim.tier), charged) else _REFUSED
+            return None if may_spend and self._allows(db, claim, charged) else _REFUSED
 
         def work(db: sa.Connection) -> Known:
             found = known(db, entries.lock_month(db, claim.token, now))
@@ -136,6 +138,19 @@ class Ledger:
         if credits is not None:
             self._remember_paid(claim, credits)
         return credits
+
+    async def is_refused(self, claim: Claim, *, may_spend: bool = True) -> bool:
+        """Whether `hold` would refuse the claim now; nothing is written."""
+        if not self.is_limited(claim.token) or claim.key in self._paid or claim.key in self._held:
+            return False
+        month = month_of(self._clock())
+
+        def work(db: sa.Connection) -> bool:
+            if entries.paid(db, claim) is not None or entries.held(db, claim) is not None:
+                return False
+            return not (may_spend and self._allows(db, claim, entries.charged_in(db, claim.token, month)))
+
+        return await self._database.read(work)
 
     async def release(self, claim: Claim, *, held_at: float | None = None) -> None:
         """Hold nothing for the claim any more; with `held_at`, only if it was not held anew since."""
@@ -210,9 +225,9 @@ class Ledger:
         found = await self._database.read(lambda db: known(db, entries.charged_in(db, token, month)))
         return found if found is not None else await self._database.run(work)
 
-    def _allows(self, db: sa.Connection, token: Token, price: int, charged: int) -> bool:
-        limit = self._limit(token)
-        return limit is None or price == 0 or charged + entries.held_in_all(db, token) + price <= limit
+    def _allows(self, db: sa.Connection, claim: Claim, charged: int) -> bool:
+        limit, price = self._limit(claim.token), self._price(claim.tier)
+        return limit is None or price == 0 or charged + entries.held_in_all(db, claim.token) + price <= limit
 
     def _remember_paid(self, claim: Claim, credits: int) -> None:
         self._paid[claim.key] = credits

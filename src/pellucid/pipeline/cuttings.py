@@ -9,14 +9,16 @@ import structlog
 
 from pellucid import keys
 from pellucid.cutout.recipe import Recipe
-from pellucid.errors import DatabaseError, QueueError
+from pellucid.errors import DatabaseError, QueueError, StoreError
 from pellucid.ledger.ledger import Ledger
 from pellucid.ledger.values import Claim, Standing
 from pellucid.mattes import Mattes
+from pellucid.pipeline.spending import ORIGIN_NOT_LISTED, may_spend
 from pellucid.pipeline.states import Bill, CutoutState, Cutting
 from pellucid.queue.port import Failed, Full, Job, Listener, Owed, Priority, Queue, Receipt
 from pellucid.source.origins import Origin, Origins
 from pellucid.spec import OriginRef, Tier, Token
+from pellucid.tokens import Customers
 
 _log = structlog.get_logger(__name__)
 
@@ -31,18 +33,21 @@ _STATES: dict[type[Receipt] | None, CutoutState] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """Whose cutout of what: `ref` is how the URL named `origin`, `tier` None for the server's default."""
+    """Whose cutout of what: `ref` is how the URL named `origin`, `tier` None for the server's default. `keyed` if the
+    token's key was sent.
+    """
 
     token: Token
     ref: OriginRef
     origin: Origin
     tier: Tier | None
+    keyed: bool = False
 
 
 class Cuttings:
     """Looks mattes up, has them paid and owes those that are missing. `recipe` is what new ones are made with; its tier
     is that of URLs that name none. With `show_stale`, an older cutout is shown rather than the background. While the
-    disk `lacks_space` nothing new is owed.
+    disk `lacks_space` nothing new is owed. `customers` say whose pictures may cost them credits.
     """
 
     def __init__(
@@ -52,6 +57,7 @@ class Cuttings:
         queue: Queue,
         origins: Origins,
         ledger: Ledger,
+        customers: Customers,
         recipe: Recipe,
         show_stale: bool,
         lacks_space: Callable[[], bool] = lambda: False,
@@ -60,24 +66,24 @@ class Cuttings:
         self._queue = queue
         self._origins = origins
         self._ledger = ledger
+        self._customers = customers
         self._recipe_ids = {tier: each.id for tier, each in recipe.by_tier.items()}
         self._tier = recipe.tier
         self._show_stale = show_stale
         self._lacks_space = lacks_space
 
     async def request(self, wish: Wish, *, notify: tuple[Listener, ...] = ()) -> Cutting:
-        """The state of the cutout; a missing matte is owed from now on, and `notify` hear how it ends. Raises
-        StoreError.
-        """
+        """The state of the cutout; a missing matte is owed from now on, and `notify` hear how it ends."""
         try:
-            return await self._billed(wish, await self._request(wish, notify))
+            cutting = await self._request(wish, notify)
         except DatabaseError as error:
             # Nobody gets what cannot be written down, and nobody is charged for what they did not get.
             _log.error("ledger failed", error=str(error))
-            return Cutting(state=CutoutState.BUSY, job=self._job(wish).key, origin=wish.origin)
+            return self._busy(wish)
+        return await self._billed(wish, cutting)
 
     async def look(self, wish: Wish) -> Cutting:
-        """The state without owing or charging anything. Raises StoreError, QueueError, DatabaseError."""
+        """The state without owing or charging anything. Raises QueueError, DatabaseError."""
         return await self._billed(wish, await self._look(wish))
 
     async def wait(self, cutting: Cutting, *, timeout_s: float) -> None:
@@ -90,10 +96,12 @@ class Cuttings:
     async def _request(self, wish: Wish, notify: tuple[Listener, ...]) -> Cutting:
         job = self._job(wish)
         claim = self._claim(wish)
+        may_spend = self._may_spend(wish)
+        refused = self._refused(wish, job)
         there = await self._there(wish, job)
         if there is not None:
-            if there.shown is not None and await self._ledger.charge(claim) is Standing.REFUSED:
-                return Cutting(state=CutoutState.NO_CREDITS, job=job.key, origin=wish.origin)
+            if there.shown is not None and await self._ledger.charge(claim, may_spend=may_spend) is Standing.REFUSED:
+                return refused
             return there
         older = await self._older(wish)
         shown = Cutting(
@@ -106,8 +114,8 @@ class Cuttings:
         priority = Priority.IMPATIENT if older is None else Priority.PATIENT
         receipt = await self._known_failure(job)
         if receipt is None:
-            if await self._ledger.hold(claim, job.key) is Standing.REFUSED:
-                return replace(shown, state=CutoutState.NO_CREDITS)
+            if await self._ledger.hold(claim, job.key, may_spend=may_spend) is Standing.REFUSED:
+                return replace(refused, origin=shown.origin, shown=shown.shown)
             receipt = await self._submit(wish.origin, job, priority, notify)
             if not isinstance(receipt, Owed):
                 await self._ledger.release(claim)
@@ -118,6 +126,7 @@ class Cuttings:
     async def _look(self, wish: Wish) -> Cutting:
         job = self._job(wish)
         unasked = Cutting(state=CutoutState.UNASKED, job=job.key, origin=wish.origin)
+        receipt: Owed | Failed | None = None
         for last in (False, True):
             there = await self._there(wish, job)
             if there is not None and (there.shown is None or await self._ledger.is_paid(self._claim(wish))):
@@ -125,18 +134,42 @@ class Cuttings:
             # The matte comes before its charge, the charge before the job's end: looked at in the other order, what
             # ended in between is seen at the second look.
             receipt = None if last else await self._queue.look(job.key)
+            if isinstance(receipt, Failed):
+                return replace(unasked, state=CutoutState.FAILED, receipt=receipt)
             if receipt is not None:
-                return replace(unasked, state=_STATES[type(receipt)], receipt=receipt)
-        return unasked
+                break
+        # What is owed may be owed for others only.
+        if await self._ledger.is_refused(self._claim(wish), may_spend=self._may_spend(wish)):
+            return self._refused(wish, job)
+        return unasked if receipt is None else replace(unasked, state=_STATES[type(receipt)], receipt=receipt)
+
+    def _may_spend(self, wish: Wish) -> bool:
+        customer = self._customers.get(wish.token)
+        return may_spend(customer, ref=wish.ref, url=wish.origin.url, keyed=wish.keyed)
+
+    def _refused(self, wish: Wish, job: Job) -> Cutting:
+        reason = None if self._may_spend(wish) else ORIGIN_NOT_LISTED
+        return Cutting(state=CutoutState.NO_CREDITS, job=job.key, origin=wish.origin, reason=reason)
 
     async def _billed(self, wish: Wish, cutting: Cutting) -> Cutting:
+        """`cutting` with its bill, without one where the ledger cannot be asked: it decides nothing."""
+        try:
+            return replace(cutting, bill=await self._bill(wish, cutting))
+        except DatabaseError as error:
+            _log.warning("no bill", error=str(error))
+            return cutting
+
+    async def _bill(self, wish: Wish, cutting: Cutting) -> Bill:
         token, claim = wish.token, self._claim(wish)
         charged = await self._ledger.cost(claim) if cutting.shown is not None else None
         bill = Bill(price=self._ledger.price(claim.tier), charged=charged or 0)
         if self._ledger.is_limited(token):
             balance = await self._ledger.balance(token)
             bill = replace(bill, remaining=balance.remaining, resets_at=balance.resets_at)
-        return replace(cutting, bill=bill)
+        return bill
+
+    def _busy(self, wish: Wish) -> Cutting:
+        return Cutting(state=CutoutState.BUSY, job=self._job(wish).key, origin=wish.origin)
 
     def _job(self, wish: Wish) -> Job:
         digest = wish.origin.digest
@@ -152,7 +185,12 @@ class Cuttings:
         )
 
     async def _there(self, wish: Wish, job: Job) -> Cutting | None:
-        header = await self._mattes.header(job.key)
+        try:
+            header = await self._mattes.header(job.key)
+        except StoreError as error:
+            # It may be there: it is not made again, and not called failed.
+            _log.error("matte not read", matte=job.key, error=str(error))
+            return self._busy(wish)
         if header is None:
             return None
         if header.empty:
@@ -189,17 +227,30 @@ class Cuttings:
         tier, claim = wish.tier, self._claim(wish)
         async for pixels in self._pixels(wish.origin):
             for each in (tier,) if tier is not None else (self._tier, *(set(Tier) - {self._tier})):
-                name = await self._mattes.newest(pixels.digest, 0, each)
-                header = await self._mattes.header(name) if name is not None else None
-                if name is None or header is None or header.empty:
+                name = await self._usable(pixels.digest, each)
+                if name is None:
                     continue
                 if await self._ledger.is_paid(replace(claim, origin_digest=pixels.digest, tier=each)):
                     return name, pixels
         return None
 
+    async def _usable(self, digest: str, tier: Tier) -> str | None:
+        """The newest matte of those bytes in a tier, if it shows something. What cannot be read is as if not there."""
+        try:
+            name = await self._mattes.newest(digest, 0, tier)
+            header = await self._mattes.header(name) if name is not None else None
+        except StoreError as error:
+            _log.warning("older matte not read", origin=digest, error=str(error))
+            return None
+        return None if header is None or header.empty else name
+
     async def _pixels(self, origin: Origin) -> AsyncIterator[Origin]:
         yield origin
         for former in origin.former:
-            found = await self._origins.former(origin, former)
+            try:
+                found = await self._origins.former(origin, former)
+            except StoreError as error:
+                _log.warning("former bytes not read", origin=former.digest, error=str(error))
+                continue
             if found is not None:
                 yield found

@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable
 
+import structlog
 from cachetools import TTLCache
 
 from pellucid import keys
 from pellucid.clients import SERVER, Client
-from pellucid.errors import OriginUnreachableError, RenderError, SpecError
+from pellucid.errors import OriginUnreachableError, RenderError, SpecError, StoreError
 from pellucid.flight import SingleFlight
 from pellucid.formats import FORMATS, ImageFormat
 from pellucid.mattes import Mattes
@@ -23,6 +24,8 @@ from pellucid.render.run import BlankJob, RenderJob
 from pellucid.renditions import Found, Rendition, Renditions, make_rendition
 from pellucid.source.origins import Origin, Origins
 from pellucid.spec import Pending, Spec, Token
+
+_log = structlog.get_logger(__name__)
 
 _FAILURES = 1000
 _FAILURE_S = 60.0
@@ -68,12 +71,15 @@ class Pipeline:
         accepted: frozenset[ImageFormat],
         client: Client = SERVER,
         patience_s: float = 0.0,
+        keyed: bool = False,
+        unreadable: str | None = None,
     ) -> Delivery | Withheld:
         """The rendition for `spec` as it can be answered now: the cutout, or the interim while its matte is owed.
 
         `accepted` are the formats that the `client` names; it shares fetches and rendering with others. A pending
-        cutout is waited for `patience_s`, or longer where the spec says so. Raises OriginError, ImageError, SpecError,
-        RenderError, BusyError, StoreError when not even the interim can be made.
+        cutout is waited for `patience_s`, or longer where the spec says so. `keyed` if the token's key was sent;
+        `unreadable` names a matte that turned out to be so. Raises OriginError, ImageError, SpecError, RenderError,
+        BusyError, StoreError when not even the interim can be made.
         """
         stages = Stages()
         notify = self._listening.listeners(token, spec)
@@ -82,7 +88,7 @@ class Pipeline:
         self._plan(spec, origin)  # what cannot be rendered owes no matte
         cutting, waited = None, False
         if spec.cutout:
-            wish = Wish(token=token, ref=spec.origin, origin=origin, tier=spec.tier)
+            wish = Wish(token=token, ref=spec.origin, origin=origin, tier=spec.tier, keyed=keyed)
             with stages.measure("cutout"):
                 cutting = await self._cuttings.request(wish, notify=notify)
             patience_s = max(patience_s, self._wait_s if spec.pending is Pending.WAIT else 0.0)
@@ -91,6 +97,8 @@ class Pipeline:
                     await self._cuttings.wait(cutting, timeout_s=patience_s)
                     cutting = await self._cuttings.request(wish, notify=notify)
                 waited = True
+            if unreadable is not None and cutting.shown == unreadable:
+                cutting = cutting.without_matte(origin)
             if cutting.state in _OWED_SOON and spec.pending in (Pending.ACCEPTED, Pending.LOCKED):
                 negotiable = choose_output(spec, origin.facts, cut=False, accepted=accepted).negotiable
                 return Withheld(cutting=cutting, negotiable=negotiable)
@@ -116,7 +124,10 @@ class Pipeline:
             )
         if made is None:
             # The matte or the former bytes vanished between look-up and rendering: owe it again, answer the interim.
-            return await self.deliver(token, spec, accepted=accepted, client=client)
+            # One that is there and cannot be read is not owed again.
+            shown = None if cutting is None else cutting.shown
+            failed = shown if shown is not None and self._mattes.is_unreadable(shown) else None
+            return await self.deliver(token, spec, accepted=accepted, client=client, keyed=keyed, unreadable=failed)
         return Delivery(
             rendition=made[0],
             found=made[1],
@@ -127,14 +138,15 @@ class Pipeline:
             stages=stages,
         )
 
-    async def look(self, token: Token, spec: Spec, *, client: Client = SERVER) -> Cutting:
+    async def look(self, token: Token, spec: Spec, *, client: Client = SERVER, keyed: bool = False) -> Cutting:
         """Where the cutout of `spec` stands, without owing anything. Raises what `deliver` raises, QueueError,
         DatabaseError, and SpecError for a spec that removes nothing.
         """
         if not spec.cutout:
             raise SpecError("the URL removes no background; add bg_remove=1")
         origin = await self._origins.get(token, spec.origin, client=client)
-        return await self._cuttings.look(Wish(token=token, ref=spec.origin, origin=origin, tier=spec.tier))
+        wish = Wish(token=token, ref=spec.origin, origin=origin, tier=spec.tier, keyed=keyed)
+        return await self._cuttings.look(wish)
 
     async def wait(self, cutting: Cutting, *, timeout_s: float) -> None:
         """Until the matte of `cutting` is no longer owed, at most `timeout_s`."""
@@ -167,7 +179,11 @@ class Pipeline:
             if failure is not None:
                 raise RenderError(failure)
             async with self._pool.room(client):
-                matte_blob = await self._mattes.read(matte) if matte is not None else None
+                try:
+                    matte_blob = await self._mattes.read(matte) if matte is not None else None
+                except StoreError as error:
+                    _log.error("matte not read", matte=matte, error=str(error))
+                    return None
                 if matte is not None and matte_blob is None:
                     return None
                 data = await self._bytes(token, spec, origin, client)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import structlog
 
+from pellucid.errors import StoreError
 from pellucid.ledger.ledger import Ledger
 from pellucid.mattes import Mattes
 from pellucid.queue.port import Owed, Queue
@@ -18,13 +19,18 @@ _AT_A_TIME = 500
 
 async def settle_forgotten_holds(ledger: Ledger, *, queue: Queue, mattes: Mattes) -> int:
     """Look at old holds; returns how many were settled. Any number of processes may do it at the same time. Raises
-    DatabaseError, QueueError, StoreError.
+    DatabaseError, QueueError.
     """
     settled = 0
     for hold in await ledger.holds_older_than(_OLD_S, limit=_AT_A_TIME):
         if isinstance(await queue.look(hold.job), Owed):
             continue
-        header = await mattes.header(hold.job)
+        try:
+            header = await mattes.header(hold.job)
+        except StoreError as error:
+            # It stays held, and the others are not held up by it.
+            _log.warning("hold not settled", token=hold.claim.token, job=hold.job, error=str(error))
+            continue
         if header is not None and not header.empty:
             await ledger.charge(hold.claim)
         else:

@@ -6,7 +6,7 @@ import enum
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pellucid.queue.port import Owed, Receipt
 from pellucid.renditions import Found, Rendition
@@ -24,7 +24,7 @@ class CutoutState(enum.StrEnum):
     FAILED = "failed"
     NO_SUBJECT = "no-subject"
     NO_CREDITS = "no-credits"
-    """The token's limit allows no further removal this month."""
+    """The token's limit allows no further removal this month, or none for this picture (`Cutting.reason`)."""
     UNASKED = "unasked"
     """Nobody asked for the picture yet; said by the status only, whose reader owes nothing."""
 
@@ -51,7 +51,7 @@ class Cutting:
 
     `job` names the matte that is wished (and owed while it is not there); `shown` the one to apply now, None for the
     interim; `origin` the pixels that it fits. `receipt` is what the queue said; `confidence` belongs to `job`'s matte;
-    `bill` is None when the ledger could not be asked.
+    `bill` is None when the ledger could not be asked. `reason` says why there are no credits, if it is not the limit.
     """
 
     state: CutoutState
@@ -60,7 +60,21 @@ class Cutting:
     shown: str | None = None
     receipt: Receipt | None = None
     confidence: float | None = None
+    reason: str | None = None
     bill: Bill | None = None
+
+    def without_matte(self, origin: Origin) -> Cutting:
+        """The same where the matte that was to be shown cannot be read now: the interim, of `origin`. A pending one
+        stays pending, one that was there is `busy`; it is neither owed again nor does it count as failed.
+        """
+        match self.state:
+            case CutoutState.STALE if isinstance(self.receipt, Owed):
+                state = CutoutState.PENDING
+            case CutoutState.STALE | CutoutState.READY:
+                state = CutoutState.BUSY
+            case state:
+                pass
+        return replace(self, state=state, origin=origin, shown=None, confidence=None)
 
     @property
     def is_owed(self) -> bool:

@@ -32,8 +32,11 @@ from pellucid.serve.supervisor import Supervisor
 from pellucid.settings.load import refuse_open_proxy
 from pellucid.settings.model import MIB, SettingsTree
 from pellucid.store.objects import free_bytes, sweep_staging
+from pellucid.wiring.accounts import describe_closed
 from pellucid.wiring.engines import resolve_recipe
 from pellucid.wiring.storage import START_S, Paths, open_blobs, open_database, open_queue
+
+_log = structlog.get_logger(__name__)
 
 _log = structlog.get_logger(__name__)
 
@@ -50,6 +53,8 @@ def serve(settings: SettingsTree, *, say: Callable[[str], None] = print) -> int:
     setproctitle.setproctitle("pellucid: serve")
     set_up_logging(level=settings.log.level, style=settings.log.format)
     refuse_open_proxy(settings)
+    for sentence in describe_closed(settings):
+        _log.warning(sentence)
     card = find_card(settings.model.name, extra=settings.model.cards)
     if not is_pulled(card, settings.models_dir):
         raise ModelUnavailableError(

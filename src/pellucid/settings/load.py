@@ -7,11 +7,11 @@ import ipaddress
 import os
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -48,9 +48,10 @@ def load_settings(
     try:
         tree = _Sources.read(flags=_nest(flags), variables=variables, toml=_read_toml(config))
     except ValidationError as error:
-        raise SettingsError("\n".join(_explain(problem) for problem in error.errors())) from error
+        # From None: a traceback would show the cause, and that may hold what was given for a secret.
+        raise SettingsError("\n".join(_explain(problem) for problem in error.errors())) from None
     except SourceError as error:
-        raise SettingsError(str(error)) from error
+        raise SettingsError(str(error)) from None
     return tree
 
 
@@ -151,18 +152,42 @@ def _explain(problem: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
     path = loc if loc[0] == "tokens" else tuple(step for step in loc if step in _FIELD_NAMES)
     variable = variable_name(path[:1] if path[0] == "tokens" else path)
     if problem["type"] == "extra_forbidden":
-        return f"{'.'.join(str(step) for step in problem['loc'])} is no setting of Pellucid"
-    hidden = path[:2] in _SECRETS or (path[0] == "tokens" and path[-1] not in _SHOWN_OF_TOKENS)
-    value = "" if hidden else f" = {problem['input']!r}"
+        return f"{'.'.join(loc)} is no setting of Pellucid"
+    value = "" if holds_secret(loc) else f" = {problem['input']!r}"
     return f"{'.'.join(path)} ({variable}){value}: {problem['msg'].lower()}"
 
 
 _FIELD_NAMES = frozenset(step for path in setting_names() for step in path)
 
-_SECRETS = frozenset({("notify", "secret"), ("cdn", "purge_headers"), ("credits", "url")})
-"""Settings whose values are shown nowhere."""
 
-_SHOWN_OF_TOKENS = frozenset({"hosts", "credits_per_month", "notify_urls"})
+def holds_secret(path: Iterable[str], tree: type[BaseModel] = SettingsTree) -> bool:
+    """Whether the value at `path` is a secret, or a table, list or text that may have one in it: the types of the tree
+    say so. Where the tree ends before the path does, what it knows last counts.
+    """
+    kind: object = tree
+    for step in path:
+        below = _kind_below(kind, step)
+        if below is None:
+            break
+        kind = below
+    return _has_secret(kind)
+
+
+def _kind_below(kind: object, step: str) -> object | None:
+    """The type of what is called `step` in a value of the type `kind`: a field, or the value of a dict."""
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        field = kind.model_fields.get(step)
+        return None if field is None else field.annotation
+    if get_origin(kind) is dict:
+        return get_args(kind)[1]
+    return next((below for part in get_args(kind) if (below := _kind_below(part, step)) is not None), None)
+
+
+def _has_secret(kind: object) -> bool:
+    """Whether SecretStr stands anywhere in the type."""
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return any(_has_secret(field.annotation) for field in kind.model_fields.values())
+    return kind is SecretStr or any(map(_has_secret, get_args(kind)))
 
 
 def refuse_open_proxy(tree: SettingsTree) -> None:

@@ -41,6 +41,8 @@ DAY_S = 86_400
 
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
+_KEY_HASH = re.compile(r"([0-9a-f]{64})?")
+
 _CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
 
 
@@ -58,7 +60,19 @@ def _split_map(value: object) -> object:
     if not isinstance(value, str):
         return value
     pairs = [part.partition("=") for part in value.split(",") if part.strip()]
+    if not all(equals for _, equals, _ in pairs):
+        # A name without a value would be shown by `doctor --settings`, and may be a value without its name.
+        raise ValueError("it must read name=value,name=value")
     return {name.strip(): target.strip() for name, _, target in pairs}
+
+
+def _check_hosts(hosts: tuple[str, ...]) -> tuple[str, ...]:
+    """Entries of an allow-list, as they were written."""
+    try:
+        normalise_hosts(hosts)
+    except SettingsError as error:
+        raise ValueError(str(error)) from error
+    return hosts
 
 
 def _check_web_url(value: str) -> str:
@@ -117,7 +131,7 @@ def _half_the_cores() -> int:
 class Section(BaseModel):
     """One table of the tree: frozen, and a name it does not know is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True)
 
 
 class OriginSettings(Section):
@@ -298,12 +312,8 @@ class NotifySettings(Section):
 
     @field_validator("allow_hosts")
     @classmethod
-    def _check_hosts(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
-        try:
-            normalise_hosts(hosts)
-        except SettingsError as error:
-            raise ValueError(str(error)) from error
-        return hosts
+    def _check_allowed(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        return _check_hosts(hosts)
 
     @field_validator("secret")
     @classmethod
@@ -339,8 +349,10 @@ class CdnSettings(Section):
     @classmethod
     def _check_headers(cls, headers: dict[str, SecretStr]) -> dict[str, SecretStr]:
         for name, value in headers.items():
-            if not _HEADER_NAME.fullmatch(name) or not value.get_secret_value().isprintable():
-                raise ValueError(f"{name!r} is no name of a header, or its value is none")
+            text = value.get_secret_value()
+            if not _HEADER_NAME.fullmatch(name) or not text or not text.isprintable():
+                # Not repeated: `Authorization: Bearer KEY`, written with a colon, would be a name.
+                raise ValueError("one is no name of a header, or its value is none; write name=value")
         return headers
 
     @field_validator("purge_url")
@@ -376,7 +388,8 @@ class CreditSettings(Section):
     per_month: int | None = Field(
         default=None,
         ge=0,
-        description="Credits that may be spent in a month (UTC) where no `tokens` are configured. Empty: any number.",
+        description="Credits that may be spent in a month (UTC) where no `tokens` are configured. Empty: any number. "
+        "With a limit, new removals need an alias, a host of `origin.allow_hosts`, or `open`.",
     )
     header: bool = Field(
         default=True, description="Say in `Pellucid-Credits` what a cutout cost and what is left of a limit."
@@ -396,13 +409,22 @@ class TokenSettings(Section):
     """A customer: who may ask in their name, and how much they may spend."""
 
     hosts: Names = Field(default=(), description="Host names of this server whose requests are this customer's.")
-    key_hash: str = Field(
-        default="",
-        pattern="^([0-9a-f]{64})?$",
+    key_hash: SecretStr = Field(
+        default=SecretStr(""),
         description="SHA-256 of the customer's key, in hex; `pellucid tokens new` makes both.",
     )
     credits_per_month: int | None = Field(
         default=None, ge=0, description="Credits that may be spent in a month (UTC). Empty: any number."
+    )
+    origins: Names = Field(
+        default=(),
+        description="Hosts (with their subdomains) of this customer's pictures. With a limit, new removals by requests "
+        "without the customer's key are made of these only; empty: of those in `origin.allow_hosts`.",
+    )
+    open: bool | None = Field(
+        default=None,
+        description="With a limit: anybody may spend it on pictures from anywhere. Unset: where `origins` is empty, as "
+        "the server's `open` says.",
     )
     notify_secret: SecretStr = Field(default=SecretStr(""), description="Signs what goes to `notify_urls`.")
     notify_urls: WebUrls = Field(
@@ -416,6 +438,19 @@ class TokenSettings(Section):
         if urls and secret is not None and not secret.get_secret_value():
             raise ValueError("webhooks are signed, so notify_urls need a notify_secret; `openssl rand -base64 32`")
         return urls
+
+    @field_validator("origins")
+    @classmethod
+    def _check_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        return _check_hosts(origins)
+
+    @field_validator("key_hash")
+    @classmethod
+    def _check_hash(cls, secret: SecretStr) -> SecretStr:
+        # Hidden like a secret: it is where a key is pasted by mistake.
+        if not _KEY_HASH.fullmatch(secret.get_secret_value()):
+            raise ValueError("it must be the SHA-256 of the key, 64 digits and letters a to f")
+        return secret
 
     @field_validator("notify_secret")
     @classmethod
@@ -446,7 +481,9 @@ class SettingsTree(Section):
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(default=8400, ge=0, le=65535, description="Port to listen on; 0: any free one.")
     open: bool = Field(
-        default=False, description="Serve any origin to anybody on a public address: an open proxy, on purpose."
+        default=False,
+        description="Serve any origin to anybody on a public address: an open proxy, on purpose. Anybody may spend a "
+        "limit on credits, too.",
     )
     data_dir: Folder = Field(default_factory=default_data_dir, description="Everything the server writes.")
     models_dir: Folder = Field(default_factory=default_models_dir, description="Where model weights lie.")
@@ -476,11 +513,13 @@ class SettingsTree(Section):
     @field_validator("tokens")
     @classmethod
     def _tell_apart(cls, tokens: dict[str, TokenSettings]) -> dict[str, TokenSettings]:
-        for what, values in (
-            ("host", [host for token in tokens.values() for host in token.hosts]),
-            ("key", [token.key_hash for token in tokens.values() if token.key_hash]),
-        ):
-            twice = {value for value in values if values.count(value) > 1}
-            if twice:
-                raise ValueError(f"two tokens share the {what} {min(twice)}")
+        hosts: dict[str, str] = {}
+        hashes: dict[str, str] = {}
+        for name, token in tokens.items():
+            for host in token.hosts:
+                if hosts.setdefault(host, name) != name:
+                    raise ValueError(f"two tokens share the host {host}")
+            key_hash = token.key_hash.get_secret_value()
+            if key_hash and hashes.setdefault(key_hash, name) != name:
+                raise ValueError(f"two tokens share a key: {hashes[key_hash]} and {name}")
         return tokens

@@ -178,7 +178,10 @@ class BoundedBlobs:
 
     async def delete(self, key: str) -> None:
         await self._blobs.delete(key)
-        await self._run(self._forget, [key])
+        try:
+            await self._run(self._forget, [key])
+        except StoreError as error:
+            _log.warning("cache index failed", error=str(error))
 
     def list(self, prefix: str) -> AsyncIterator[BlobInfo]:
         return self._blobs.list(prefix)
@@ -229,8 +232,7 @@ class BoundedBlobs:
                 for key, size_bytes, used_at in batch:
                     if total <= limit * _LOW_WATER:
                         break
-                    if key not in pinned and used_at < started - self._young_s:
-                        await self._blobs.delete(key)
+                    if key not in pinned and used_at < started - self._young_s and await self._evicted(key):
                         victims.append(key)
                         total -= size_bytes
                 await self._run(self._forget, victims)
@@ -238,6 +240,15 @@ class BoundedBlobs:
             self._evicted_at = time.monotonic()
             self._crowded = total > self._max_bytes
             return gone
+
+    async def _evicted(self, key: str) -> bool:
+        """Whether the blob is gone now. One that cannot be deleted stays, and the next one goes in its place."""
+        try:
+            await self._blobs.delete(key)
+        except StoreError as error:
+            _log.warning("blob not evicted", key=key, error=str(error))
+            return False
+        return True
 
     async def total_bytes(self) -> int:
         """The sum of all sizes, as the index knows them."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 import obstore
@@ -22,15 +24,16 @@ class ObjectBlobs:
     removed by `sweep_staging`.
     """
 
-    def __init__(self, store: LocalStore) -> None:
+    def __init__(self, store: LocalStore, *, folder: Path | None = None) -> None:
         self._store = store
+        self._folder = folder
 
     @classmethod
     def local(cls, folder: Path) -> ObjectBlobs:
         """Blobs as files below `folder`, which is made when missing. Raises StoreError when it cannot be."""
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            return cls(LocalStore(folder))
+            return cls(LocalStore(folder), folder=folder)
         except (OSError, BaseError) as error:
             raise StoreError(f"cannot use {folder} as a store: {error}") from error
 
@@ -39,6 +42,10 @@ class ObjectBlobs:
             result = await obstore.get_async(self._store, key)
             return (await result.bytes_async()).to_bytes()
         except FileNotFoundError:
+            # obstore takes a folder for nothing. What cannot be read and not be written either is no miss: a matte
+            # would be made again and again.
+            if self._folder is not None and await asyncio.to_thread((self._folder / key).is_dir):
+                raise StoreError(f"cannot read {key}: a folder is in its place") from None
             return None
         except (BaseError, OSError) as error:
             raise StoreError(f"cannot read {key}: {_reason(error)}") from error
@@ -90,9 +97,11 @@ def sweep_staging(folder: Path) -> int:
     """
     swept = 0
     for path in folder.rglob("*#*"):
-        if path.is_file() and path.name.rpartition("#")[2].isdigit():
-            path.unlink(missing_ok=True)
-            swept += 1
+        # One that cannot be looked at or removed is no reason not to start.
+        with suppress(OSError):
+            if path.is_file() and path.name.rpartition("#")[2].isdigit():
+                path.unlink(missing_ok=True)
+                swept += 1
     return swept
 
 

@@ -5,18 +5,52 @@ from __future__ import annotations
 from pellucid.database.database import Database
 from pellucid.ledger.ledger import Ledger
 from pellucid.settings.model import SettingsTree
+from pellucid.source.weburl import normalise_hosts
 from pellucid.spec import DEFAULT_TOKEN, Token
 from pellucid.tokens import Customer, Customers
 
 
 def customers_of(settings: SettingsTree) -> Customers:
     """The tokens that are configured, or `default` for everybody."""
+    shared = normalise_hosts(settings.origin.allow_hosts)
     if not settings.tokens:
-        return Customers([Customer(token=DEFAULT_TOKEN, credits_per_month=settings.credits.per_month)])
+        limit = settings.credits.per_month
+        return Customers([Customer(token=DEFAULT_TOKEN, credits_per_month=limit, origins=shared, open=settings.open)])
     return Customers(
-        Customer(token=Token(name), hosts=each.hosts, key_hash=each.key_hash, credits_per_month=each.credits_per_month)
+        Customer(
+            token=Token(name),
+            hosts=each.hosts,
+            key_hash=each.key_hash.get_secret_value(),
+            credits_per_month=each.credits_per_month,
+            origins=normalise_hosts(each.origins) or shared,
+            # Who names origins means these: the server's `open` is about what is fetched then, not about who pays.
+            open=(settings.open and not each.origins) if each.open is None else each.open,
+        )
         for name, each in settings.tokens.items()
     )
+
+
+def describe_closed(settings: SettingsTree) -> list[str]:
+    """One sentence for each customer who has a limit and has not said whose pictures may use it up: most requests get
+    no cutout then, which the operator should hear at the start and not from the customer.
+    """
+    return [
+        _describe_closed(each, has_tokens=bool(settings.tokens))
+        for each in customers_of(settings)
+        if each.credits_per_month is not None and not each.origins and not each.open
+    ]
+
+
+def _describe_closed(customer: Customer, *, has_tokens: bool) -> str:
+    if not has_tokens:
+        return (
+            "credits.per_month is set, and neither origin.allow_hosts nor open: "
+            "only pictures behind an alias have their background removed"
+        )
+    who = f"token {customer.token} has a limit, and neither origins nor open"
+    if customer.key_hash:
+        return f"{who}: only requests with its key, or for pictures behind an alias, remove backgrounds"
+    return f"{who}, and no key: only requests for pictures behind an alias remove backgrounds"
 
 
 def ledger_of(settings: SettingsTree, database: Database) -> Ledger:

@@ -179,6 +179,7 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
         queue = await stack.enter_async_context(open_queue(settings, timeout_s=START_S))
         database = await stack.enter_async_context(open_database(settings, timeout_s=START_S))
         ledger = ledger_of(settings, database)
+        customers = customers_of(settings)
 
         async def pinned() -> frozenset[str]:
             return frozenset(keys.origin_bytes_key(owed) for owed in await queue.owed_origins())
@@ -252,6 +253,7 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
                 queue=queue,
                 origins=origins,
                 ledger=ledger,
+                customers=customers,
                 recipe=recipe,
                 show_stale=settings.cache.show_stale,
                 lacks_space=cache.lacks_space,
@@ -287,7 +289,7 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
             origins=origins,
             uploads=shelf if settings.uploads.enabled else None,
             purges=purges,
-            customers=customers_of(settings),
+            customers=customers,
             swap_script=settings.web.swap_script,
             purger=CdnPurger(queue, api=cdn, again_s=settings.render.timeout_s + _SLACK_S),
         )

@@ -75,7 +75,7 @@ export function stateWords(state, { position, eta_s: eta, reason, retry_in_s: re
     case "stale": return "An earlier cutout; a new one is being made";
     case "failed": return `The cutout failed${reason ? ` (${reason.replaceAll("-", " ")})` : ""}. Try again ${after(retry)}, or try another picture`;
     case "no-subject": return "No subject was found, so the original is shown. Try another picture, or the quality “Best”";
-    case "no-credits": return `There are not enough credits, so the original is shown. ${nextMonth(credits)}`;
+    case "no-credits": return reason ? "Without a key, this server cuts out pictures of certain sites only, so the original is shown. Ask whoever runs it" : `There are not enough credits, so the original is shown. ${nextMonth(credits)}`;
     default: return "";
   }
 }

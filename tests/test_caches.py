@@ -1,0 +1,106 @@
+"""Renditions and mattes whose files cannot be read: a cache that fails is a miss, a matte that fails is none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pellucid import keys
+from pellucid.errors import StoreError
+from pellucid.image.matte_file import pack_matte
+from pellucid.mattes import Mattes
+from pellucid.renditions import Found, Renditions, make_rendition
+from pellucid.spec import DEFAULT_TOKEN, Tier
+from pellucid.store.objects import ObjectBlobs
+
+DIGEST = "d" * 32
+NAME = keys.matte_name(DIGEST, 0, "r")
+KEY = keys.rendition_key(DEFAULT_TOKEN, "x")
+
+
+@pytest.fixture
+def blobs(tmp_path: Path) -> ObjectBlobs:
+    return ObjectBlobs.local(tmp_path / "store")
+
+
+def _matte() -> bytes:
+    alpha = np.full((8, 8), 255, np.uint8)
+    return pack_matte(alpha, width=8, height=8, confidence=0.5, empty=False, recipe_id="r")
+
+
+def _loop(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    path.symlink_to(path.name)
+
+
+@pytest.mark.parametrize("damage", ["link", "folder", "empty", "half", "other"])
+async def test_a_rendition_that_fails_is_a_miss(tmp_path: Path, blobs: ObjectBlobs, damage: str) -> None:
+    rendition = make_rendition(b"body" * 100, "image/png")
+    renditions = Renditions(blobs, memory_bytes=0)
+    await renditions.put(KEY, rendition)
+    assert await renditions.get(KEY) == (rendition, Found.DISK)
+    path = tmp_path / "store" / KEY
+    whole = path.read_bytes()
+    match damage:
+        case "link":
+            _loop(path)
+        case "folder":
+            path.unlink()
+            path.mkdir()
+        case _:
+            path.write_bytes({"empty": b"", "half": whole[: len(whole) // 2], "other": b"x" * len(whole)}[damage])
+    assert await renditions.get(KEY) is None
+    await renditions.put(KEY, rendition)
+    if damage != "folder":
+        assert await renditions.get(KEY) == (rendition, Found.DISK)
+
+
+async def test_a_matte_that_cannot_be_read_is_neither_there_nor_missing(tmp_path: Path, blobs: ObjectBlobs) -> None:
+    mattes = Mattes(blobs)
+    await mattes.store(NAME, _matte(), origin_digest=DIGEST, page=0, tier=Tier.FAST)
+    seen = await mattes.header(NAME)
+    path = tmp_path / "store" / keys.matte_key(NAME)
+    _loop(path)
+    with pytest.raises(StoreError):
+        await mattes.read(NAME)
+    assert mattes.is_unreadable(NAME)
+    assert await mattes.header(NAME) == seen, "renditions that were made of it are good"
+    fresh = Mattes(blobs)
+    for _ in range(2):
+        with pytest.raises(StoreError):
+            await fresh.header(NAME)
+    path.unlink()
+    assert await mattes.read(NAME) is None
+    assert await mattes.header(NAME) is None
+    await mattes.store(NAME, _matte(), origin_digest=DIGEST, page=0, tier=Tier.FAST)
+    assert await mattes.header(NAME) == seen
+    assert not mattes.is_unreadable(NAME)
+
+
+@pytest.mark.parametrize("pointer", [b"", b"../../etc", b"\xff", b"e" * 32 + b".0.r", NAME.encode() + b"/x", b"d" * 32])
+async def test_a_pointer_that_names_no_matte_is_none(blobs: ObjectBlobs, pointer: bytes) -> None:
+    mattes = Mattes(blobs)
+    await blobs.put(keys.newest_matte_key(DIGEST, 0, Tier.FAST), pointer)
+    assert await mattes.newest(DIGEST, 0, Tier.FAST) is None
+    await mattes.point_to(NAME, origin_digest=DIGEST, page=0, tier=Tier.FAST)
+    assert await mattes.newest(DIGEST, 0, Tier.FAST) == NAME
+
+
+async def test_one_matte_that_cannot_be_dropped_keeps_no_other(tmp_path: Path, blobs: ObjectBlobs) -> None:
+    mattes = Mattes(blobs)
+    names = {tier: keys.matte_name(DIGEST, 0, f"r-{tier}") for tier in Tier}
+    for tier, name in names.items():
+        await mattes.store(name, _matte(), origin_digest=DIGEST, page=0, tier=tier)
+    first = next(iter(Tier))
+    path = tmp_path / "store" / keys.matte_key(names[first])
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(StoreError):
+        await mattes.drop(DIGEST, 0)
+    for tier, name in names.items():
+        assert (tier is first) or not await blobs.exists(keys.matte_key(name))
+    path.rmdir()
+    await mattes.drop(DIGEST, 0)
+    assert await mattes.newest(DIGEST, 0, first) is None
