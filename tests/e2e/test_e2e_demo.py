@@ -206,6 +206,7 @@ OpenDemo = Callable[..., Demo]
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    expect.set_options(timeout=DEADLINE_MS)  # 5 s are little beside other work
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield browser
@@ -719,7 +720,7 @@ def test_the_server_goes_and_comes_back(
     stop(server)
     demo.give(cup_jpg + b"another")
     demo.expect_alert("The server cannot be reached. Check your connection, then try again.")
-    server = start_server(tmp_path / "data", port=port, PELLUCID_UPLOADS_MAX_BYTES="50000")
+    server = start_server(tmp_path / "data", port=port, PELLUCID_UPLOADS_MAX_BYTES="50000", PELLUCID_WORKERS="0")
     demo.page.get_by_role("button", name="Try again").click()
     demo.expect_alert("The file is too large. Choose a smaller one, or give the URL of the picture.")
     stop(server)
@@ -820,7 +821,7 @@ def test_uploads_turned_off_and_the_page_turned_off(
     demo = open_demo(server)
     expect(demo.page.get_by_text("Choose a picture")).to_be_hidden()
     demo.sample()
-    server = start_server(tmp_path / "no-page", PELLUCID_WEB_DEMO="false")
+    server = start_server(tmp_path / "no-page", PELLUCID_WEB_DEMO="false", PELLUCID_WORKERS="0")
     answer = server.ask("/", Accept="text/html")
     assert answer.headers["content-type"] == "text/plain; charset=utf-8"
     assert server.ask("/-/demo/page.js").status == 404

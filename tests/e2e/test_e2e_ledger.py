@@ -20,7 +20,10 @@ from e2e_server import DEADLINE_S, PellucidServer, PhotoOrigin, StartServer
 
 from pellucid.tokens import hash_key, make_key
 
-REMOVALS = 300
+REMOVALS = int(os.environ.get("TEST_REMOVALS", "100"))
+"""100 and a worker killed after every 7 show in half a minute what 300 show at night."""
+
+KILL_EVERY = 7
 BATCH = 60
 
 
@@ -53,7 +56,7 @@ def _killing_workers(server: PellucidServer, *, every: int) -> Iterator[list[int
         thread.join()
 
 
-def test_300_removals_with_workers_killed_are_300_charges(
+def test_removals_with_workers_killed_are_charged_once_each(
     start_server: StartServer, origin: PhotoOrigin, cup_jpg: bytes
 ) -> None:
     server = start_server(
@@ -61,7 +64,7 @@ def test_300_removals_with_workers_killed_are_300_charges(
     )
     urls = [f"{origin.put(f'/pay-{n}.jpg', cup_jpg)}?w=32&bg_remove=1&bg_quality=fast" for n in range(REMOVALS)]
     deadline = time.monotonic() + 5 * DEADLINE_S
-    with _killing_workers(server, every=20) as killed, ThreadPoolExecutor(8) as pool:
+    with _killing_workers(server, every=KILL_EVERY) as killed, ThreadPoolExecutor(8) as pool:
         for first in range(0, REMOVALS, BATCH):
             waiting = urls[first : first + BATCH]
             while waiting:
@@ -69,7 +72,7 @@ def test_300_removals_with_workers_killed_are_300_charges(
                 waiting = [url for url, state in zip(waiting, states, strict=False) if state != "ready"]
                 assert time.monotonic() < deadline, f"{len(waiting)} are not ready"
                 time.sleep(0.3)
-    assert len(killed) >= REMOVALS // 20 - 2
+    assert len(killed) >= REMOVALS // KILL_EVERY - 2
     assert _rows(server.data_dir, "SELECT count(*), sum(credits) FROM charges") == [(REMOVALS, 100 * REMOVALS)]
     assert _rows(server.data_dir, "SELECT sum(charged) FROM balances") == [(100 * REMOVALS,)]
     assert _rows(server.data_dir, "SELECT count(*) FROM holds") == [(0,)]

@@ -27,6 +27,18 @@ async def _jobs(server: PellucidServer) -> int:
         await queue.aclose()
 
 
+async def _wait_for_worker(server: PellucidServer, *, precision: str) -> None:
+    """Until a worker of that precision has loaded the model and said so."""
+    deadline = time.monotonic() + DEADLINE_S
+    queue = await SqliteQueue.open(path=server.data_dir / "queue" / "jobs.sqlite")
+    try:
+        while precision not in {worker.precision for worker in (await queue.stats()).workers}:
+            assert time.monotonic() < deadline, f"no worker of {precision}"
+            await asyncio.sleep(0.05)
+    finally:
+        await queue.aclose()
+
+
 async def test_200_first_requests_make_one_fetch_and_one_job(
     start_server: StartServer, origin: PhotoOrigin, rocket_jpg: bytes
 ) -> None:
@@ -237,7 +249,9 @@ def _endless_svg() -> bytes:
 def test_a_job_over_its_time_is_given_up_and_the_next_one_runs(
     start_server: StartServer, origin: PhotoOrigin, rocket_jpg: bytes
 ) -> None:
-    server = start_server(PELLUCID_QUEUE_JOB_TIMEOUT_S="3", PELLUCID_RENDER_TIMEOUT_S="30")
+    server = start_server(
+        PELLUCID_QUEUE_JOB_TIMEOUT_S="3", PELLUCID_QUEUE_MAX_ATTEMPTS="2", PELLUCID_RENDER_TIMEOUT_S="30"
+    )
     origin.files["/endless.svg"] = _endless_svg()
     stuck = f"/{origin.host}/endless.svg?w=2&bg_remove=1"
     assert server.ask(stuck).state == "pending"
@@ -247,7 +261,7 @@ def test_a_job_over_its_time_is_given_up_and_the_next_one_runs(
     assert answer.headers["pellucid-cutout"] == "failed;reason=attempts-used-up"
 
 
-def test_a_worker_of_another_recipe_leaves_the_jobs_alone(
+async def test_a_worker_of_another_recipe_leaves_the_jobs_alone(
     start_server: StartServer, origin: PhotoOrigin, rocket_jpg: bytes
 ) -> None:
     server = start_server(PELLUCID_WORKERS="0", PELLUCID_MODEL_PRECISION="f32")
@@ -256,7 +270,8 @@ def test_a_worker_of_another_recipe_leaves_the_jobs_alone(
     environ = os.environ | {"PELLUCID_DATA_DIR": str(server.data_dir)}
     command = [sys.executable, "-m", "pellucid", "work", "--precision"]
     with subprocess.Popen([*command, "bf16"], env=environ) as other:
-        time.sleep(6)
+        await _wait_for_worker(server, precision="bf16")
+        await asyncio.sleep(0.5)  # it would have seen the job: an idle worker looks several times a second
         assert server.ask(url).state == "pending"
         assert server.ask("/-/ready").status == 503, "nobody here makes what is asked for"
         with subprocess.Popen([*command, "f32"], env=environ) as right:
