@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from command_line import run_in_process
 
+from command_line import run_in_process
 from pellucid.cli.usage import bar
 from pellucid.settings.load import load_settings
 from pellucid.settings.model import SettingsTree

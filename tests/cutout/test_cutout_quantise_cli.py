@@ -11,9 +11,9 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-from command_line import run_in_process
 from quantise_samples import SIDE, make_conv_model
 
+from command_line import run_in_process
 from pellucid.cli.optimise import read_photos
 from pellucid.cutout.calibrate import Agreement, calibration_side, compare, layer_errors, objection
 from pellucid.cutout.quantise import build_int8, int8_path
@@ -47,9 +47,7 @@ def _models(folder: Path, *arguments: str | Path) -> subprocess.CompletedProcess
     return run_in_process("models", *map(str, arguments), "--models-dir", str(folder), environ=_environ(folder))
 
 
-def _models_in_a_process(
-    folder: Path, *arguments: str | Path, prelude: str = ""
-) -> subprocess.CompletedProcess[str]:
+def _models_in_a_process(folder: Path, *arguments: str | Path, prelude: str = "") -> subprocess.CompletedProcess[str]:
     code = f"{prelude}\nfrom pellucid.cli import main\nmain()"
     return subprocess.run(
         [sys.executable, "-c", code, "models", *map(str, arguments), "--models-dir", str(folder)],

@@ -261,7 +261,7 @@ def test_a_job_over_its_time_is_given_up_and_the_next_one_runs(
     assert answer.headers["pellucid-cutout"] == "failed;reason=attempts-used-up"
 
 
-async def test_a_worker_of_another_recipe_leaves_the_jobs_alone(
+def test_a_worker_of_another_recipe_leaves_the_jobs_alone(
     start_server: StartServer, origin: PhotoOrigin, rocket_jpg: bytes
 ) -> None:
     server = start_server(PELLUCID_WORKERS="0", PELLUCID_MODEL_PRECISION="f32")
@@ -270,8 +270,8 @@ async def test_a_worker_of_another_recipe_leaves_the_jobs_alone(
     environ = os.environ | {"PELLUCID_DATA_DIR": str(server.data_dir)}
     command = [sys.executable, "-m", "pellucid", "work", "--precision"]
     with subprocess.Popen([*command, "bf16"], env=environ) as other:
-        await _wait_for_worker(server, precision="bf16")
-        await asyncio.sleep(0.5)  # it would have seen the job: an idle worker looks several times a second
+        asyncio.run(_wait_for_worker(server, precision="bf16"))
+        time.sleep(0.5)  # it would have seen the job: an idle worker looks several times a second
         assert server.ask(url).state == "pending"
         assert server.ask("/-/ready").status == 503, "nobody here makes what is asked for"
         with subprocess.Popen([*command, "f32"], env=environ) as right:
