@@ -259,7 +259,7 @@ def test_a_job_over_its_time_is_given_up_and_the_next_one_runs(
     start_server: StartServer, origin: PhotoOrigin, rocket_jpg: bytes
 ) -> None:
     server = start_server(
-        PELLUCID_QUEUE_JOB_TIMEOUT_S="3", PELLUCID_QUEUE_MAX_ATTEMPTS="2", PELLUCID_RENDER_TIMEOUT_S="30"
+        PELLUCID_QUEUE_JOB_TIMEOUT_S="5", PELLUCID_QUEUE_MAX_ATTEMPTS="2", PELLUCID_RENDER_TIMEOUT_S="30"
     )
     origin.files["/endless.svg"] = _endless_svg()
     stuck = f"/{origin.host}/endless.svg?w=2&bg_remove=1"
