@@ -8,7 +8,7 @@ import pytest
 
 from tiny import TinyModel, make_tiny_model
 
-pytest_plugins = ["database_fixtures"]
+pytest_plugins = ["database_fixtures", "serial_tests"]
 
 
 E2E = Path(__file__).parent / "e2e"
