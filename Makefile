@@ -9,8 +9,12 @@ BIN := $(VENV)/bin
 # Not from the environment: some shells export HOST.
 HOST :=
 PORT :=
+# Processes that the tests run in. Two are measured; more want 2 GB of memory each.
+JOBS ?= 2
+# Some containers set it; every process of a test would then compile what it imports, 4 s for pytest's own rewriting.
+unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run install test check format lock clean
+.PHONY: help run install test quick check format lock clean
 
 help: ## What there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -20,9 +24,12 @@ run: $(VENV)/.installed ## Install what is missing, fetch the model, start the s
 
 install: $(VENV)/.installed ## The virtual environment with everything the server needs
 
-test: $(VENV)/.installed-dev ## Everything the tests need, then all tests
+test: $(VENV)/.installed-dev ## Everything the tests need, then all tests (JOBS=4 for four processes)
 	@$(BIN)/pellucid models pull
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
+
+quick: $(VENV)/.installed-dev ## The tests without a server of their own, for after each change: under a minute on two cores
+	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal --ignore tests/e2e -q
 
 check: $(VENV)/.installed-dev ## Format, lint, types, import contracts
 	$(BIN)/ruff format --check src tests bench

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tiny import TinyModel, make_tiny_model
 
-pytest_plugins = ["database_fixtures"]
+pytest_plugins = ["database_fixtures", "serial_tests"]
+
+
+E2E = Path(__file__).parent / "e2e"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Real servers first: they take longest, so several processes of one run end together."""
+    items.sort(key=lambda item: E2E not in item.path.parents)
 
 
 @pytest.fixture(scope="session")

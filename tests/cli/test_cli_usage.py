@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from command_line import run_in_process
 from pellucid.cli.usage import bar
 from pellucid.settings.load import load_settings
 from pellucid.settings.model import SettingsTree
@@ -36,11 +37,16 @@ def _environ(data_dir: Path, **more: str) -> dict[str, str]:
 
 
 def _pellucid(*arguments: str, data_dir: Path, **environ: str) -> subprocess.CompletedProcess[str]:
+    return run_in_process(*arguments, environ=_environ(data_dir, **environ))
+
+
+def _pellucid_as_a_script_does(*arguments: str, data_dir: Path) -> subprocess.CompletedProcess[str]:
+    """A process of its own, its output in a pipe."""
     done = subprocess.run(
         [sys.executable, "-m", "pellucid", *arguments],
         capture_output=True,
         check=False,
-        env=_environ(data_dir, **environ),
+        env=_environ(data_dir),
         timeout=120,
     )
     # Not read as text, which would turn the line ends of CSV into others.
@@ -93,7 +99,7 @@ def data_dir(tmp_path: Path) -> Path:
 
 def test_csv_and_json_of_the_command_are_those_of_the_server(data_dir: Path) -> None:
     range_ = ("--from", "2026-10-04", "--to", "2026-10-07")
-    as_csv = _pellucid("usage", *range_, "--by", "token,host", "--csv", data_dir=data_dir)
+    as_csv = _pellucid_as_a_script_does("usage", *range_, "--by", "token,host", "--csv", data_dir=data_dir)
     assert (as_csv.returncode, as_csv.stderr) == (0, "")
     assert as_csv.stdout.count("\r\n") == 3
     assert list(csv.reader(io.StringIO(as_csv.stdout, newline=""))) == [

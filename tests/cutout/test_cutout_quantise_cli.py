@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from quantise_samples import SIDE, make_conv_model
 
+from command_line import run_in_process
 from pellucid.cli.optimise import read_photos
 from pellucid.cutout.calibrate import Agreement, calibration_side, compare, layer_errors, objection
 from pellucid.cutout.quantise import build_int8, int8_path
@@ -42,16 +43,24 @@ def conv(tmp_path: Path) -> Model:
     return card, calibration
 
 
-def _models(folder: Path, *arguments: str | Path, prelude: str = "") -> subprocess.CompletedProcess[str]:
+def _models(folder: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return run_in_process("models", *map(str, arguments), "--models-dir", str(folder), environ=_environ(folder))
+
+
+def _models_in_a_process(folder: Path, *arguments: str | Path, prelude: str = "") -> subprocess.CompletedProcess[str]:
     code = f"{prelude}\nfrom pellucid.cli import main\nmain()"
     return subprocess.run(
         [sys.executable, "-c", code, "models", *map(str, arguments), "--models-dir", str(folder)],
         capture_output=True,
         text=True,
         check=False,
-        env=os.environ | {"PELLUCID_MODEL_CARDS": str(folder / "cards.toml"), "COLUMNS": "200"},
+        env=_environ(folder),
         timeout=300,
     )
+
+
+def _environ(folder: Path) -> dict[str, str]:
+    return os.environ | {"PELLUCID_MODEL_CARDS": str(folder / "cards.toml"), "COLUMNS": "200"}
 
 
 def _listed(folder: Path, name: str) -> list[str]:
@@ -88,7 +97,7 @@ def test_pull_builds_list_and_verify_know_and_pull_mends(conv: Model, tmp_path: 
 
 def test_pull_of_a_model_without_calibration_says_nothing_of_int8(conv: Model, tmp_path: Path) -> None:
     own_calibration_path(conv[0], tmp_path).unlink()
-    done = _models(tmp_path, "pull", "conv")
+    done = _models_in_a_process(tmp_path, "pull", "conv")
     assert (done.returncode, "int8" in done.stdout) == (0, False)
 
 
@@ -182,7 +191,7 @@ def test_optimize_with_nncf_calls_nobody_and_installs_what_agrees(conv: Model, t
     photos.mkdir()
     for at, pixels in enumerate(_pictures(12)):
         (photos / f"{at:02}.png").write_bytes(encode(from_array(pixels), format=ImageFormat.PNG, quality=None))
-    done = _models(tmp_path, "optimize", "conv", photos, "--keep-float", "1", prelude=REFUSE_SOCKETS)
+    done = _models_in_a_process(tmp_path, "optimize", "conv", photos, "--keep-float", "1", prelude=REFUSE_SOCKETS)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "9 photos to calibrate on, 3 held out" in done.stdout
     made = load_calibration(card, tmp_path)

@@ -66,6 +66,6 @@ def test_every_verb_is_documented() -> None:
 def test_links_between_pages_lead_somewhere() -> None:
     import re  # noqa: PLC0415
 
-    for page in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md")):
+    for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")):
         for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"

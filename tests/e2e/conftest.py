@@ -1,6 +1,7 @@
 """The fixtures of `e2e_server` and `raw_clients`, for every test in this folder."""
 
 from e2e_server import (
+    compiled_model,
     cup_jpg,
     face_png,
     origin,
@@ -12,6 +13,7 @@ from e2e_server import (
 from raw_clients import connect
 
 __all__ = [
+    "compiled_model",
     "connect",
     "cup_jpg",
     "face_png",

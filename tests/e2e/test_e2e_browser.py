@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from e2e_server import PellucidServer, PhotoOrigin
+from e2e_server import DEADLINE_S, PellucidServer, PhotoOrigin
 from playwright.sync_api import Page, sync_playwright
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -53,7 +53,7 @@ def test_forty_pending_pictures_turn_into_cutouts_by_themselves(
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(f"http://{origin.host}/page.html")
     # A picture whose cutout was there at the first request needs no swap.
-    page.wait_for_function(f"() => ({_SEE_THROUGH})() === {COUNT}", timeout=60_000, polling=300)
+    page.wait_for_function(f"() => ({_SEE_THROUGH})() === {COUNT}", timeout=3 * DEADLINE_S * 1000, polling=300)
     assert page.evaluate(_SWAPPED) >= COUNT - 4
     assert errors == []
 

@@ -112,10 +112,12 @@ def test_few_files_mean_fewer_connections_and_a_line_in_the_log(start_server: St
 # Heads
 
 
+@pytest.mark.serial
 def test_a_silent_connection_is_closed(bounded: PellucidServer, connect: Connect) -> None:
     assert wait_until_closed(connect(bounded), within_s=_HEAD_S + 3) > _HEAD_S - 0.5
 
 
+@pytest.mark.serial
 def test_a_head_byte_by_byte_is_timed_from_its_beginning(bounded: PellucidServer, connect: Connect) -> None:
     sock = connect(bounded)
     began = time.monotonic()
@@ -139,6 +141,7 @@ def test_a_second_head_is_timed_from_its_first_byte(bounded: PellucidServer, con
     assert read_all(sock).startswith(b"HTTP/1.1 408")
 
 
+@pytest.mark.serial
 def test_a_kept_connection_ends(bounded: PellucidServer, connect: Connect) -> None:
     sock = connect(bounded)
     sock.send(get("/-/health"))
@@ -181,6 +184,7 @@ def test_requests_sent_ahead_are_bounded(bounded: PellucidServer, connect: Conne
     assert [b"connection: close" in each for each in answers] == [False] * (len(answers) - 1) + [True]
 
 
+@pytest.mark.serial
 def test_a_body_that_nobody_reads_ends_the_connection(bounded: PellucidServer, connect: Connect) -> None:
     sock = connect(bounded)
     sock.send(get("/-/health", "Content-Length: 1000000000"))

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from e2e_server import PellucidServer, PhotoOrigin, StartServer
+from e2e_server import DEADLINE_S, PellucidServer, PhotoOrigin, StartServer
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, FilePayload, Page, Route, expect, sync_playwright
 
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.skipif(
 
 BUDGET_BYTES = 60_000
 SENT_BYTES = 24_000
-DEADLINE_MS = 60_000
+DEADLINE_MS = DEADLINE_S * 1000
 DESKTOP, PHONE = (1280, 800), (390, 844)
 
 _CARRIER = """([texts, files]) => {
@@ -45,6 +45,9 @@ _CARRIER = """([texts, files]) => {
     }
     return carrier;
 }"""
+
+_OFFERS_WHAT_IT_SHOWS = """() =>
+    document.getElementById("download").href === document.getElementById("cutout").src"""
 
 
 @dataclass
@@ -140,8 +143,8 @@ class Demo:
 
     @property
     def shown(self) -> bytes:
-        """The bytes that the page shows as the cutout."""
-        assert self.page.get_attribute("#download", "href") == self.page.get_attribute("#cutout", "src")
+        """The bytes that the page shows as the cutout, once it offers the same ones."""
+        self.page.wait_for_function(_OFFERS_WHAT_IT_SHOWS, timeout=DEADLINE_MS)
         with self.page.expect_download() as waiting:
             self.page.get_by_role("link", name="Download").click()
         return Path(waiting.value.path()).read_bytes()
@@ -206,6 +209,7 @@ OpenDemo = Callable[..., Demo]
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    expect.set_options(timeout=DEADLINE_MS)  # 5 s are little beside other work
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield browser
@@ -719,7 +723,7 @@ def test_the_server_goes_and_comes_back(
     stop(server)
     demo.give(cup_jpg + b"another")
     demo.expect_alert("The server cannot be reached. Check your connection, then try again.")
-    server = start_server(tmp_path / "data", port=port, PELLUCID_UPLOADS_MAX_BYTES="50000")
+    server = start_server(tmp_path / "data", port=port, PELLUCID_UPLOADS_MAX_BYTES="50000", PELLUCID_WORKERS="0")
     demo.page.get_by_role("button", name="Try again").click()
     demo.expect_alert("The file is too large. Choose a smaller one, or give the URL of the picture.")
     stop(server)
@@ -820,7 +824,7 @@ def test_uploads_turned_off_and_the_page_turned_off(
     demo = open_demo(server)
     expect(demo.page.get_by_text("Choose a picture")).to_be_hidden()
     demo.sample()
-    server = start_server(tmp_path / "no-page", PELLUCID_WEB_DEMO="false")
+    server = start_server(tmp_path / "no-page", PELLUCID_WEB_DEMO="false", PELLUCID_WORKERS="0")
     answer = server.ask("/", Accept="text/html")
     assert answer.headers["content-type"] == "text/plain; charset=utf-8"
     assert server.ask("/-/demo/page.js").status == 404

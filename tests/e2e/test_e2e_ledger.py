@@ -20,7 +20,10 @@ from e2e_server import DEADLINE_S, PellucidServer, PhotoOrigin, StartServer
 
 from pellucid.tokens import hash_key, make_key
 
-REMOVALS = 300
+REMOVALS = int(os.environ.get("TEST_REMOVALS", "100"))
+"""100 and a worker killed after every 7 show in half a minute what 300 show at night."""
+
+KILL_EVERY = 7
 BATCH = 60
 
 
@@ -53,23 +56,23 @@ def _killing_workers(server: PellucidServer, *, every: int) -> Iterator[list[int
         thread.join()
 
 
-def test_300_removals_with_workers_killed_are_300_charges(
+def test_removals_with_workers_killed_are_charged_once_each(
     start_server: StartServer, origin: PhotoOrigin, cup_jpg: bytes
 ) -> None:
     server = start_server(
         PELLUCID_WORKERS="2", PELLUCID_QUEUE_MAX_ATTEMPTS="50", PELLUCID_WEB_PROCESSES="2", PELLUCID_LOG_LEVEL="error"
     )
     urls = [f"{origin.put(f'/pay-{n}.jpg', cup_jpg)}?w=32&bg_remove=1&bg_quality=fast" for n in range(REMOVALS)]
-    deadline = time.monotonic() + 5 * DEADLINE_S
-    with _killing_workers(server, every=20) as killed, ThreadPoolExecutor(8) as pool:
+    deadline = time.monotonic() + 10 * DEADLINE_S
+    with _killing_workers(server, every=KILL_EVERY) as killed, ThreadPoolExecutor(8) as pool:
         for first in range(0, REMOVALS, BATCH):
             waiting = urls[first : first + BATCH]
             while waiting:
                 states = pool.map(lambda url: server.ask(url).state, [*waiting, *waiting[:10]])
                 waiting = [url for url, state in zip(waiting, states, strict=False) if state != "ready"]
                 assert time.monotonic() < deadline, f"{len(waiting)} are not ready"
-                time.sleep(0.3)
-    assert len(killed) >= REMOVALS // 20 - 2
+                time.sleep(1)
+    assert len(killed) >= REMOVALS // KILL_EVERY - 2
     assert _rows(server.data_dir, "SELECT count(*), sum(credits) FROM charges") == [(REMOVALS, 100 * REMOVALS)]
     assert _rows(server.data_dir, "SELECT sum(charged) FROM balances") == [(100 * REMOVALS,)]
     assert _rows(server.data_dir, "SELECT count(*) FROM holds") == [(0,)]

@@ -10,9 +10,11 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
 from e2e_server import DEADLINE_S, Answer, PellucidServer, PhotoOrigin, StartServer, running_server, wait_until_dead
 
 from pellucid.queue.sqlite import SqliteQueue
@@ -23,6 +25,18 @@ async def _jobs(server: PellucidServer) -> int:
     try:
         stats = await queue.stats()
         return stats.waiting + stats.running
+    finally:
+        await queue.aclose()
+
+
+async def _wait_for_worker(server: PellucidServer, *, precision: str) -> None:
+    """Until a worker of that precision has loaded the model and said so."""
+    deadline = time.monotonic() + DEADLINE_S
+    queue = await SqliteQueue.open(path=server.data_dir / "queue" / "jobs.sqlite")
+    try:
+        while precision not in {worker.precision for worker in (await queue.stats()).workers}:
+            assert time.monotonic() < deadline, f"no worker of {precision}"
+            await asyncio.sleep(0.05)
     finally:
         await queue.aclose()
 
@@ -79,10 +93,17 @@ def _mattes(data_dir: Path) -> dict[str, int]:
     return {path.name: path.stat().st_mtime_ns for path in (data_dir / "store" / "mattes").glob("*") if path.is_file()}
 
 
+@pytest.fixture(scope="module")
+def suffering(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PellucidServer]:
+    """The server whose parts are killed: each test leaves it whole and its queue empty."""
+    with running_server(tmp_path_factory.mktemp("suffering")) as server:
+        yield server
+
+
 def test_a_killed_matte_worker_loses_nothing(
-    start_server: StartServer, origin: PhotoOrigin, rocket_jpg: bytes, cup_jpg: bytes
+    suffering: PellucidServer, origin: PhotoOrigin, rocket_jpg: bytes, cup_jpg: bytes
 ) -> None:
-    server = start_server()
+    server = suffering
     cached = origin.put("/kw-cached.jpg", rocket_jpg) + "?w=120&bg_remove=1"
     server.wait_for(cached, "ready")
     before = _mattes(server.data_dir)
@@ -98,15 +119,15 @@ def test_a_killed_matte_worker_loses_nothing(
     assert visitor.errors == []
     assert set(visitor.answers) == {200}
     after = _mattes(server.data_dir)
-    assert len(after) == 7
+    assert len(after) == len(before) + 6
     assert before.items() <= after.items(), "nothing that was stored is computed again"
     assert set(server.pids("pellucid: matte worker")).isdisjoint(workers)
 
 
 def test_a_killed_render_process_costs_nobody_a_picture(
-    start_server: StartServer, origin: PhotoOrigin, rocket_jpg: bytes
+    suffering: PellucidServer, origin: PhotoOrigin, rocket_jpg: bytes
 ) -> None:
-    server = start_server()
+    server = suffering
     path = origin.put("/kr.jpg", rocket_jpg)
     cached = f"{path}?w=120&bg_remove=1"
     server.wait_for(cached, "ready")
@@ -133,9 +154,9 @@ def test_a_killed_render_process_costs_nobody_a_picture(
 
 
 def test_a_killed_web_process_comes_back_on_the_same_port(
-    start_server: StartServer, origin: PhotoOrigin, rocket_jpg: bytes
+    suffering: PellucidServer, origin: PhotoOrigin, rocket_jpg: bytes
 ) -> None:
-    server = start_server()
+    server = suffering
     url = origin.put("/kweb.jpg", rocket_jpg) + "?w=130&bg_remove=1"
     server.ask(url)
     web = server.pids("pellucid: web")
@@ -174,10 +195,10 @@ def test_a_killed_server_goes_on_where_it_was(
 
 
 async def test_a_picture_that_kills_its_workers_is_given_up(
-    start_server: StartServer, origin: PhotoOrigin, rocket_jpg: bytes, cup_jpg: bytes
+    suffering: PellucidServer, origin: PhotoOrigin, rocket_jpg: bytes, cup_jpg: bytes
 ) -> None:
     """Whoever claims the job is killed: three attempts, then `failed`, and the next picture is cut."""
-    server = start_server()
+    server = suffering
     bad = origin.put("/killer.jpg", cup_jpg) + "?w=90&bg_remove=1"
     queue = await SqliteQueue.open(path=server.data_dir / "queue" / "jobs.sqlite")
     try:
@@ -237,7 +258,9 @@ def _endless_svg() -> bytes:
 def test_a_job_over_its_time_is_given_up_and_the_next_one_runs(
     start_server: StartServer, origin: PhotoOrigin, rocket_jpg: bytes
 ) -> None:
-    server = start_server(PELLUCID_QUEUE_JOB_TIMEOUT_S="3", PELLUCID_RENDER_TIMEOUT_S="30")
+    server = start_server(
+        PELLUCID_QUEUE_JOB_TIMEOUT_S="5", PELLUCID_QUEUE_MAX_ATTEMPTS="2", PELLUCID_RENDER_TIMEOUT_S="30"
+    )
     origin.files["/endless.svg"] = _endless_svg()
     stuck = f"/{origin.host}/endless.svg?w=2&bg_remove=1"
     assert server.ask(stuck).state == "pending"
@@ -256,7 +279,8 @@ def test_a_worker_of_another_recipe_leaves_the_jobs_alone(
     environ = os.environ | {"PELLUCID_DATA_DIR": str(server.data_dir)}
     command = [sys.executable, "-m", "pellucid", "work", "--precision"]
     with subprocess.Popen([*command, "bf16"], env=environ) as other:
-        time.sleep(6)
+        asyncio.run(_wait_for_worker(server, precision="bf16"))
+        time.sleep(0.5)  # it would have seen the job: an idle worker looks several times a second
         assert server.ask(url).state == "pending"
         assert server.ask("/-/ready").status == 503, "nobody here makes what is asked for"
         with subprocess.Popen([*command, "f32"], env=environ) as right:

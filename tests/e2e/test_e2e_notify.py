@@ -15,7 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import quote
 
 import pytest
-from e2e_server import DEADLINE_S, PellucidServer, PhotoOrigin, StartServer
+from e2e_server import DEADLINE_S, PellucidServer, PhotoOrigin, StartServer, running_server
 
 KEY = bytes(range(24))
 SECRET = f"whsec_{base64.b64encode(KEY).decode()}"
@@ -63,22 +63,33 @@ class HookReceiver:
         self._server.server_close()
 
 
-@pytest.fixture
-def hooks() -> Iterator[HookReceiver]:
-    hooks = HookReceiver()
-    yield hooks
-    hooks.close()
+@pytest.fixture(scope="module")
+def receiver() -> Iterator[HookReceiver]:
+    receiver = HookReceiver()
+    yield receiver
+    receiver.close()
 
 
 @pytest.fixture
-def notifying(start_server: StartServer, hooks: HookReceiver) -> PellucidServer:
-    return start_server(
-        PELLUCID_NOTIFY_URLS=f"{hooks.url}/all",
+def hooks(receiver: HookReceiver) -> HookReceiver:
+    """The receiver that all tests share, as if it were new."""
+    receiver.calls.clear()
+    receiver.status = 204
+    return receiver
+
+
+@pytest.fixture(scope="module")
+def notifying(tmp_path_factory: pytest.TempPathFactory, receiver: HookReceiver) -> Iterator[PellucidServer]:
+    """The server of those tests that leave no message on its way."""
+    with running_server(
+        tmp_path_factory.mktemp("notifying"),
+        PELLUCID_NOTIFY_URLS=f"{receiver.url}/all",
         PELLUCID_NOTIFY_ALLOW_HOSTS="127.0.0.1",
         PELLUCID_NOTIFY_SECRET=SECRET,
         PELLUCID_NOTIFY_BACKOFF_S="0.2",
         PELLUCID_WORKERS="1",
-    )
+    ) as server:
+        yield server
 
 
 def test_who_asked_and_the_operator_are_called_when_a_cutout_is_ready(

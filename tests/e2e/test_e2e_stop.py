@@ -10,8 +10,11 @@ import time
 from collections import Counter
 from urllib.parse import quote
 
+import pytest
 from e2e_server import DEADLINE_S, PellucidServer, PhotoOrigin, StartServer
 from raw_clients import Connect, get, read_all, wait_until_closed
+
+pytestmark = pytest.mark.serial
 
 
 def _stop(server: PellucidServer) -> float:

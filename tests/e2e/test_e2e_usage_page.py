@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from e2e_server import PellucidServer, running_server
+from e2e_server import DEADLINE_S, PellucidServer, running_server
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from pellucid.settings.model import SettingsTree
@@ -76,6 +76,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PellucidServer]
 @pytest.fixture(scope="module")
 def browser(server: PellucidServer) -> Iterator[Browser]:
     # After `server`: Playwright's loop runs from here on, and `asyncio.run` would not.
+    expect.set_options(timeout=DEADLINE_S * 1000)  # 5 s are little beside other work
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield browser

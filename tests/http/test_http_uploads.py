@@ -37,6 +37,23 @@ async def app(tmp_path: Path) -> AsyncGenerator[ASGIApp, None]:
         yield app
 
 
+in_modules_loop = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest.fixture(scope="module")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("uploads")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared_app(shared_folder: Path) -> AsyncGenerator[ASGIApp, None]:
+    """One for all requests that are refused: an application with its render process takes 0.3 s to start and end."""
+    async with running(_settings(shared_folder)) as app:
+        (shared_folder / "data" / "uploads" / "folder").mkdir()
+        (shared_folder / "data" / "receiving" / "half.part").write_bytes(photo(1))
+        yield app
+
+
 async def _send(
     app: ASGIApp, body: bytes | Sequence[bytes | float], *, client: str = "192.0.2.1", **headers: str
 ) -> Answer:
@@ -149,14 +166,15 @@ async def test_the_operator_deletes_what_nobody_should_see(app: ASGIApp) -> None
     assert (await ask(app, "GET", told["path"])).status == 404
 
 
+@in_modules_loop
 @pytest.mark.parametrize(("path", "method"), [(UPLOADS, "POST"), (f"{UPLOADS}/x.jpg", "DELETE")])
-async def test_pages_of_other_sites_may(app: ASGIApp, path: str, method: str) -> None:
+async def test_pages_of_other_sites_may(shared_app: ASGIApp, path: str, method: str) -> None:
     asked = {
         "origin": "https://shop.example",
         "access-control-request-method": method,
         "access-control-request-headers": "authorization,content-type",
     }
-    answer = await ask(app, "OPTIONS", path, asked)
+    answer = await ask(shared_app, "OPTIONS", path, asked)
     assert answer.status == 204
     assert answer.headers["access-control-allow-origin"] == "*"
     assert method in answer.headers["access-control-allow-methods"]
@@ -180,16 +198,18 @@ async def test_bytes_that_are_not_taken(tmp_path: Path, app: ASGIApp) -> None:
         assert _left(tmp_path) == []
 
 
-async def test_a_form_is_told_how_to_send(app: ASGIApp) -> None:
-    form = await _send(app, b"--x\r\n", content_type="Multipart/form-data; boundary=x", host="pel.example:8400")
+@in_modules_loop
+async def test_a_form_is_told_how_to_send(shared_app: ASGIApp) -> None:
+    form = await _send(shared_app, b"--x\r\n", content_type="Multipart/form-data; boundary=x", host="pel.example:8400")
     detail = _problem(form, 415, "not-raw")["detail"]
     assert "curl --data-binary @picture.jpg http://pel.example:8400/-/uploads" in detail
 
 
-async def test_the_declared_length_is_enough_to_refuse(app: ASGIApp) -> None:
+@in_modules_loop
+async def test_the_declared_length_is_enough_to_refuse(shared_app: ASGIApp) -> None:
     """Nothing is read: the body would never end."""
     declared = {"content-length": str(MAX_BYTES + 1)}
-    answer = await asyncio.wait_for(ask(app, "POST", UPLOADS, declared, body=[3600.0, b""]), 60)
+    answer = await asyncio.wait_for(ask(shared_app, "POST", UPLOADS, declared, body=[3600.0, b""]), 60)
     _problem(answer, 413, "upload-too-large")
 
 
@@ -251,6 +271,7 @@ async def test_a_database_that_is_held(tmp_path: Path, app: ASGIApp) -> None:
     assert (await _send(app, photo(1))).status == 201
 
 
+@in_modules_loop
 @pytest.mark.parametrize(
     "path",
     [
@@ -269,20 +290,19 @@ async def test_a_database_that_is_held(tmp_path: Path, app: ASGIApp) -> None:
         "/%00.jpg",
     ],
 )
-async def test_nothing_but_uploads_can_be_reached(tmp_path: Path, app: ASGIApp, path: str) -> None:
-    (tmp_path / "data" / "uploads" / "folder").mkdir()
-    (tmp_path / "data" / "receiving" / "half.part").write_bytes(photo(1))
-    answer = await ask(app, "GET", f"/_upload_{path}")
+async def test_nothing_but_uploads_can_be_reached(shared_app: ASGIApp, path: str) -> None:
+    answer = await ask(shared_app, "GET", f"/_upload_{path}")
     assert answer.status in (400, 404), answer.body
-    half = await ask(app, "GET", "/_upload_/half.part")
+    half = await ask(shared_app, "GET", "/_upload_/half.part")
     assert half.status == 404
 
 
+@in_modules_loop
 @pytest.mark.parametrize("name", ["..%2freceiving%2fsecret", "%2e%2e", "secret", "%00", "a/b", "x" * 3000])
-async def test_names_that_are_none_delete_nothing(tmp_path: Path, app: ASGIApp, name: str) -> None:
-    answer = await ask(app, "DELETE", f"{UPLOADS}/{name}", {"authorization": f"Bearer {ADMIN}"})
+async def test_names_that_are_none_delete_nothing(shared_folder: Path, shared_app: ASGIApp, name: str) -> None:
+    answer = await ask(shared_app, "DELETE", f"{UPLOADS}/{name}", {"authorization": f"Bearer {ADMIN}"})
     assert answer.status in (404, 405)
-    assert (tmp_path / "data" / "receiving" / "secret").is_file()
+    assert (shared_folder / "data" / "receiving" / "secret").is_file()
 
 
 async def test_uploads_are_in_the_name_of_the_token(tmp_path: Path) -> None:

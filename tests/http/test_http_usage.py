@@ -29,10 +29,13 @@ TODAY = datetime.now(UTC).date()
 OCTOBER = date(2026, 10, 5)
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> SettingsTree:
+in_modules_loop = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> SettingsTree:
     return settings_for(
-        tmp_path,
+        tmp_path_factory.mktemp("usage"),
         web={"admin_key": "the-operators"},
         tokens={
             "shop": {"key_hash": hash_key(SHOP_KEY), "credits_per_month": 1000},
@@ -41,8 +44,9 @@ def world(tmp_path: Path) -> SettingsTree:
     )
 
 
-@pytest_asyncio.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def app(world: SettingsTree) -> AsyncGenerator[ASGIApp]:
+    """One for all questions here: none of them changes anything."""
     Paths.below(world.data_dir).queue.parent.mkdir(parents=True)
     async with open_database(world) as database:
         rows = [
@@ -69,6 +73,7 @@ def _problem(answer: Answer) -> dict[str, Any]:
     return json.loads(answer.body)
 
 
+@in_modules_loop
 async def test_the_operator_sees_all_tokens(app: ASGIApp) -> None:
     found = await _json(app, "by=token", OPERATOR)
     assert (found["from"], found["to"], found["by"]) == (TODAY.replace(day=1).isoformat(), TODAY.isoformat(), ["token"])
@@ -85,6 +90,7 @@ async def test_the_operator_sees_all_tokens(app: ASGIApp) -> None:
     ]
 
 
+@in_modules_loop
 async def test_the_operator_may_choose_a_token_days_and_groups(app: ASGIApp) -> None:
     found = await _json(app, "by=tier,host&token=shop&from=2026-10-01&to=2026-10-31", OPERATOR)
     assert found["rows"] == [{"tier": "fast", "host": "_samples_", "removals": 2, "credits": 200}]
@@ -97,6 +103,7 @@ async def test_the_operator_may_choose_a_token_days_and_groups(app: ASGIApp) -> 
     ]
 
 
+@in_modules_loop
 @pytest.mark.parametrize("more", ["", "&token=blog", "&token=shop&token=blog", "&token=No%20Such"])
 async def test_a_customer_sees_its_own_token_whatever_it_asks_for(app: ASGIApp, more: str) -> None:
     found = await _json(app, "by=token,tier" + more, SHOP)
@@ -105,6 +112,7 @@ async def test_a_customer_sees_its_own_token_whatever_it_asks_for(app: ASGIApp, 
     assert found["balance"]["remaining"] == 200
 
 
+@in_modules_loop
 @pytest.mark.parametrize("sent", [{}, {"Authorization": "Bearer pel_nobodys"}, {"Authorization": "Basic dTpw"}])
 @pytest.mark.parametrize("query", ["", "?format=csv", "?from=nonsense"])
 async def test_without_a_key_nothing_is_shown(app: ASGIApp, sent: dict[str, str], query: str) -> None:
@@ -121,6 +129,7 @@ async def test_without_an_operators_key_there_is_no_operator(tmp_path: Path) -> 
             assert (await ask(app, "GET", "/-/usage", {"Authorization": sent})).status == 401
 
 
+@in_modules_loop
 @pytest.mark.parametrize(
     ("query", "parameter"),
     [
@@ -142,6 +151,7 @@ async def test_bad_values_are_problems_that_nobody_keeps(app: ASGIApp, query: st
     assert problem["grammar"]
 
 
+@in_modules_loop
 @pytest.mark.parametrize(("query", "accept"), [("&format=csv", "*/*"), ("", "text/csv"), ("&format=csv", "text/html")])
 async def test_csv(app: ASGIApp, query: str, accept: str) -> None:
     answer = await ask(app, "GET", f"/-/usage?by=token,host{query}", OPERATOR | {"Accept": accept})
@@ -156,6 +166,7 @@ async def test_csv(app: ASGIApp, query: str, accept: str) -> None:
     ]
 
 
+@in_modules_loop
 async def test_a_browser_gets_the_page_without_a_key_and_without_data(app: ASGIApp) -> None:
     for who in ({}, OPERATOR):
         answer = await ask(app, "GET", "/-/usage?from=nonsense", BROWSER | who)
@@ -170,6 +181,7 @@ async def test_a_browser_gets_the_page_without_a_key_and_without_data(app: ASGIA
     assert (await ask(app, "GET", "/-/usage?format=json", BROWSER)).status == 401
 
 
+@in_modules_loop
 @pytest.mark.parametrize(
     ("name", "kind"), [("page.css", "text/css"), ("page.js", "text/javascript"), ("chart.js", "text/javascript")]
 )
@@ -181,11 +193,13 @@ async def test_the_pages_files(app: ASGIApp, name: str, kind: str) -> None:
     assert (again.status, again.body, again.headers["etag"]) == (304, b"", answer.headers["etag"])
 
 
+@in_modules_loop
 @pytest.mark.parametrize("name", ["page.html", "page.py", "..%2Fswap.js", ""])
 async def test_nothing_else_lies_beside_them(app: ASGIApp, name: str) -> None:
     assert (await ask(app, "GET", f"/-/usage/{name}")).status == 404
 
 
+@in_modules_loop
 async def test_head_and_other_methods(app: ASGIApp) -> None:
     assert (await ask(app, "HEAD", "/-/usage", OPERATOR)).status == 200
     assert (await ask(app, "POST", "/-/usage", OPERATOR)).status == 405
