@@ -1,4 +1,4 @@
-"""Tests marked `serial` run while no other process of the run has a test: those that measure how soon something happens."""
+"""Tests marked `serial` run while no other process of the run has a test: they measure how soon something happens."""
 
 from __future__ import annotations
 

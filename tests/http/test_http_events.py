@@ -75,9 +75,9 @@ class Looks:
         self.backlogs = 0
         look, backlog = Pipeline.look, SqliteQueue.backlog
 
-        async def counted(pipeline: Pipeline, token: Token, spec: Spec, *, client: Address) -> Cutting:
+        async def counted(pipeline: Pipeline, token: Token, spec: Spec, *, client: Address, keyed: bool) -> Cutting:
             self.count += 1
-            return await look(pipeline, token, spec, client=client)
+            return await look(pipeline, token, spec, client=client, keyed=keyed)
 
         async def counted_backlog(queue: SqliteQueue) -> Any:
             self.backlogs += 1
