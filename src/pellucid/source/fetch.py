@@ -25,6 +25,7 @@ from pellucid.source.answers import Fetched, NotModified, Validators
 from pellucid.source.freshness import fresh_seconds
 from pellucid.source.limits import FetchLimits, Freshness
 from pellucid.source.netguard import Guard
+from pellucid.source.resolver import LookupTimeoutError, NameNotFoundError
 from pellucid.source.session import GuardedSession, explain
 from pellucid.source.slots import FetchSlots
 from pellucid.source.weburl import bare_host, covers, join_web_url, normalise_hosts, parse_web_url
@@ -69,6 +70,7 @@ class Fetcher:
             guard=guard,
             accept="image/*,*/*;q=0.5",
             max_header_bytes=limits.max_header_bytes,
+            max_requests=limits.max_concurrency,
             ssl_context=ssl_context,
             resolver=resolver,
         )
@@ -92,7 +94,7 @@ class Fetcher:
     ) -> Fetched | NotModified:
         """The origin at `url`, on behalf of `client`; NotModified when its server says that `validators` still hold.
 
-        `connect_timeout_s` shortens the limit on name look-up, connection and TLS. Raises OriginError in all its kinds
+        `connect_timeout_s` shortens the limit on connection and TLS. Raises OriginError in all its kinds
         (NoConnectionError and ConnectTimeoutError when nothing answered), BusyError when no slot came free.
         """
         try:
@@ -101,17 +103,32 @@ class Fetcher:
             raise OriginUnreachableError("the origin's URL is malformed") from error
         connect_s = min(self.limits.connect_timeout_s, connect_timeout_s or self.limits.connect_timeout_s)
         total_s = self.limits.total_timeout_s
+        self._guard.check_port(start.port or 0)
+        # Before a slot is taken: names that hang, however many, keep nobody else from fetching.
+        await self._look_up(start, client)
         async with self._slots.acquire(start.raw_authority, client, timeout_s=total_s):
             try:
                 async with asyncio.timeout(total_s):
-                    return await self._follow(start, validators or Validators(), connect_s)
+                    return await self._follow(start, validators or Validators(), connect_s, client)
             except TimeoutError as error:
                 raise OriginTimeoutError(f"the origin took longer than {total_s:g} s") from error
 
-    async def _follow(self, start: URL, validators: Validators, connect_s: float) -> Fetched | NotModified:
+    async def _look_up(self, url: URL, client: Client) -> None:
+        try:
+            await self._session.look_up(url, client=client)
+        except LookupTimeoutError as error:
+            raise ConnectTimeoutError("the name servers do not answer for the origin's host name") from error
+        except NameNotFoundError as error:
+            raise NoConnectionError(explain(error, "the origin")) from error
+
+    async def _follow(
+        self, start: URL, validators: Validators, connect_s: float, client: Client
+    ) -> Fetched | NotModified:
         current = start
-        for _ in range(self.limits.max_redirects + 1):
-            self._guard.check_port(current.port or 0)
+        for hop in range(self.limits.max_redirects + 1):
+            if hop:
+                self._guard.check_port(current.port or 0)
+                await self._look_up(current, client)
             answer = await self._ask(current, validators, connect_s)
             if not isinstance(answer, _Redirect):
                 return answer

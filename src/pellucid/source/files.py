@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from typing import BinaryIO
 
 from pellucid.errors import (
+    BusyError,
     OriginForbiddenError,
     OriginNotFoundError,
     OriginTooLargeError,
@@ -22,7 +24,7 @@ def read_file(
     """The file, or NotModified when it still has `validators` (made from size, inode and modification time).
 
     Only regular files that lie in the folder after every symbolic link is followed. Blocking: for a thread. Raises
-    OriginNotFoundError, OriginForbiddenError, OriginTooLargeError, OriginUnreachableError.
+    OriginNotFoundError, OriginForbiddenError, OriginTooLargeError, OriginUnreachableError, BusyError.
     """
     missing = "the folder has no such file"
     try:
@@ -40,6 +42,8 @@ def read_file(
         # Path.resolve raises RuntimeError for links in a circle.
         raise OriginNotFoundError(missing) from error
     except OSError as error:
+        if error.errno in (errno.EMFILE, errno.ENFILE):
+            raise BusyError("this server has no descriptor left to read files with") from error
         raise OriginUnreachableError("the file cannot be read") from error
 
 

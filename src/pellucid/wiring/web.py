@@ -31,7 +31,7 @@ from pellucid.settings.model import SettingsTree
 from pellucid.source.fetch import Fetcher
 from pellucid.source.netguard import Guard
 from pellucid.source.origins import Origins
-from pellucid.source.session import GuardedSession
+from pellucid.source.resolver import NameResolver
 from pellucid.spec import DEFAULT_TOKEN, OriginRef, Token
 from pellucid.store.bounded import BoundedBlobs
 from pellucid.store.objects import ObjectBlobs, free_bytes
@@ -46,6 +46,7 @@ from pellucid.wiring.values import (
     fetch_limits_of,
     freshness_of,
     listening_of,
+    message_session,
     signing_keys_of,
     upload_limits_of,
 )
@@ -171,8 +172,8 @@ class Web:
 async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[Web, None]:
     """Everything a web process needs, opened in order and closed in reverse."""
     paths = Paths.below(settings.data_dir)
-    # Name look-ups run on the default executor; asyncio's own has six threads on two cores, and as many slow name
-    # servers would stop every other fetch.
+    # Files of aliases are read and bytes hashed on the default executor; asyncio's own has six threads on two cores, and
+    # as many reads from a slow share would stop all of that. Host names are resolved without threads.
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="io"))
     async with AsyncExitStack() as stack:
         blobs = open_blobs(settings)
@@ -205,12 +206,16 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
         )
         freshness = freshness_of(settings)
         guard = Guard(allow_networks=settings.origin.allow_networks, allow_ports=settings.origin.allow_ports)
+        resolver = await stack.enter_async_context(
+            NameResolver(nameservers=settings.origin.nameservers, timeout_s=settings.origin.connect_timeout_s)
+        )
         fetcher = await stack.enter_async_context(
             Fetcher(
                 guard=guard,
                 limits=fetch_limits_of(settings),
                 freshness=freshness,
                 allow_hosts=settings.origin.allow_hosts,
+                resolver=resolver,
             )
         )
         origins = Origins(
@@ -268,8 +273,8 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
         cdn = cdn_api_of(settings)
         sender = Sender(
             queue,
-            webhooks=await stack.enter_async_context(GuardedSession(guard=guard)),
-            purges=await stack.enter_async_context(GuardedSession(guard=ANYWHERE)),
+            webhooks=await stack.enter_async_context(message_session(settings, guard=guard, resolver=resolver)),
+            purges=await stack.enter_async_context(message_session(settings, guard=ANYWHERE, resolver=resolver)),
             keys=signing_keys_of(settings),
             cdn=cdn,
             timeout_s=settings.notify.timeout_s,

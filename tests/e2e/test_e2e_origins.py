@@ -1,0 +1,66 @@
+"""Origins as strangers choose them, against a real server: names that hang, crowds of hosts, circles."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from e2e_server import PhotoOrigin, StartServer
+
+
+@pytest.fixture
+def silent_name_server() -> Iterator[str]:
+    """A name server that takes every question and answers none."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        yield f"127.0.0.1:{sock.getsockname()[1]}"
+
+
+def test_names_that_hang_stop_no_other_origin(
+    start_server: StartServer, origin: PhotoOrigin, rocket_jpg: bytes, silent_name_server: str
+) -> None:
+    server = start_server(PELLUCID_WORKERS="0", PELLUCID_ORIGIN_NAMESERVERS=silent_name_server)
+    port = origin.host.rpartition(":")[2]
+    with ThreadPoolExecutor(100) as pool:
+        hanging = [pool.submit(server.ask, f"/h{number}.hang.test/a.jpg?w=40") for number in range(100)]
+        time.sleep(0.5)
+        slowest_s = 0.0
+        for number in range(5):
+            origin.put(f"/beside-{number}.jpg", rocket_jpg)
+            began = time.monotonic()
+            answer = server.ask(f"/http://beside-{number}.localhost:{port}/beside-{number}.jpg?w=40")
+            slowest_s = max(slowest_s, time.monotonic() - began)
+            assert answer.status == 200
+        assert not any(each.done() for each in hanging), "all of them hang meanwhile"
+        assert slowest_s < 2
+        assert {each.result().status for each in hanging} == {504}
+    began = time.monotonic()
+    assert server.ask("/h1.hang.test/b.jpg?w=40").status == 504
+    assert time.monotonic() - began < 2, "the name is left alone for a while"
+
+
+def test_a_crowd_of_hosts_leaves_few_descriptors(
+    start_server: StartServer, origin: PhotoOrigin, rocket_jpg: bytes
+) -> None:
+    server = start_server(PELLUCID_WORKERS="0")
+    origin.put("/crowd.jpg", rocket_jpg)
+    port = origin.host.rpartition(":")[2]
+    (web,) = server.pids("pellucid: web")
+    before = _sockets(web)
+    with ThreadPoolExecutor(30) as pool:
+        paths = [f"/http://crowd-{number}.localhost:{port}/crowd.jpg?w=40" for number in range(300)]
+        assert {answer.status for answer in pool.map(server.ask, paths)} == {200}
+    assert _sockets(web) - before < 64 + 40  # what is kept, and what of our own is not closed yet
+
+
+def _sockets(pid: int) -> int:
+    found = 0
+    for each in (Path("/proc") / str(pid) / "fd").iterdir():
+        with suppress(FileNotFoundError):
+            found += str(each.readlink()).startswith("socket:")
+    return found
