@@ -8,8 +8,9 @@ from collections.abc import Callable
 
 import msgspec
 import pytest
-from origin_servers import FRESHNESS
-from origin_world import Picture, World, showing
+from aiohttp import web
+from origin_servers import FRESHNESS, serving
+from origin_world import Picture, World, at, showing
 
 from pellucid import keys
 from pellucid.errors import (
@@ -83,6 +84,34 @@ async def test_revalidation_takes_what_changed(world: World, fetcher: Fetcher) -
         assert await origins.read(origin) == b"new picture"
         assert picture.seen == [None, '"1"']
         assert len(world.probed) == 2
+
+
+async def test_a_redirect_that_goes_back_to_an_older_file_is_followed(world: World, fetcher: Fetcher) -> None:
+    """`latest` leads to a file whose date is before that of the one known: its 304 would confirm the wrong picture."""
+    files = {"/new": (b"new", 2000), "/old": (b"old", 1000)}
+    latest = "/new"
+
+    async def answer(request: web.Request) -> web.Response:
+        if request.path == "/latest":
+            return web.Response(status=302, headers={"Location": latest})
+        body, changed_at = files[request.path]
+        since = request.if_modified_since
+        response = (
+            web.Response(body=body) if since is None or since.timestamp() < changed_at else web.Response(status=304)
+        )
+        response.last_modified = changed_at
+        return response
+
+    async with serving(answer) as server:
+        origins, ref = world.origins(fetcher), at(server, "/latest")
+        for path, (body, _) in (*files.items(), *reversed(files.items())):
+            latest = path
+            for _ in range(2):
+                origin = await origins.get(DEFAULT_TOKEN, ref)
+                assert (origin.digest, origin.url) == (keys.digest(body), server.url + path)
+                world.now += FRESHNESS.default_s + 1
+        hits = [request for request in server.requests if "If-Modified-Since" in request.headers]
+        assert len(hits) == 5, "what is known is still confirmed"
 
 
 async def test_the_same_bytes_without_validators_are_not_probed_again(world: World, fetcher: Fetcher) -> None:

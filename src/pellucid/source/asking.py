@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import partial
 
 from cachetools import TTLCache
@@ -23,6 +24,14 @@ _SCHEME_BELIEF_S = 3600.0
 _PROBE_TIMEOUT_S = 3.0
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The validators of what is known of an origin, and the URL, after redirects, whose answer had them."""
+
+    validators: Validators = field(default_factory=Validators)
+    url: str | None = None
+
+
 class Asker:
     """Puts one question at a time; remembers which scheme brought an answer from a host."""
 
@@ -32,25 +41,25 @@ class Asker:
         self._worked: TTLCache[tuple[Token, str], str] = TTLCache(_SCHEMES_IN_MEMORY, _SCHEME_BELIEF_S, clock)
 
     async def ask(
-        self, token: Token, location: Location, validators: Validators, *, client: Client, hint: str | None
+        self, token: Token, location: Location, known: Known, *, client: Client, hint: str | None
     ) -> tuple[str, Fetched | NotModified]:
         """The answer, and the scheme that brought it. `hint` is the scheme that worked before. Raises OriginError,
         BusyError.
         """
         if isinstance(location, FileLocation):
             limit, fresh_s = self._fetcher.limits.max_bytes, self._freshness.min_s
-            read = partial(read_file, location, validators=validators, max_bytes=limit, fresh_s=fresh_s)
+            read = partial(read_file, location, validators=known.validators, max_bytes=limit, fresh_s=fresh_s)
             return "file", await asyncio.to_thread(read)
         first, *others = self._schemes(token, location, hint)
         if not others:
-            return first, await self._ask_web(token, location, first, validators, client=client)
+            return first, await self._ask_web(token, location, first, known, client=client)
         try:
             return first, await self._ask_web(
-                token, location, first, validators, client=client, connect_timeout_s=_PROBE_TIMEOUT_S
+                token, location, first, known, client=client, connect_timeout_s=_PROBE_TIMEOUT_S
             )
         except (NoConnectionError, ConnectTimeoutError) as error:
             try:
-                return others[0], await self._ask_web(token, location, others[0], validators, client=client)
+                return others[0], await self._ask_web(token, location, others[0], known, client=client)
             except (NoConnectionError, ConnectTimeoutError):
                 raise error from None
 
@@ -59,14 +68,18 @@ class Asker:
         token: Token,
         location: WebLocation,
         scheme: str,
-        validators: Validators,
+        known: Known,
         *,
         client: Client,
         connect_timeout_s: float | None = None,
     ) -> Fetched | NotModified:
         try:
             answer = await self._fetcher.fetch(
-                location.url(scheme), client=client, validators=validators, connect_timeout_s=connect_timeout_s
+                location.url(scheme),
+                client=client,
+                validators=known.validators,
+                validators_of=known.url,
+                connect_timeout_s=connect_timeout_s,
             )
         except (NoConnectionError, OriginTimeoutError, OriginRefusedError):
             raise

@@ -90,9 +90,13 @@ class Fetcher:
         *,
         client: Client = SERVER,
         validators: Validators | None = None,
+        validators_of: str | None = None,
         connect_timeout_s: float | None = None,
     ) -> Fetched | NotModified:
         """The origin at `url`, on behalf of `client`; NotModified when its server says that `validators` still hold.
+
+        `validators_of` is the URL whose answer had them, None for `url`. They are sent to that URL alone (RFC 9110,
+        section 13.1): where a redirect leads to another file, that file may well not have changed.
 
         `connect_timeout_s` shortens the limit on connection and TLS. Raises OriginError in all its kinds
         (NoConnectionError and ConnectTimeoutError when nothing answered), BusyError when no slot came free.
@@ -109,7 +113,8 @@ class Fetcher:
         async with self._slots.acquire(start.raw_authority, client, timeout_s=total_s):
             try:
                 async with asyncio.timeout(total_s):
-                    return await self._follow(start, validators or Validators(), connect_s, client)
+                    known = (validators or Validators(), validators_of or str(start))
+                    return await self._follow(start, known, connect_s, client)
             except TimeoutError as error:
                 raise OriginTimeoutError(f"the origin took longer than {total_s:g} s") from error
 
@@ -122,14 +127,16 @@ class Fetcher:
             raise NoConnectionError(explain(error, "the origin")) from error
 
     async def _follow(
-        self, start: URL, validators: Validators, connect_s: float, client: Client
+        self, start: URL, known: tuple[Validators, str], connect_s: float, client: Client
     ) -> Fetched | NotModified:
+        validators, validators_of = known
         current = start
         for hop in range(self.limits.max_redirects + 1):
             if hop:
                 self._guard.check_port(current.port or 0)
                 await self._look_up(current, client)
-            answer = await self._ask(current, validators, connect_s)
+            own = validators if str(current) == validators_of else Validators()
+            answer = await self._ask(current, own, connect_s)
             if not isinstance(answer, _Redirect):
                 return answer
             current = self._next_hop(start, current, answer.location)

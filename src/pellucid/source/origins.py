@@ -26,7 +26,7 @@ from pellucid.errors import (
 from pellucid.flight import SingleFlight
 from pellucid.image.facts import ImageFacts
 from pellucid.source.answers import Fetched, NotModified, Validators
-from pellucid.source.asking import Asker
+from pellucid.source.asking import Asker, Known
 from pellucid.source.fetch import Fetcher
 from pellucid.source.known import KnownOrigins
 from pellucid.source.limits import Freshness
@@ -220,9 +220,10 @@ class Origins:
             known = msgspec.structs.replace(known, validators=Validators())
         spare = known if present else None
         question = _Question(key=key, source=location.name, asked_at=asked_at)
-        validators, hint = (known.validators, known.scheme) if known is not None else (Validators(), None)
+        conditions = Known(known.validators, known.url) if known is not None else Known()
+        hint = known.scheme if known is not None else None
         try:
-            scheme, answer = await self._asker.ask(token, location, validators, client=client, hint=hint)
+            scheme, answer = await self._asker.ask(token, location, conditions, client=client, hint=hint)
         except (OriginUnreachableError, OriginTimeoutError, BusyError) as error:
             if spare is not None:
                 return await self._stand_in(question, spare, error)

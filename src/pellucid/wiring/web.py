@@ -172,8 +172,8 @@ class Web:
 async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[Web, None]:
     """Everything a web process needs, opened in order and closed in reverse."""
     paths = Paths.below(settings.data_dir)
-    # Files of aliases are read and bytes hashed on the default executor; asyncio's own has six threads on two cores, and
-    # as many reads from a slow share would stop all of that. Host names are resolved without threads.
+    # Files of aliases are read and bytes hashed on the default executor; asyncio's own has six threads on two cores,
+    # and as many reads from a slow share would stop all of that. Host names are resolved without threads.
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="io"))
     async with AsyncExitStack() as stack:
         blobs = open_blobs(settings)
