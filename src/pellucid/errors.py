@@ -12,6 +12,7 @@ PellucidError
 │   ├── OriginTooLargeError
 │   └── OriginUnreachableError
 ├── ImageError             the origin's bytes are no usable picture
+│   ├── EmptyOriginError       there are none
 │   ├── UnsupportedFormatError
 │   └── ImageLimitError
 ├── CutoutError            no matte could be made
@@ -94,6 +95,10 @@ class OriginUnreachableError(OriginError):
 
 class ImageError(PellucidError):
     """The origin's bytes are no usable picture."""
+
+
+class EmptyOriginError(ImageError):
+    """The origin is there and has no bytes."""
 
 
 class UnsupportedFormatError(ImageError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -15,6 +16,7 @@ from origin_world import Picture, World, at, showing
 from pellucid import keys
 from pellucid.errors import (
     BusyError,
+    EmptyOriginError,
     ImageError,
     ImageLimitError,
     OriginForbiddenError,
@@ -27,7 +29,7 @@ from pellucid.errors import (
 )
 from pellucid.source.fetch import Fetcher
 from pellucid.source.records import decode_record, encode_record
-from pellucid.spec import DEFAULT_TOKEN, Token
+from pellucid.spec import DEFAULT_TOKEN, OriginRef, Token
 
 
 async def test_fetch_once_then_from_memory(world: World, fetcher: Fetcher) -> None:
@@ -207,6 +209,18 @@ async def test_unusable_pictures_are_remembered(
         world.probe_error = None
         await origins.get(DEFAULT_TOKEN, ref)
         assert len(server.requests) == 2
+
+
+async def test_no_bytes_are_no_picture(world: World, fetcher: Fetcher, tmp_path: Path) -> None:
+    (tmp_path / "empty.png").write_bytes(b"")
+    async with showing(Picture(body=b"")) as (server, ref):
+        origins = world.origins(fetcher, aliases={"_files_": tmp_path.as_uri()})
+        for _ in range(2):
+            for each in (ref, OriginRef(alias="_files_", path="/empty.png")):
+                with pytest.raises(EmptyOriginError):
+                    await origins.get(DEFAULT_TOKEN, each)
+        assert len(server.requests) == 1
+        assert not world.probed
 
 
 async def test_being_busy_is_not_held_against_the_origin(world: World, fetcher: Fetcher) -> None:

@@ -48,6 +48,7 @@ PROBLEMS: dict[type[PellucidError], ProblemKind] = {
         status=502, slug="origin-unreachable", title="The origin cannot be reached", cache_s=5
     ),
     errors.OriginError: ProblemKind(status=502, slug="origin", title="The origin could not be had", cache_s=5),
+    errors.EmptyOriginError: ProblemKind(status=422, slug="empty-origin", title="The origin is empty", cache_s=30),
     errors.UnsupportedFormatError: ProblemKind(
         status=422, slug="unsupported-format", title="The origin is of no format we read", cache_s=300
     ),

@@ -10,6 +10,8 @@ from types import TracebackType
 
 import aiohttp
 from aiohttp.abc import AbstractResolver
+from aiohttp.compression_utils import HAS_BROTLI, HAS_ZSTD
+from aiohttp.http_exceptions import ContentEncodingError
 from yarl import URL
 
 from pellucid.clients import SERVER, Client
@@ -34,6 +36,16 @@ _CHUNK_BYTES = 64 << 10
 _VALIDATOR_LENGTH = 1024
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _WHOLE = frozenset({200, 203})
+
+
+_DECODED = ("gzip", "deflate", *(("br",) if HAS_BROTLI else ()), *(("zstd",) if HAS_ZSTD else ()))
+"""Content codings that the HTTP client unpacks: two of them with libraries that may be installed."""
+
+_READABLE = frozenset({"", "identity", *_DECODED})
+_UNREADABLE = (
+    "the origin sent its answer in a coding that it was not asked for and that this server does not read; "
+    f"it reads {', '.join(_DECODED)}"
+)
 
 
 class NoConnectionError(OriginUnreachableError):
@@ -69,6 +81,7 @@ class Fetcher:
         self._session = GuardedSession(
             guard=guard,
             accept="image/*,*/*;q=0.5",
+            accept_encoding=", ".join(_DECODED),
             max_header_bytes=limits.max_header_bytes,
             max_requests=limits.max_concurrency,
             ssl_context=ssl_context,
@@ -168,6 +181,8 @@ class Fetcher:
         except TimeoutError as error:
             raise OriginTimeoutError(f"the origin was silent for {self.limits.idle_timeout_s:g} s") from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
+            if not answered and _is_encoding_error(error):
+                raise OriginUnreachableError(_UNREADABLE) from error
             if answered:
                 raise OriginUnreachableError("the origin's answer broke off or is malformed") from error
             raise NoConnectionError(explain(error, "the origin")) from error
@@ -192,6 +207,8 @@ class Fetcher:
                 raise _status_error(status)
             case _:
                 pass
+        if headers.get("Content-Encoding", "identity").strip().lower() not in _READABLE:
+            raise OriginUnreachableError(_UNREADABLE)
         body = await self._read_body(response)
         return Fetched(
             body=body,
@@ -214,8 +231,6 @@ class Fetcher:
                 response.close()
                 raise OriginTooLargeError(too_large)
             chunks.append(chunk)
-        if not size:
-            raise OriginUnreachableError("the origin's answer is empty")
         return b"".join(chunks)
 
 
@@ -231,6 +246,15 @@ def _conditions(validators: Validators) -> dict[str, str]:
     if validators.last_modified is not None:
         conditions["If-Modified-Since"] = validators.last_modified
     return conditions
+
+
+def _is_encoding_error(error: BaseException | None) -> bool:
+    """Whether the client gave up on an answer's headers because of a coding whose library is not installed."""
+    while error is not None:
+        if isinstance(error, ContentEncodingError):
+            return True
+        error = error.__cause__
+    return False
 
 
 def _said_s(response: aiohttp.ClientResponse) -> float | None:

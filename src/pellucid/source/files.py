@@ -57,6 +57,4 @@ def _read(file: BinaryIO, validators: Validators, max_bytes: int, fresh_s: float
     body = file.read(max_bytes + 1) if status.st_size <= max_bytes else None
     if body is None or len(body) > max_bytes:
         raise OriginTooLargeError(f"the file has more than {max_bytes} bytes")
-    if not body:
-        raise OriginUnreachableError("the file is empty")
     return Fetched(body=body, validators=current, fresh_s=fresh_s, content_type=None, url=url)

@@ -15,6 +15,7 @@ from pellucid import keys
 from pellucid.clients import SERVER, Client
 from pellucid.errors import (
     BusyError,
+    EmptyOriginError,
     ImageError,
     OriginError,
     OriginTimeoutError,
@@ -278,6 +279,8 @@ class Origins:
             facts = known.facts
         else:
             try:
+                if not answer.body:
+                    raise EmptyOriginError("the origin has no bytes")
                 facts = await self._probe(answer.body, client)
             except ImageError as error:
                 await self._save_failure(question, error, for_s=min(answer.fresh_s, _NO_PICTURE_S))

@@ -70,9 +70,10 @@ _dials: ContextVar[_Dials] = ContextVar("dials")
 class GuardedSession:
     """An HTTP client without cookies, proxies and redirects. Use as an async context manager.
 
-    `accept` is the header of that name; `max_header_bytes` bounds one field of an answer. The caller bounds its
-    requests, `max_requests` at a time; `max_idle` connections are kept beside them, and no more sockets are opened than
-    both together. `ssl_context` replaces the system's; a `resolver` is shared, without one the session has its own.
+    `accept` and `accept_encoding` are the headers of those names; `max_header_bytes` bounds one field of an answer. The
+    caller bounds its requests, `max_requests` at a time; `max_idle` connections are kept beside them, and no more
+    sockets are opened than both together. `ssl_context` replaces the system's; a `resolver` is shared, without one the
+    session has its own.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class GuardedSession:
         *,
         guard: Guard,
         accept: str = "*/*",
+        accept_encoding: str = "identity",
         max_header_bytes: int = 16 << 10,
         max_requests: int = 64,
         max_idle: int = MAX_IDLE,
@@ -87,7 +89,11 @@ class GuardedSession:
         resolver: AbstractResolver | None = None,
     ) -> None:
         self._guard = guard
-        self._accept = accept
+        self._headers = {
+            "User-Agent": f"Pellucid/{version('pellucid')}",
+            "Accept": accept,
+            "Accept-Encoding": accept_encoding,
+        }
         self._max_header_bytes = max_header_bytes
         self._ssl_context = ssl_context
         self._resolver = resolver
@@ -110,7 +116,7 @@ class GuardedSession:
             connector=self._connector,
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
-            headers={"User-Agent": f"Pellucid/{version('pellucid')}", "Accept": self._accept},
+            headers=self._headers,
             max_line_size=self._max_header_bytes,
             max_field_size=self._max_header_bytes,
         )
@@ -181,18 +187,16 @@ class GuardedSession:
         `timeout_s` is for everything. Raises OriginRefusedError when the guard refused every address, NoReplyError when
         no answer came.
         """
-        # Not unpacked: a kB could become a MB.
-        sent = {"Accept-Encoding": "identity", **headers}
         try:
             async with (
                 asyncio.timeout(timeout_s),
                 self.request(
                     method,
                     url,
-                    headers=sent,
+                    headers=headers,
                     body=body,
                     timeout=aiohttp.ClientTimeout(total=None),
-                    decompress=False,
+                    decompress=False,  # a kB could become a MB
                 ) as response,
             ):
                 start = await response.content.read(_REPLY_BYTES)
