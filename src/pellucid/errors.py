@@ -10,7 +10,8 @@ PellucidError
 │   ├── OriginRefusedError     this server does not fetch from there
 │   ├── OriginTimeoutError
 │   ├── OriginTooLargeError
-│   └── OriginUnreachableError
+│   ├── OriginUnreachableError
+│   └── LoopDetectedError      its URL leads back to this server
 ├── ImageError             the origin's bytes are no usable picture
 │   ├── EmptyOriginError       there are none
 │   ├── UnsupportedFormatError
@@ -91,6 +92,10 @@ class OriginTooLargeError(OriginError):
 
 class OriginUnreachableError(OriginError):
     """No connection, a broken answer, or a server error of the origin."""
+
+
+class LoopDetectedError(OriginError):
+    """The request came through this server before, or through too many like it."""
 
 
 class ImageError(PellucidError):

@@ -9,6 +9,7 @@ import io
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -50,6 +51,13 @@ def as_jpeg(png: bytes, quality: int = 92) -> bytes:
     return out.getvalue()
 
 
+def free_port() -> int:
+    """A port that nobody listens on, for servers that must know theirs before they start."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
 class PhotoOrigin:
     """An HTTP server on loopback that counts who asks for what."""
 
@@ -57,6 +65,9 @@ class PhotoOrigin:
         self.files: dict[str, bytes] = {}
         self.hits: Counter[str] = Counter()
         self.delay_s = 0.0
+        self.headers: dict[str, dict[str, str]] = {}
+        """The headers of the last request for each path."""
+        self.redirects: dict[str, str] = {}
         self.held: dict[str, threading.Event] = {}
         """Answers that go out, with the bytes of when they were asked for, once their event is set."""
         origin = self
@@ -66,6 +77,13 @@ class PhotoOrigin:
 
             def do_GET(self) -> None:
                 origin.hits[self.path] += 1
+                origin.headers[self.path] = dict(self.headers.items())
+                if self.path in origin.redirects:
+                    self.send_response(302)
+                    self.send_header("Location", origin.redirects[self.path])
+                    self.send_header("Content-Length", "0")
+                    self.end_headers()
+                    return
                 time.sleep(origin.delay_s)
                 body = origin.files.get(self.path)
                 if self.path in origin.held:

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
-from e2e_server import PhotoOrigin, StartServer
+from e2e_server import PhotoOrigin, StartServer, free_port
 
 
 @pytest.fixture
@@ -56,6 +57,47 @@ def test_a_crowd_of_hosts_leaves_few_descriptors(
         paths = [f"/http://crowd-{number}.localhost:{port}/crowd.jpg?w=40" for number in range(300)]
         assert {answer.status for answer in pool.map(server.ask, paths)} == {200}
     assert _sockets(web) - before < 64 + 40  # what is kept, and what of our own is not closed yet
+
+
+def test_urls_of_the_server_in_urls_of_the_server(
+    start_server: StartServer, origin: PhotoOrigin, rocket_jpg: bytes
+) -> None:
+    port = free_port()
+    own = f"127.0.0.1:{port}"
+    server = start_server(
+        PELLUCID_PORT=str(port),
+        PELLUCID_WORKERS="0",
+        PELLUCID_ALIASES=f"_self_=http://{own}/,_far_=http://{origin.host}/",
+    )
+    origin.put("/circle.jpg", rocket_jpg)
+    origin.redirects["/to-self.jpg"] = f"http://{own}/http://{origin.host}/circle.jpg?w=41"
+    nested = f"/http://{own}" * 10 + f"/http://{origin.host}/circle.jpg?w=40"
+    status_url = quote(f"http://{own}/-/status/http://{origin.host}/circle.jpg?bg_remove=1", safe="")
+    for path in (
+        nested,
+        "/_self_" * 10 + "/_far_/circle.jpg?w=42",
+        f"/http://{origin.host}/to-self.jpg?w=43",
+        f"/{status_url}?w=44&ci_url_encoded=1",
+        f"/-/status/http://{own}/http://{origin.host}/circle.jpg?w=45&bg_remove=1",
+    ):
+        began = time.monotonic()
+        answer = server.ask(path)
+        assert (answer.status, answer.headers["content-type"]) == (508, "application/problem+json"), path
+        assert answer.headers["cache-control"] == "no-store"
+        assert b"leads back to this server" in answer.body
+        assert time.monotonic() - began < 5
+    assert origin.hits["/circle.jpg"] == 0
+    # One request took all slots: now a hundred leave some.
+    with ThreadPoolExecutor(50) as pool:
+        circles = [pool.submit(server.ask, nested.replace("w=40", f"w={width}")) for width in range(100, 200)]
+        assert server.ask(f"/http://{origin.host}/circle.jpg?w=50").status == 200
+        assert {each.result().status for each in circles} == {508}
+    name = origin.headers["/circle.jpg"]["CDN-Loop"]
+    assert origin.headers["/circle.jpg"]["Via"] == f"1.1 {name}"
+    path = origin.put("/circle-2.jpg", rocket_jpg)
+    assert server.ask(f"{path}?w=50", CDN_Loop=f"edge, {name}").status == 508
+    assert server.ask(f"{path}?w=50", CDN_Loop="edge").status == 200
+    assert origin.headers["/circle-2.jpg"]["CDN-Loop"] == f"edge, {name}"
 
 
 def _sockets(pid: int) -> int:

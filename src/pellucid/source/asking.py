@@ -10,7 +10,7 @@ from functools import partial
 from cachetools import TTLCache
 
 from pellucid.clients import Client
-from pellucid.errors import OriginError, OriginRefusedError, OriginTimeoutError
+from pellucid.errors import LoopDetectedError, OriginError, OriginRefusedError, OriginTimeoutError
 from pellucid.source.answers import Fetched, NotModified, Validators
 from pellucid.source.fetch import ConnectTimeoutError, Fetcher, NoConnectionError
 from pellucid.source.files import read_file
@@ -81,7 +81,7 @@ class Asker:
                 validators_of=known.url,
                 connect_timeout_s=connect_timeout_s,
             )
-        except (NoConnectionError, OriginTimeoutError, OriginRefusedError):
+        except (NoConnectionError, OriginTimeoutError, OriginRefusedError, LoopDetectedError):
             raise
         except OriginError:
             # A status that is no success is an answer: the scheme works.

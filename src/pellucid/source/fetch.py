@@ -16,6 +16,8 @@ from yarl import URL
 
 from pellucid.clients import SERVER, Client
 from pellucid.errors import (
+    LoopDetectedError,
+    OriginError,
     OriginForbiddenError,
     OriginNotFoundError,
     OriginRefusedError,
@@ -26,6 +28,7 @@ from pellucid.errors import (
 from pellucid.source.answers import Fetched, NotModified, Validators
 from pellucid.source.freshness import fresh_seconds
 from pellucid.source.limits import FetchLimits, Freshness
+from pellucid.source.loops import current_trail
 from pellucid.source.netguard import Guard
 from pellucid.source.resolver import LookupTimeoutError, NameNotFoundError
 from pellucid.source.session import GuardedSession, explain
@@ -60,7 +63,8 @@ class Fetcher:
     """Fetches origins. Use as an async context manager.
 
     `allow_hosts` (empty = any) is applied to redirects; they may also stay on the host where they began, which
-    was judged when the location was resolved. `ssl_context` and `resolver` replace the system's.
+    was judged when the location was resolved. `instance` names this server to those it fetches from (`source.loops`).
+    `ssl_context` and `resolver` replace the system's.
     """
 
     def __init__(
@@ -70,6 +74,7 @@ class Fetcher:
         limits: FetchLimits,
         freshness: Freshness,
         allow_hosts: tuple[str, ...] = (),
+        instance: str = "pellucid-000000000000",
         ssl_context: ssl.SSLContext | None = None,
         resolver: AbstractResolver | None = None,
     ) -> None:
@@ -77,6 +82,7 @@ class Fetcher:
         self._guard = guard
         self._freshness = freshness
         self._allow_hosts = normalise_hosts(allow_hosts)
+        self._instance = instance
         self._slots = FetchSlots(total=limits.max_concurrency, per_host=limits.max_per_host)
         self._session = GuardedSession(
             guard=guard,
@@ -114,6 +120,7 @@ class Fetcher:
         `connect_timeout_s` shortens the limit on connection and TLS. Raises OriginError in all its kinds
         (NoConnectionError and ConnectTimeoutError when nothing answered), BusyError when no slot came free.
         """
+        current_trail().check(self._instance)
         try:
             start = parse_web_url(url)
         except ValueError as error:
@@ -173,7 +180,8 @@ class Fetcher:
         timeout = aiohttp.ClientTimeout(total=None, connect=connect_s, sock_read=self.limits.idle_timeout_s)
         answered = False
         try:
-            async with self._session.request("GET", url, headers=_conditions(validators), timeout=timeout) as response:
+            headers = _conditions(validators) | current_trail().next_headers(self._instance)
+            async with self._session.request("GET", url, headers=headers, timeout=timeout) as response:
                 answered = True
                 return await self._read(response, url, conditional=bool(validators))
         except aiohttp.ConnectionTimeoutError as error:
@@ -268,8 +276,10 @@ def _said_s(response: aiohttp.ClientResponse) -> float | None:
     )
 
 
-def _status_error(status: int) -> OriginNotFoundError | OriginForbiddenError | OriginUnreachableError:
+def _status_error(status: int) -> OriginError:
     message = f"the origin answered with status {status}"
+    if status == 508:
+        return LoopDetectedError(f"{message}: its URL leads back to this server, or through too many servers")
     if status in (404, 410):
         return OriginNotFoundError(message)
     if status in (401, 403):

@@ -17,6 +17,7 @@ from pellucid.errors import (
     BusyError,
     EmptyOriginError,
     ImageError,
+    LoopDetectedError,
     OriginError,
     OriginTimeoutError,
     OriginUnreachableError,
@@ -32,6 +33,7 @@ from pellucid.source.fetch import Fetcher
 from pellucid.source.known import KnownOrigins
 from pellucid.source.limits import Freshness
 from pellucid.source.location import Location, check_aliases, resolve
+from pellucid.source.loops import current_trail
 from pellucid.source.records import (
     FormerBytes,
     KnownFailure,
@@ -225,10 +227,11 @@ class Origins:
         hint = known.scheme if known is not None else None
         try:
             scheme, answer = await self._asker.ask(token, location, conditions, client=client, hint=hint)
-        except (OriginUnreachableError, OriginTimeoutError, BusyError) as error:
+        except (OriginUnreachableError, OriginTimeoutError, LoopDetectedError, BusyError) as error:
             if spare is not None:
                 return await self._stand_in(question, spare, error)
-            if not isinstance(error, BusyError):
+            # A circle that this request came through is not one for others.
+            if not (isinstance(error, BusyError) or (isinstance(error, LoopDetectedError) and current_trail())):
                 await self._save_failure(question, error, for_s=self._freshness.failure_s)
             raise
         except OriginError as error:

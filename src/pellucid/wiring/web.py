@@ -39,7 +39,7 @@ from pellucid.tokens import Customers
 from pellucid.uploads.shelf import UPLOADS_ALIAS, Shelf
 from pellucid.wiring.accounts import customers_of, ledger_of
 from pellucid.wiring.chores import keep_accounts, keep_house, sending, sweep_uploads
-from pellucid.wiring.storage import START_S, Paths, open_blobs, open_database, open_queue
+from pellucid.wiring.storage import START_S, Paths, instance_name, open_blobs, open_database, open_queue
 from pellucid.wiring.values import (
     aliases_of,
     cdn_api_of,
@@ -78,6 +78,8 @@ class Web:
     blobs: ObjectBlobs
     pool: RenderPool
     recipe: Recipe
+    instance: str
+    """This server's name in `CDN-Loop`."""
     mattes: Mattes
     cache: BoundedBlobs
     origins: Origins
@@ -204,6 +206,7 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
                 max_pixels=settings.image.max_pixels,
             )
         )
+        instance = await asyncio.to_thread(instance_name, paths)
         freshness = freshness_of(settings)
         guard = Guard(allow_networks=settings.origin.allow_networks, allow_ports=settings.origin.allow_ports)
         resolver = await stack.enter_async_context(
@@ -215,6 +218,7 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
                 limits=fetch_limits_of(settings),
                 freshness=freshness,
                 allow_hosts=settings.origin.allow_hosts,
+                instance=instance,
                 resolver=resolver,
             )
         )
@@ -289,6 +293,7 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
             blobs=blobs,
             pool=pool,
             recipe=recipe,
+            instance=instance,
             mattes=mattes,
             cache=cache,
             origins=origins,
