@@ -67,6 +67,7 @@ class PhotoOrigin:
         self.delay_s = 0.0
         self.headers: dict[str, dict[str, str]] = {}
         """The headers of the last request for each path."""
+        self.cache_control: dict[str, str] = {}
         self.redirects: dict[str, str] = {}
         self.held: dict[str, threading.Event] = {}
         """Answers that go out, with the bytes of when they were asked for, once their event is set."""
@@ -92,11 +93,13 @@ class PhotoOrigin:
                     self.send_error(404)
                     return
                 etag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
-                if self.headers.get("If-None-Match") == etag:
-                    self.send_response(304)
+                unchanged = self.headers.get("If-None-Match") == etag
+                self.send_response(304 if unchanged else 200)
+                if self.path in origin.cache_control:
+                    self.send_header("Cache-Control", origin.cache_control[self.path])
+                if unchanged:
                     self.end_headers()
                     return
-                self.send_response(200)
                 self.send_header("Content-Length", str(len(body)))
                 self.send_header("ETag", etag)
                 self.end_headers()

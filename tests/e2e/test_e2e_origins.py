@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from e2e_server import PhotoOrigin, StartServer, free_port
+from e2e_server import DEADLINE_S, PhotoOrigin, StartServer, free_port, running_server
 
 
 @pytest.fixture
@@ -98,6 +100,78 @@ def test_urls_of_the_server_in_urls_of_the_server(
     assert server.ask(f"{path}?w=50", CDN_Loop=f"edge, {name}").status == 508
     assert server.ask(f"{path}?w=50", CDN_Loop="edge").status == 200
     assert origin.headers["/circle-2.jpg"]["CDN-Loop"] == f"edge, {name}"
+
+
+def test_private_and_no_store_hold_downstream(
+    start_server: StartServer, origin: PhotoOrigin, rocket_jpg: bytes, tmp_path: Path
+) -> None:
+    server = start_server(PELLUCID_CDN_TARGETED="true")
+    for said, heard in (("private, max-age=99", "private, max-age=2592000"), ("no-store", "no-store")):
+        name = f"/{said[:2]}-capped.jpg"
+        path = origin.put(name, rocket_jpg)
+        origin.cache_control[name] = said
+        for url in (f"{path}?w=50", f"{path}?w=60&bg_remove=1"):
+            answer = server.wait_for(url, "ready" if "bg_remove" in url else "")
+            again = server.ask(url)  # from memory
+            unchanged = server.ask(url, If_None_Match=answer.headers["etag"])
+            assert (again.status, unchanged.status) == (200, 304)
+            for each in (answer, again, unchanged):
+                assert each.headers["cache-control"] == heard
+                assert "cdn-cache-control" not in each.headers
+    assert server.process.poll() is None
+    server.process.terminate()
+    server.process.wait()
+    for setting, heard in (("respect", "no-store"), ("ignore", "public, max-age=2592000, s-maxage=31536000")):
+        with running_server(tmp_path / "data", PELLUCID_WORKERS="0", PELLUCID_ORIGIN_CACHE_CONTROL=setting) as server:
+            answer = server.ask(f"/{origin.host}/no-capped.jpg?w=70")
+            assert answer.headers["cache-control"] == heard
+    assert origin.hits["/no-capped.jpg"] == 1, "what it said is remembered"
+
+
+def test_the_cdn_hears_of_bytes_that_changed_by_themselves(
+    start_server: StartServer, origin: PhotoOrigin, rocket_jpg: bytes, cup_jpg: bytes
+) -> None:
+    purged: list[str] = []
+
+    class Cdn(BaseHTTPRequestHandler):
+        def do_PURGE(self) -> None:
+            purged.append(self.path)
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    cdn = ThreadingHTTPServer(("127.0.0.1", 0), Cdn)
+    thread = threading.Thread(target=cdn.serve_forever, daemon=True)
+    thread.start()
+    try:
+        server = start_server(
+            PELLUCID_WORKERS="0",
+            PELLUCID_WEB_PROCESSES="2",
+            PELLUCID_ORIGIN_FRESH_MIN_S="0",
+            PELLUCID_ORIGIN_FRESH_DEFAULT_S="1",
+            PELLUCID_CDN_PURGE_URL=f"http://127.0.0.1:{cdn.server_port}/{{tag}}",
+            PELLUCID_CDN_PURGE_METHOD="PURGE",
+        )
+        path = origin.put("/changes.jpg", rocket_jpg)
+        before = server.ask(f"{path}?w=50")
+        time.sleep(1.5)
+        assert server.ask(f"{path}?w=50").headers["etag"] == before.headers["etag"]
+        assert purged == []
+        origin.put("/changes.jpg", cup_jpg)
+        deadline = time.monotonic() + DEADLINE_S
+        while not purged:
+            assert time.monotonic() < deadline
+            server.ask(f"{path}?w=50")
+            time.sleep(0.1)
+        assert set(purged) == {f"/{before.headers['cache-tag']}"}
+        # Whichever process answers now, the CDN gets the new picture.
+        assert len({server.ask(f"{path}?w=50").headers["etag"] for _ in range(8)} - {before.headers["etag"]}) == 1
+        assert before.headers["etag"] not in {server.ask(f"{path}?w=50").headers["etag"] for _ in range(8)}
+    finally:
+        cdn.shutdown()
+        cdn.server_close()
 
 
 def _sockets(pid: int) -> int:

@@ -20,7 +20,7 @@ from pellucid.image.facts import ImageFacts
 from pellucid.source.fetch import Fetcher
 from pellucid.source.limits import FetchLimits
 from pellucid.source.origins import Origins
-from pellucid.spec import OriginRef
+from pellucid.spec import OriginRef, Token
 
 LIMITS = FetchLimits(max_bytes=1000, connect_timeout_s=0.5, total_timeout_s=3, idle_timeout_s=0.5)
 
@@ -57,6 +57,7 @@ class World:
         self.blobs = MemoryBlobs()
         self.probed: list[bytes] = []
         self.probe_error: PellucidError | None = None
+        self.changed: list[tuple[Token, OriginRef, float]] = []
 
     async def probe(self, data: bytes, client: Client = SERVER) -> ImageFacts:
         self.probed.append(data)
@@ -75,6 +76,7 @@ class World:
             aliases=aliases or {},
             allow_hosts=allow_hosts,
             freshness=FRESHNESS,
+            changed=lambda *told: self.changed.append(told),
             clock=lambda: self.now,
         )
 

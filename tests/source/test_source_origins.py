@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +29,7 @@ from pellucid.errors import (
     RenderError,
     UnsupportedFormatError,
 )
+from pellucid.source.answers import Sharing
 from pellucid.source.fetch import Fetcher
 from pellucid.source.records import decode_record, encode_record
 from pellucid.spec import DEFAULT_TOKEN, OriginRef, Token
@@ -209,6 +212,67 @@ async def test_unusable_pictures_are_remembered(
         world.probe_error = None
         await origins.get(DEFAULT_TOKEN, ref)
         assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize(
+    ("cache_control", "sharing"),
+    [
+        (None, Sharing.PUBLIC),
+        ("public, max-age=60", Sharing.PUBLIC),
+        ("no-cache", Sharing.PUBLIC),
+        ("Private, max-age=60", Sharing.PRIVATE),
+        ('private="X-Name"', Sharing.PRIVATE),
+        ("no-store", Sharing.NO_STORE),
+        ("private, no-store", Sharing.NO_STORE),
+    ],
+)
+async def test_who_may_keep_the_picture_is_remembered(
+    world: World, fetcher: Fetcher, cache_control: str | None, sharing: Sharing
+) -> None:
+    picture = Picture(cache_control=cache_control)
+    async with showing(picture) as (_, ref):
+        origins = world.origins(fetcher)
+        assert (await origins.get(DEFAULT_TOKEN, ref)).sharing is sharing
+        assert (await world.origins(fetcher).get(DEFAULT_TOKEN, ref)).sharing is sharing  # after a restart as well
+        # A 304 that says nothing changes nothing; one that says something is the latest word.
+        for said, holds in ((None, sharing), ("private", Sharing.PRIVATE), ("max-age=60", Sharing.PUBLIC)):
+            picture.cache_control = said
+            world.now += FRESHNESS.max_s + 1
+            assert (await origins.get(DEFAULT_TOKEN, ref)).sharing is holds
+        assert picture.seen == [None, '"1"', '"1"', '"1"']
+
+
+async def test_records_of_before_are_read(world: World, fetcher: Fetcher) -> None:
+    async with showing(Picture()) as (server, ref):
+        await world.origins(fetcher).get(DEFAULT_TOKEN, ref)
+        for key, data in world.records.data.items():
+            record = json.loads(data)
+            if "sharing" in record:
+                del record["sharing"]
+                world.records.data[key] = json.dumps(record).encode()
+        assert (await world.origins(fetcher).get(DEFAULT_TOKEN, ref)).sharing is Sharing.PUBLIC
+        assert len(server.requests) == 1
+
+
+async def test_other_bytes_are_told_and_the_first_are_not(world: World, fetcher: Fetcher) -> None:
+    picture = Picture()
+    async with showing(picture) as (_, ref):
+        origins = world.origins(fetcher)
+        await origins.get(DEFAULT_TOKEN, ref)
+        world.now += FRESHNESS.default_s + 1
+        await origins.get(DEFAULT_TOKEN, ref)
+        picture.etag = '"the same bytes"'
+        world.now += FRESHNESS.default_s + 1
+        await origins.get(DEFAULT_TOKEN, ref)
+        assert world.changed == []
+        picture.body, picture.etag = b"other bytes", '"2"'
+        world.now += FRESHNESS.default_s + 1
+        origin = await origins.get(DEFAULT_TOKEN, ref)
+        assert world.changed == [(DEFAULT_TOKEN, ref, world.now)]
+        # As `/-/invalidate` does, but of before this question: what it brought is believed.
+        origins.hear(origin.record_key, math.nextafter(world.now, 0))
+        assert await origins.get(DEFAULT_TOKEN, ref) == origin
+        assert len(picture.seen) == 4
 
 
 async def test_no_bytes_are_no_picture(world: World, fetcher: Fetcher, tmp_path: Path) -> None:

@@ -109,6 +109,7 @@ class App:
             stale_s=cache.stale_s,
             upload_s=min(UPLOAD_LIFE_S, int(self._settings.uploads.keep_s)),
             targeted=self._settings.cdn.targeted,
+            respect_origin=self._settings.origin.cache_control == "respect",
         )
         hot = HotCache(max_bytes=cache.memory_bytes // 2)
         callers = Callers(web.customers, admin_key=self._settings.web.admin_key.get_secret_value())

@@ -173,6 +173,10 @@ class OriginSettings(Section):
     fresh_default_s: float = Field(
         default=3600, ge=0, description="Belief in an origin that says nothing of freshness."
     )
+    cache_control: Literal["respect", "ignore"] = Field(
+        default="respect",
+        description="Whether an origin's `private` and `no-store` hold for its pictures in browsers and CDNs.",
+    )
     failure_s: float = Field(default=10, ge=0, description="A failing origin is left alone this long.")
     not_found_s: float = Field(default=30, ge=0, description="A missing origin is left alone this long.")
 

@@ -26,7 +26,7 @@ from pellucid.errors import (
     OriginUnreachableError,
 )
 from pellucid.source.answers import Fetched, NotModified, Validators
-from pellucid.source.freshness import fresh_seconds
+from pellucid.source.freshness import fresh_seconds, sharing_of
 from pellucid.source.limits import FetchLimits, Freshness
 from pellucid.source.loops import current_trail
 from pellucid.source.netguard import Guard
@@ -201,7 +201,8 @@ class Fetcher:
         if sum(len(name) + len(value) for name, value in response.raw_headers) > self.limits.max_header_bytes:
             raise OriginUnreachableError("the origin's headers are too long")
         headers = response.headers
-        said_s = _said_s(response)
+        cache_control = ", ".join(headers.getall("Cache-Control", []))
+        said_s = _said_s(response, cache_control)
         validators = Validators(
             etag=_validator(headers.get("ETag")), last_modified=_validator(headers.get("Last-Modified"))
         )
@@ -210,7 +211,8 @@ class Fetcher:
                 return _Redirect(location=headers["Location"])
             case 304 if conditional:
                 fresh_s = None if said_s is None else self._freshness.clamp(said_s)
-                return NotModified(validators=validators, fresh_s=fresh_s)
+                sharing = sharing_of(cache_control) if cache_control else None
+                return NotModified(validators=validators, fresh_s=fresh_s, sharing=sharing)
             case status if status not in _WHOLE:
                 raise _status_error(status)
             case _:
@@ -224,6 +226,7 @@ class Fetcher:
             fresh_s=self._freshness.clamp(said_s),
             content_type=headers.get("Content-Type"),
             url=str(url),
+            sharing=sharing_of(cache_control),
         )
 
     async def _read_body(self, response: aiohttp.ClientResponse) -> bytes:
@@ -265,10 +268,12 @@ def _is_encoding_error(error: BaseException | None) -> bool:
     return False
 
 
-def _said_s(response: aiohttp.ClientResponse) -> float | None:
+def _said_s(response: aiohttp.ClientResponse, cache_control: str) -> float | None:
     headers = response.headers
+    if "*" in headers.get("Vary", ""):
+        return 0.0  # it holds for this request alone (RFC 9110, section 12.5.5)
     return fresh_seconds(
-        cache_control=", ".join(headers.getall("Cache-Control", [])),
+        cache_control=cache_control,
         expires=headers.get("Expires"),
         date=headers.get("Date"),
         age=headers.get("Age"),

@@ -27,7 +27,7 @@ from pellucid.errors import (
 )
 from pellucid.flight import SingleFlight
 from pellucid.image.facts import ImageFacts
-from pellucid.source.answers import Fetched, NotModified, Validators
+from pellucid.source.answers import Fetched, NotModified, Sharing, Validators
 from pellucid.source.asking import Asker, Known
 from pellucid.source.fetch import Fetcher
 from pellucid.source.known import KnownOrigins
@@ -69,6 +69,8 @@ class Origin:
     """Until when it is believed without asking its server, in seconds since the epoch."""
     former: tuple[FormerBytes, ...] = ()
     """What it held before, newest first; perhaps evicted (`Origins.former`)."""
+    sharing: Sharing = Sharing.PUBLIC
+    """Who may keep the picture, as its server says."""
     stored: bool = True
     """False when the store could not take the bytes: they are here, for this request, and nowhere else."""
     body: bytes | None = field(default=None, compare=False, repr=False)
@@ -76,17 +78,34 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Question:
-    """What is asked of an origin's server: under which record key, of which location, and when."""
+class _Wanted:
+    """An origin that somebody wants: what it is called, where it lies, and on whose behalf it is asked for."""
 
+    token: Token
+    ref: OriginRef
     key: str
-    source: str
+    """Store key of its record."""
+    location: Location
+    client: Client
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Question:
+    """What is asked of an origin's server, and when."""
+
+    wanted: _Wanted
     asked_at: float
+
+    @property
+    def source(self) -> str:
+        """What identifies its location."""
+        return self.wanted.location.name
 
 
 class Origins:
     """The cache in front of the fetcher. `records` holds what is known about origins, `blobs` their bytes; both may
-    be one store. `probe` reads the header of a picture and raises ImageError for what is none.
+    be one store. `probe` reads the header of a picture and raises ImageError for what is none. `changed` hears of
+    origins that hold other bytes than before, and when their servers were asked, in seconds since the epoch.
     """
 
     def __init__(
@@ -99,6 +118,7 @@ class Origins:
         aliases: Mapping[str, str],
         allow_hosts: tuple[str, ...],
         freshness: Freshness,
+        changed: Callable[[Token, OriginRef, float], None] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         check_aliases(aliases)
@@ -109,6 +129,7 @@ class Origins:
         self._aliases = dict(aliases)
         self._allow_hosts = normalise_hosts(allow_hosts)
         self._freshness = freshness
+        self._changed = changed
         self._clock = clock
         self._flights: SingleFlight[str, Origin] = SingleFlight()
         self._refetches: SingleFlight[str, Origin] = SingleFlight()
@@ -124,9 +145,9 @@ class Origins:
         Raises OriginError, ImageError or RenderError for an origin that cannot be had or used, SpecError for what is no
         address, BusyError, StoreError.
         """
-        location = resolve(ref, aliases=self._aliases, allow_hosts=self._allow_hosts)
-        key = keys.origin_record_key(token, ref)
-        match self._known.at_hand(key, location.name):
+        wanted = self._wanted(token, ref, client)
+        key = wanted.key
+        match self._known.at_hand(key, wanted.location.name):
             case KnownOrigin() as record:
                 return _origin(record, key)
             case KnownFailure() as failure:
@@ -134,7 +155,7 @@ class Origins:
             case None:
                 # Whoever comes after a purge does not share the question that was put before it.
                 flight = f"{key} {self._known.purged_at(key)}"
-                return await self._flights.run(flight, partial(self._settle, token, key, location, client))
+                return await self._flights.run(flight, partial(self._settle, wanted))
 
     async def read(self, origin: Origin) -> bytes | None:
         """The bytes of `origin`; None when they were evicted or damaged: then `refetch`. Raises StoreError."""
@@ -152,9 +173,8 @@ class Origins:
 
         Raises what `get` raises.
         """
-        location = resolve(ref, aliases=self._aliases, allow_hosts=self._allow_hosts)
-        key = keys.origin_record_key(token, ref)
-        return await self._refetches.run(key, partial(self._restore, token, key, location, client))
+        wanted = self._wanted(token, ref, client)
+        return await self._refetches.run(wanted.key, partial(self._restore, wanted))
 
     async def former(self, origin: Origin, former: FormerBytes) -> Origin | None:
         """The origin as it was, None when those bytes are gone. Raises StoreError."""
@@ -175,14 +195,20 @@ class Origins:
         """`hear` it, and have it heard by every process that starts later. Raises StoreError."""
         await self._known.doubt(key, at)
 
-    async def _settle(self, token: Token, key: str, location: Location, client: Client) -> Origin:
-        record = await self._usable(key, location)
+    def _wanted(self, token: Token, ref: OriginRef, client: Client) -> _Wanted:
+        location = resolve(ref, aliases=self._aliases, allow_hosts=self._allow_hosts)
+        key = keys.origin_record_key(token, ref)
+        return _Wanted(token=token, ref=ref, key=key, location=location, client=client)
+
+    async def _settle(self, wanted: _Wanted) -> Origin:
+        key = wanted.key
+        record = await self._usable(wanted)
         believed = record is not None and self._known.is_believed(key, record)
         present = record is not None and await self._has_bytes(record)
         if record is not None and present and believed and self._clock() < record.fresh_until:
             self._known.hold(key, record)
             return _origin(record, key)
-        renew = partial(self._renew, token, key, location, client, known=record, present=present)
+        renew = partial(self._renew, wanted, known=record, present=present)
         if record is None or not present or not believed:
             return await renew()
         # A slow origin does not slow what is there: past a short patience the stale one is answered, while the
@@ -192,16 +218,17 @@ class Origins:
         done, _ = await asyncio.wait({renewal}, timeout=patience_s)
         return renewal.result() if done else _origin(record, key)
 
-    async def _restore(self, token: Token, key: str, location: Location, client: Client) -> Origin:
-        record = await self._usable(key, location)
+    async def _restore(self, wanted: _Wanted) -> Origin:
+        record = await self._usable(wanted)
         if record is not None and await self._has_bytes(record):
-            self._known.hold(key, record)
-            return _origin(record, key)
-        return await self._renew(token, key, location, client, known=record, present=False)
+            self._known.hold(wanted.key, record)
+            return _origin(record, wanted.key)
+        return await self._renew(wanted, known=record, present=False)
 
-    async def _usable(self, key: str, location: Location) -> KnownOrigin | None:
+    async def _usable(self, wanted: _Wanted) -> KnownOrigin | None:
         """What is known, if it is no failure; one that holds still is raised again."""
-        record = await self._known.recall(key, location.name)
+        key = wanted.key
+        record = await self._known.recall(key, wanted.location.name)
         if isinstance(record, KnownFailure):
             if self._clock() < record.until and self._known.is_believed(key, record):
                 self._known.hold(key, record)
@@ -212,21 +239,22 @@ class Origins:
     async def _has_bytes(self, record: KnownOrigin) -> bool:
         return await self._blobs.exists(keys.origin_bytes_key(record.digest))
 
-    async def _renew(
-        self, token: Token, key: str, location: Location, client: Client, *, known: KnownOrigin | None, present: bool
-    ) -> Origin:
+    async def _renew(self, wanted: _Wanted, *, known: KnownOrigin | None, present: bool) -> Origin:
         """Ask the origin's server. If the bytes of `known` are `present`, they stand in when it cannot be reached; if
         `known` is believed as well, the request is conditional.
         """
         asked_at = self._clock()
-        if known is not None and not (present and self._known.is_believed(key, known)):
+        former_digest = known.digest if known is not None else None
+        if known is not None and not (present and self._known.is_believed(wanted.key, known)):
             known = msgspec.structs.replace(known, validators=Validators())
         spare = known if present else None
-        question = _Question(key=key, source=location.name, asked_at=asked_at)
+        question = _Question(wanted=wanted, asked_at=asked_at)
         conditions = Known(known.validators, known.url) if known is not None else Known()
         hint = known.scheme if known is not None else None
         try:
-            scheme, answer = await self._asker.ask(token, location, conditions, client=client, hint=hint)
+            scheme, answer = await self._asker.ask(
+                wanted.token, wanted.location, conditions, client=wanted.client, hint=hint
+            )
         except (OriginUnreachableError, OriginTimeoutError, LoopDetectedError, BusyError) as error:
             if spare is not None:
                 return await self._stand_in(question, spare, error)
@@ -242,13 +270,15 @@ class Origins:
                 raise OriginUnreachableError("the origin's answer makes no sense")
             return await self._save(question, self._confirmed(question, known, answer))
         try:
-            record = await self._take(question, answer, client, known=known, scheme=scheme)
+            record = await self._take(question, answer, known=known, scheme=scheme)
         except ImageError as error:
             if spare is None:
                 raise
             return await self._stand_in(question, spare, error)
         stored = await self._store_bytes(record.digest, answer.body)
-        origin = await self._save(question, record) if stored else _origin(record, key)
+        origin = await self._save(question, record) if stored else _origin(record, wanted.key)
+        if self._changed is not None and former_digest not in (None, record.digest):
+            self._changed(wanted.token, wanted.ref, asked_at)
         return replace(origin, body=answer.body, stored=stored)
 
     async def _stand_in(self, question: _Question, known: KnownOrigin, error: PellucidError) -> Origin:
@@ -271,10 +301,11 @@ class Origins:
             asked_at=question.asked_at,
             fresh_for_s=fresh_for_s,
             fresh_until=self._clock() + fresh_for_s,
+            sharing=known.sharing if answer.sharing is None else answer.sharing,
         )
 
     async def _take(
-        self, question: _Question, answer: Fetched, client: Client, *, known: KnownOrigin | None, scheme: str
+        self, question: _Question, answer: Fetched, *, known: KnownOrigin | None, scheme: str
     ) -> KnownOrigin:
         """Probe what was fetched. Bytes that are no usable picture are remembered as such."""
         digest = await asyncio.to_thread(keys.digest, answer.body)
@@ -284,7 +315,7 @@ class Origins:
             try:
                 if not answer.body:
                     raise EmptyOriginError("the origin has no bytes")
-                facts = await self._probe(answer.body, client)
+                facts = await self._probe(answer.body, question.wanted.client)
             except ImageError as error:
                 await self._save_failure(question, error, for_s=min(answer.fresh_s, _NO_PICTURE_S))
                 raise
@@ -304,6 +335,7 @@ class Origins:
             fresh_for_s=answer.fresh_s,
             fresh_until=self._clock() + answer.fresh_s,
             former=former_of(known, digest),
+            sharing=answer.sharing,
         )
 
     async def _store_bytes(self, digest: str, body: bytes) -> bool:
@@ -318,13 +350,13 @@ class Origins:
         return True
 
     async def _save(self, question: _Question, record: KnownOrigin) -> Origin:
-        await self._known.save(question.key, record)
-        return _origin(record, question.key)
+        await self._known.save(question.wanted.key, record)
+        return _origin(record, question.wanted.key)
 
     async def _save_failure(self, question: _Question, error: PellucidError, *, for_s: float) -> None:
         until = self._clock() + for_s
         failure = remember_failure(error, source=question.source, asked_at=question.asked_at, until=until)
-        await self._known.save(question.key, failure)
+        await self._known.save(question.wanted.key, failure)
 
 
 def _origin(record: KnownOrigin, key: str) -> Origin:
@@ -336,4 +368,5 @@ def _origin(record: KnownOrigin, key: str) -> Origin:
         record_key=key,
         fresh_until=record.fresh_until,
         former=record.former,
+        sharing=record.sharing,
     )

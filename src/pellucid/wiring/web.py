@@ -38,6 +38,7 @@ from pellucid.store.objects import ObjectBlobs, free_bytes
 from pellucid.tokens import Customers
 from pellucid.uploads.shelf import UPLOADS_ALIAS, Shelf
 from pellucid.wiring.accounts import customers_of, ledger_of
+from pellucid.wiring.changes import ChangedOrigins
 from pellucid.wiring.chores import keep_accounts, keep_house, sending, sweep_uploads
 from pellucid.wiring.storage import START_S, Paths, instance_name, open_blobs, open_database, open_queue
 from pellucid.wiring.values import (
@@ -222,6 +223,11 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
                 resolver=resolver,
             )
         )
+        purges = Purges(paths.purges)
+        stack.callback(purges.close)
+        cdn = cdn_api_of(settings)
+        purger = CdnPurger(queue, api=cdn, again_s=settings.render.timeout_s + _SLACK_S)
+        changes = ChangedOrigins(purges, purger, heard_s=_HEARD_S)
         origins = Origins(
             fetcher=fetcher,
             records=cache,
@@ -230,9 +236,8 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
             aliases=aliases_of(settings, paths),
             allow_hosts=settings.origin.allow_hosts,
             freshness=freshness,
+            changed=changes.add,
         )
-        purges = Purges(paths.purges)
-        stack.callback(purges.close)
         try:
             told = await asyncio.to_thread(purges.news) or []
         except OSError as error:
@@ -274,7 +279,6 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
             wait_s=settings.web.wait_s,
             listening=listening_of(settings, guard),
         )
-        cdn = cdn_api_of(settings)
         sender = Sender(
             queue,
             webhooks=await stack.enter_async_context(message_session(settings, guard=guard, resolver=resolver)),
@@ -301,9 +305,14 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
             purges=purges,
             customers=customers,
             swap_script=settings.web.swap_script,
-            purger=CdnPurger(queue, api=cdn, again_s=settings.render.timeout_s + _SLACK_S),
+            purger=purger,
         )
         # Uploads are swept also where no more are taken: those that are there expire.
-        for chore in (keep_house(cache), keep_accounts(ledger, queue, mattes), sweep_uploads(shelf, web)):
+        for chore in (
+            keep_house(cache),
+            keep_accounts(ledger, queue, mattes),
+            sweep_uploads(shelf, web),
+            changes.run(),
+        ):
             stack.callback(asyncio.create_task(chore).cancel)
         yield web
