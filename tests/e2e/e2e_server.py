@@ -51,6 +51,15 @@ def as_jpeg(png: bytes, quality: int = 92) -> bytes:
     return out.getvalue()
 
 
+def endless_svg() -> bytes:
+    """A picture of 1 MB that keeps a renderer busy for minutes."""
+    rectangle = '<rect width="3000" height="3000" filter="url(#f)"/>'
+    return (
+        '<svg xmlns="http://www.w3.org/2000/svg" width="3000" height="3000"><filter id="f">'
+        '<feTurbulence numOctaves="200" baseFrequency="0.9"/></filter>' + rectangle * 6000 + "</svg>"
+    ).encode()
+
+
 def free_port() -> int:
     """A port that nobody listens on, for servers that must know theirs before they start."""
     with socket.socket() as sock:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
 import time
@@ -13,7 +14,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from e2e_server import DEADLINE_S, PhotoOrigin, StartServer, free_port, running_server
+from e2e_server import DEADLINE_S, PhotoOrigin, StartServer, endless_svg, free_port, running_server
 
 
 @pytest.fixture
@@ -172,6 +173,40 @@ def test_the_cdn_hears_of_bytes_that_changed_by_themselves(
     finally:
         cdn.shutdown()
         cdn.server_close()
+
+
+def test_fetched_bodies_that_wait_for_rendering_are_not_in_memory(
+    start_server: StartServer, origin: PhotoOrigin, rocket_jpg: bytes
+) -> None:
+    """24 origins of 20 MB beside a busy renderer."""
+    server = start_server(
+        PELLUCID_WORKERS="0",
+        PELLUCID_RENDER_PROCESSES="1",
+        PELLUCID_ORIGIN_MAX_BYTES=str(24 << 20),
+        PELLUCID_ORIGIN_MEMORY_BYTES=str(48 << 20),
+    )
+    (web,) = server.pids("pellucid: web")
+    before = _resident_bytes(web)
+    origin.files["/busy.svg"] = endless_svg()
+    paths = [origin.put(f"/large-{number}.jpg", rocket_jpg + bytes(20 << 20)) for number in range(24)]
+    with ThreadPoolExecutor(25) as pool:
+        busy = pool.submit(server.ask, f"/{origin.host}/busy.svg?w=9")
+        while not origin.hits["/busy.svg"]:
+            time.sleep(0.01)
+        asked = [pool.submit(server.ask, f"{path}?w=40") for path in paths]
+        peak = before
+        while not all(each.done() for each in asked):
+            peak = max(peak, _resident_bytes(web))
+            time.sleep(0.01)
+        assert {each.result().status for each in asked} == {200}
+        busy.result()
+    # Its memory, the one body beyond it, and what is on its way to the renderer.
+    assert peak - before < 250 << 20
+
+
+def _resident_bytes(pid: int) -> int:
+    status = (Path("/proc") / str(pid) / "status").read_text()
+    return 1024 * int(re.findall(r"VmRSS:\s+(\d+) kB", status)[0])
 
 
 def _sockets(pid: int) -> int:

@@ -24,7 +24,7 @@ from pellucid.errors import (
     OriginTooLargeError,
     OriginUnreachableError,
 )
-from pellucid.source.answers import Fetched, NotModified, Validators
+from pellucid.source.answers import Fetched, NotModified, Sharing, Validators
 from pellucid.source.fetch import _DECODED, ConnectTimeoutError, Fetcher, NoConnectionError
 from pellucid.source.limits import FetchLimits
 
@@ -79,7 +79,8 @@ async def test_conditional_request() -> None:
 
     known = Validators(etag='"v1"', last_modified="Sun, 06 Nov 1994 08:49:37 GMT")
     async with serving(answer) as server:
-        assert await fetch(server.url, validators=known) == NotModified(validators=Validators(), fresh_s=90)
+        unchanged = NotModified(validators=Validators(), fresh_s=90, sharing=Sharing.PUBLIC)
+        assert await fetch(server.url, validators=known) == unchanged
         assert isinstance(await fetch(server.url), Fetched)
 
 

@@ -301,7 +301,6 @@ async def test_evicted_bytes_are_fetched_again(world: World, fetcher: Fetcher) -
     picture = Picture()
     async with showing(picture) as (_, ref):
         origins = world.origins(fetcher)
-        assert (await origins.get(DEFAULT_TOKEN, ref)).body is not None, "just fetched: at hand without a look"
         origin = await origins.get(DEFAULT_TOKEN, ref)
         world.blobs.evict("bytes")
         assert await origins.read(origin) is None
@@ -373,6 +372,9 @@ async def test_a_full_store(world: World, fetcher: Fetcher) -> None:
         origin = await origins.refetch(DEFAULT_TOKEN, ref)
         assert not origin.stored
         assert await origins.read(origin) is not None, "at hand for this request, in the store for none"
+        assert world.memory.held_bytes == origin.size_bytes
+        del origin
+        await _until(lambda: world.memory.held_bytes == 0)
 
 
 async def test_a_maintenance_page_does_not_replace_the_picture(world: World, fetcher: Fetcher) -> None:

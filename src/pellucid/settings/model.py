@@ -159,6 +159,11 @@ class OriginSettings(Section):
         description="Name servers: `address`, `address:port` or, for IPv6, `[address]:port`; empty: resolv.conf's.",
     )
     max_bytes: int = Field(default=50 * MIB, gt=0, description="Largest origin, in bytes after decompression.")
+    memory_bytes: int = Field(
+        default=256 * MIB,
+        gt=0,
+        description="Memory for bodies while they are fetched, per web process; `origin.max_bytes` at least.",
+    )
     connect_timeout_s: float = Field(default=5, gt=0, description="Seconds for name look-up, connection and TLS.")
     timeout_s: float = Field(default=30, gt=0, description="Seconds for the whole answer.")
     idle_timeout_s: float = Field(default=10, gt=0, description="Seconds of silence between two packets.")
@@ -179,6 +184,14 @@ class OriginSettings(Section):
     )
     failure_s: float = Field(default=10, ge=0, description="A failing origin is left alone this long.")
     not_found_s: float = Field(default=30, ge=0, description="A missing origin is left alone this long.")
+
+    @field_validator("memory_bytes")
+    @classmethod
+    def _hold_one(cls, size_bytes: int, info: ValidationInfo) -> int:
+        largest: int = info.data.get("max_bytes", 0)
+        if size_bytes < largest:
+            raise ValueError(f"one origin may have {largest} bytes (origin.max_bytes), which must fit")
+        return size_bytes
 
     @field_validator("nameservers")
     @classmethod

@@ -31,7 +31,7 @@ class Validators:
 class Fetched:
     """A whole origin. `fresh_s` is already clamped; `url` is where redirects ended."""
 
-    body: bytes
+    body: bytes | bytearray
     validators: Validators
     fresh_s: float
     content_type: str | None

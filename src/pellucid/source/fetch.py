@@ -29,6 +29,7 @@ from pellucid.source.answers import Fetched, NotModified, Validators
 from pellucid.source.freshness import fresh_seconds, sharing_of
 from pellucid.source.limits import FetchLimits, Freshness
 from pellucid.source.loops import current_trail
+from pellucid.source.memory import MEMORY_WAIT_S, BodyMemory, Reservation
 from pellucid.source.netguard import Guard
 from pellucid.source.resolver import LookupTimeoutError, NameNotFoundError
 from pellucid.source.session import GuardedSession, explain
@@ -36,6 +37,8 @@ from pellucid.source.slots import FetchSlots
 from pellucid.source.weburl import bare_host, covers, join_web_url, normalise_hosts, parse_web_url
 
 _CHUNK_BYTES = 64 << 10
+_MARGIN_S = 0.1
+_UNBOUNDED = 1 << 62
 _VALIDATOR_LENGTH = 1024
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _WHOLE = frozenset({200, 203})
@@ -111,14 +114,16 @@ class Fetcher:
         validators: Validators | None = None,
         validators_of: str | None = None,
         connect_timeout_s: float | None = None,
+        room: Reservation | None = None,
     ) -> Fetched | NotModified:
         """The origin at `url`, on behalf of `client`; NotModified when its server says that `validators` still hold.
 
         `validators_of` is the URL whose answer had them, None for `url`. They are sent to that URL alone (RFC 9110,
         section 13.1): where a redirect leads to another file, that file may well not have changed.
 
-        `connect_timeout_s` shortens the limit on connection and TLS. Raises OriginError in all its kinds
-        (NoConnectionError and ConnectTimeoutError when nothing answered), BusyError when no slot came free.
+        `connect_timeout_s` shortens the limit on connection and TLS. `room` is where the memory for the body is
+        reserved; it holds that of what is returned. Raises OriginError in all its kinds (NoConnectionError and
+        ConnectTimeoutError when nothing answered), BusyError when no slot or no memory came free.
         """
         current_trail().check(self._instance)
         try:
@@ -131,10 +136,17 @@ class Fetcher:
         # Before a slot is taken: names that hang, however many, keep nobody else from fetching.
         await self._look_up(start, client)
         async with self._slots.acquire(start.raw_authority, client, timeout_s=total_s):
+            call = _Call(
+                client=client,
+                validators=validators or Validators(),
+                validators_of=validators_of or str(start),
+                connect_s=connect_s,
+                room=room or Reservation(BodyMemory(_UNBOUNDED, largest_bytes=_UNBOUNDED), client),
+                deadline=asyncio.get_running_loop().time() + total_s,
+            )
             try:
-                async with asyncio.timeout(total_s):
-                    known = (validators or Validators(), validators_of or str(start))
-                    return await self._follow(start, known, connect_s, client)
+                async with asyncio.timeout_at(call.deadline):
+                    return await self._follow(start, call)
             except TimeoutError as error:
                 raise OriginTimeoutError(f"the origin took longer than {total_s:g} s") from error
 
@@ -146,17 +158,13 @@ class Fetcher:
         except NameNotFoundError as error:
             raise NoConnectionError(explain(error, "the origin")) from error
 
-    async def _follow(
-        self, start: URL, known: tuple[Validators, str], connect_s: float, client: Client
-    ) -> Fetched | NotModified:
-        validators, validators_of = known
+    async def _follow(self, start: URL, call: _Call) -> Fetched | NotModified:
         current = start
         for hop in range(self.limits.max_redirects + 1):
             if hop:
                 self._guard.check_port(current.port or 0)
-                await self._look_up(current, client)
-            own = validators if str(current) == validators_of else Validators()
-            answer = await self._ask(current, own, connect_s)
+                await self._look_up(current, call.client)
+            answer = await self._ask(current, call)
             if not isinstance(answer, _Redirect):
                 return answer
             current = self._next_hop(start, current, answer.location)
@@ -176,16 +184,17 @@ class Fetcher:
             )
         return target
 
-    async def _ask(self, url: URL, validators: Validators, connect_s: float) -> Fetched | NotModified | _Redirect:
-        timeout = aiohttp.ClientTimeout(total=None, connect=connect_s, sock_read=self.limits.idle_timeout_s)
+    async def _ask(self, url: URL, call: _Call) -> Fetched | NotModified | _Redirect:
+        validators = call.validators if str(url) == call.validators_of else Validators()
+        timeout = aiohttp.ClientTimeout(total=None, connect=call.connect_s, sock_read=self.limits.idle_timeout_s)
         answered = False
         try:
             headers = _conditions(validators) | current_trail().next_headers(self._instance)
             async with self._session.request("GET", url, headers=headers, timeout=timeout) as response:
                 answered = True
-                return await self._read(response, url, conditional=bool(validators))
+                return await self._read(response, url, call, conditional=bool(validators))
         except aiohttp.ConnectionTimeoutError as error:
-            raise ConnectTimeoutError(f"no connection to the origin within {connect_s:g} s") from error
+            raise ConnectTimeoutError(f"no connection to the origin within {call.connect_s:g} s") from error
         except TimeoutError as error:
             raise OriginTimeoutError(f"the origin was silent for {self.limits.idle_timeout_s:g} s") from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -196,7 +205,7 @@ class Fetcher:
             raise NoConnectionError(explain(error, "the origin")) from error
 
     async def _read(
-        self, response: aiohttp.ClientResponse, url: URL, *, conditional: bool
+        self, response: aiohttp.ClientResponse, url: URL, call: _Call, *, conditional: bool
     ) -> Fetched | NotModified | _Redirect:
         if sum(len(name) + len(value) for name, value in response.raw_headers) > self.limits.max_header_bytes:
             raise OriginUnreachableError("the origin's headers are too long")
@@ -217,9 +226,10 @@ class Fetcher:
                 raise _status_error(status)
             case _:
                 pass
-        if headers.get("Content-Encoding", "identity").strip().lower() not in _READABLE:
+        coding = headers.get("Content-Encoding", "").strip().lower()
+        if coding not in _READABLE:
             raise OriginUnreachableError(_UNREADABLE)
-        body = await self._read_body(response)
+        body = await self._read_body(response, call, is_packed=coding in _DECODED)
         return Fetched(
             body=body,
             validators=validators,
@@ -229,20 +239,39 @@ class Fetcher:
             sharing=sharing_of(cache_control),
         )
 
-    async def _read_body(self, response: aiohttp.ClientResponse) -> bytes:
+    async def _read_body(self, response: aiohttp.ClientResponse, call: _Call, *, is_packed: bool) -> bytearray:
         limit = self.limits.max_bytes
         too_large = f"the origin has more than {limit} bytes"
         if (response.content_length or 0) > limit:
             raise OriginTooLargeError(too_large)
-        chunks: list[bytes] = []
-        size = 0
+        expected = None if is_packed else response.content_length
+        # Not chunks that are joined at the end: for a moment that would be twice the memory.
+        body = bytearray()
         async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
-            size += len(chunk)
+            size = len(body) + len(chunk)
             if size > limit:
                 response.close()
                 raise OriginTooLargeError(too_large)
-            chunks.append(chunk)
-        return b"".join(chunks)
+            # The end of this waiting comes before that of the fetch, which would be held against the origin.
+            left_s = call.deadline - asyncio.get_running_loop().time() - _MARGIN_S
+            await call.room.grow(
+                size, expected_bytes=expected, limit_bytes=limit, timeout_s=min(MEMORY_WAIT_S, max(0.0, left_s))
+            )
+            body += chunk
+        call.room.settle(len(body))
+        return body
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Call:
+    """One fetch, through all its redirects; `deadline` is a time of the event loop."""
+
+    client: Client
+    validators: Validators
+    validators_of: str
+    connect_s: float
+    room: Reservation
+    deadline: float
 
 
 @dataclass(frozen=True, slots=True)

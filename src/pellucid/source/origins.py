@@ -27,6 +27,7 @@ from pellucid.errors import (
 )
 from pellucid.flight import SingleFlight
 from pellucid.image.facts import ImageFacts
+from pellucid.image.sniff import sniff
 from pellucid.source.answers import Fetched, NotModified, Sharing, Validators
 from pellucid.source.asking import Asker, Known
 from pellucid.source.fetch import Fetcher
@@ -34,6 +35,7 @@ from pellucid.source.known import KnownOrigins
 from pellucid.source.limits import Freshness
 from pellucid.source.location import Location, check_aliases, resolve
 from pellucid.source.loops import current_trail
+from pellucid.source.memory import BodyMemory, HeldBody, Reservation
 from pellucid.source.records import (
     FormerBytes,
     KnownFailure,
@@ -48,9 +50,12 @@ from pellucid.store.port import BlobStore
 
 _log = structlog.get_logger(__name__)
 
-Probe = Callable[[bytes, Client], Awaitable[ImageFacts]]
+Read = Callable[[], Awaitable[bytes]]
+Probe = Callable[[Read, Client], Awaitable[ImageFacts]]
+"""Reads a picture once there is room for its bytes, and then its header."""
 
 _STALE_PATIENCE_S = 0.5
+_SNIFFED_BYTES = 8192
 # An answer that is no picture, such as a maintenance page sent with status 200, is believed no longer than this.
 _NO_PICTURE_S = 60.0
 
@@ -73,8 +78,8 @@ class Origin:
     """Who may keep the picture, as its server says."""
     stored: bool = True
     """False when the store could not take the bytes: they are here, for this request, and nowhere else."""
-    body: bytes | None = field(default=None, compare=False, repr=False)
-    """The bytes, when they were fetched just now."""
+    body: HeldBody | None = field(default=None, compare=False, repr=False)
+    """The bytes then; None for those that are in the store."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +92,20 @@ class _Wanted:
     """Store key of its record."""
     location: Location
     client: Client
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Arrived:
+    """What a server sent; its bytes are in the store, or in `body` where that failed."""
+
+    answer: Fetched
+    """Without its bytes."""
+    scheme: str
+    digest: str
+    size_bytes: int
+    was_stored: bool
+    """Whether the bytes were in the store before."""
+    body: HeldBody | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,8 +123,9 @@ class _Question:
 
 class Origins:
     """The cache in front of the fetcher. `records` holds what is known about origins, `blobs` their bytes; both may
-    be one store. `probe` reads the header of a picture and raises ImageError for what is none. `changed` hears of
-    origins that hold other bytes than before, and when their servers were asked, in seconds since the epoch.
+    be one store. Bodies are in `memory` until they are stored. `sniff` looks at the first bytes of a picture, `probe`
+    reads its header; both raise ImageError for what is none. `changed` hears of origins that hold other bytes than
+    before, and when their servers were asked, in seconds since the epoch.
     """
 
     def __init__(
@@ -114,18 +134,22 @@ class Origins:
         fetcher: Fetcher,
         records: BlobStore,
         blobs: BlobStore,
+        memory: BodyMemory,
         probe: Probe,
         aliases: Mapping[str, str],
         allow_hosts: tuple[str, ...],
         freshness: Freshness,
         changed: Callable[[Token, OriginRef, float], None] | None = None,
+        sniff: Callable[[bytes], object] = sniff,
         clock: Callable[[], float] = time.time,
     ) -> None:
         check_aliases(aliases)
         self._known = KnownOrigins(records, clock=clock)
         self._asker = Asker(fetcher, freshness=freshness, clock=clock)
         self._blobs = blobs
+        self._memory = memory
         self._probe = probe
+        self._sniff = sniff
         self._aliases = dict(aliases)
         self._allow_hosts = normalise_hosts(allow_hosts)
         self._freshness = freshness
@@ -160,13 +184,8 @@ class Origins:
     async def read(self, origin: Origin) -> bytes | None:
         """The bytes of `origin`; None when they were evicted or damaged: then `refetch`. Raises StoreError."""
         if origin.body is not None:
-            return origin.body
-        key = keys.origin_bytes_key(origin.digest)
-        data = await self._blobs.get(key)
-        if data is not None and await asyncio.to_thread(keys.digest, data) != origin.digest:
-            await self._blobs.delete(key)
-            return None
-        return data
+            return bytes(origin.body.data)
+        return await self._read_stored(origin.digest)
 
     async def refetch(self, token: Token, ref: OriginRef, *, client: Client = SERVER) -> Origin:
         """The origin with bytes in the store for certain, fetched again if need be, whatever its freshness.
@@ -239,6 +258,14 @@ class Origins:
     async def _has_bytes(self, record: KnownOrigin) -> bool:
         return await self._blobs.exists(keys.origin_bytes_key(record.digest))
 
+    async def _read_stored(self, digest: str) -> bytes | None:
+        key = keys.origin_bytes_key(digest)
+        data = await self._blobs.get(key)
+        if data is not None and await asyncio.to_thread(keys.digest, data) != digest:
+            await self._blobs.delete(key)
+            return None
+        return data
+
     async def _renew(self, wanted: _Wanted, *, known: KnownOrigin | None, present: bool) -> Origin:
         """Ask the origin's server. If the bytes of `known` are `present`, they stand in when it cannot be reached; if
         `known` is believed as well, the request is conditional.
@@ -252,9 +279,17 @@ class Origins:
         conditions = Known(known.validators, known.url) if known is not None else Known()
         hint = known.scheme if known is not None else None
         try:
-            scheme, answer = await self._asker.ask(
-                wanted.token, wanted.location, conditions, client=wanted.client, hint=hint
-            )
+            with self._memory.reserve(wanted.client) as room:
+                scheme, answer = await self._asker.ask(
+                    wanted.token, wanted.location, conditions, client=wanted.client, hint=hint, room=room
+                )
+                if isinstance(answer, NotModified):
+                    if known is None:
+                        raise OriginUnreachableError("the origin's answer makes no sense")
+                    return await self._save(question, self._confirmed(question, known, answer))
+                arrived = await self._store(question, answer, known=known, scheme=scheme, room=room)
+                del answer  # the memory is given back now, and the bytes with it
+            record = await self._examine(question, arrived, known=known)
         except (OriginUnreachableError, OriginTimeoutError, LoopDetectedError, BusyError) as error:
             if spare is not None:
                 return await self._stand_in(question, spare, error)
@@ -265,21 +300,15 @@ class Origins:
         except OriginError as error:
             await self._save_failure(question, error, for_s=self._freshness.not_found_s)
             raise
-        if isinstance(answer, NotModified):
-            if known is None:
-                raise OriginUnreachableError("the origin's answer makes no sense")
-            return await self._save(question, self._confirmed(question, known, answer))
-        try:
-            record = await self._take(question, answer, known=known, scheme=scheme)
         except ImageError as error:
             if spare is None:
                 raise
             return await self._stand_in(question, spare, error)
-        stored = await self._store_bytes(record.digest, answer.body)
+        stored = arrived.body is None
         origin = await self._save(question, record) if stored else _origin(record, wanted.key)
         if self._changed is not None and former_digest not in (None, record.digest):
             self._changed(wanted.token, wanted.ref, asked_at)
-        return replace(origin, body=answer.body, stored=stored)
+        return replace(origin, body=arrived.body, stored=stored)
 
     async def _stand_in(self, question: _Question, known: KnownOrigin, error: PellucidError) -> Origin:
         """`known` as it is, for a while: its server cannot be reached, or sends what is no picture."""
@@ -304,31 +333,61 @@ class Origins:
             sharing=known.sharing if answer.sharing is None else answer.sharing,
         )
 
-    async def _take(
-        self, question: _Question, answer: Fetched, *, known: KnownOrigin | None, scheme: str
-    ) -> KnownOrigin:
-        """Probe what was fetched. Bytes that are no usable picture are remembered as such."""
-        digest = await asyncio.to_thread(keys.digest, answer.body)
+    async def _store(
+        self, question: _Question, answer: Fetched, *, known: KnownOrigin | None, scheme: str, room: Reservation
+    ) -> _Arrived:
+        """Put what was fetched into the store, before anybody waits for a renderer. What begins like no picture is
+        remembered as such and not stored. A full disk stops no answer: the bytes stay in memory for this one.
+        """
+        body = answer.body
+        digest = await asyncio.to_thread(keys.digest, body)
+        if known is None or known.digest != digest:
+            try:
+                if not body:
+                    raise EmptyOriginError("the origin has no bytes")
+                self._sniff(bytes(body[:_SNIFFED_BYTES]))
+            except ImageError as error:
+                await self._save_failure(question, error, for_s=min(answer.fresh_s, _NO_PICTURE_S))
+                raise
+        key = keys.origin_bytes_key(digest)
+        was_stored, held = False, None
+        try:
+            was_stored = await self._blobs.exists(key)
+            if not was_stored:
+                await self._blobs.put(key, body)
+        except StoreError as error:
+            _log.error("origin not stored", origin=digest, error=str(error))
+            held = room.hand_over(body)
+        return _Arrived(
+            answer=replace(answer, body=b""),
+            scheme=scheme,
+            digest=digest,
+            size_bytes=len(body),
+            was_stored=was_stored,
+            body=held,
+        )
+
+    async def _examine(self, question: _Question, arrived: _Arrived, *, known: KnownOrigin | None) -> KnownOrigin:
+        """Probe what arrived. Bytes that are no usable picture are remembered as such, and not kept."""
+        answer, digest = arrived.answer, arrived.digest
         if known is not None and known.digest == digest:
             facts = known.facts
         else:
             try:
-                if not answer.body:
-                    raise EmptyOriginError("the origin has no bytes")
-                facts = await self._probe(answer.body, question.wanted.client)
-            except ImageError as error:
-                await self._save_failure(question, error, for_s=min(answer.fresh_s, _NO_PICTURE_S))
-                raise
-            except RenderError as error:
-                # The picture killed its renderers or their patience: not again at once.
-                await self._save_failure(question, error, for_s=self._freshness.failure_s)
+                facts = await self._probe(partial(self._read_arrived, arrived), question.wanted.client)
+            except (ImageError, RenderError) as error:
+                await self._discard(arrived)
+                # RenderError: the picture took its renderer too long. Not again at once, but before long.
+                unusable_s = min(answer.fresh_s, _NO_PICTURE_S)
+                for_s = unusable_s if isinstance(error, ImageError) else self._freshness.failure_s
+                await self._save_failure(question, error, for_s=for_s)
                 raise
         return KnownOrigin(
             source=question.source,
-            scheme=scheme,
+            scheme=arrived.scheme,
             digest=digest,
             facts=facts,
-            size_bytes=len(answer.body),
+            size_bytes=arrived.size_bytes,
             url=answer.url,
             validators=answer.validators,
             asked_at=question.asked_at,
@@ -338,16 +397,22 @@ class Origins:
             sharing=answer.sharing,
         )
 
-    async def _store_bytes(self, digest: str, body: bytes) -> bool:
-        """Whether the bytes are in the store now. A full disk stops no answer: they are in memory for this one."""
-        key = keys.origin_bytes_key(digest)
+    async def _read_arrived(self, arrived: _Arrived) -> bytes:
+        if arrived.body is not None:
+            return bytes(arrived.body.data)
+        data = await self._read_stored(arrived.digest)
+        if data is None:
+            raise BusyError("the origin's bytes were evicted before their turn came")
+        return data
+
+    async def _discard(self, arrived: _Arrived) -> None:
+        """Remove bytes that are no picture, unless they were in the store before: elsewhere they may be one."""
+        if arrived.was_stored or arrived.body is not None:
+            return
         try:
-            if not await self._blobs.exists(key):
-                await self._blobs.put(key, body)
+            await self._blobs.delete(keys.origin_bytes_key(arrived.digest))
         except StoreError as error:
-            _log.error("origin not stored", origin=digest, error=str(error))
-            return False
-        return True
+            _log.error("refused bytes not deleted", origin=arrived.digest, error=str(error))
 
     async def _save(self, question: _Question, record: KnownOrigin) -> Origin:
         await self._known.save(question.wanted.key, record)

@@ -29,6 +29,7 @@ from pellucid.render.pool import RenderPool
 from pellucid.renditions import Renditions
 from pellucid.settings.model import SettingsTree
 from pellucid.source.fetch import Fetcher
+from pellucid.source.memory import BodyMemory
 from pellucid.source.netguard import Guard
 from pellucid.source.origins import Origins
 from pellucid.source.resolver import NameResolver
@@ -232,7 +233,8 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
             fetcher=fetcher,
             records=cache,
             blobs=cache,
-            probe=pool.probe,
+            memory=BodyMemory(settings.origin.memory_bytes, largest_bytes=settings.origin.max_bytes),
+            probe=pool.probe_when_read,
             aliases=aliases_of(settings, paths),
             allow_hosts=settings.origin.allow_hosts,
             freshness=freshness,
@@ -254,7 +256,7 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
             folder=paths.uploads,
             receiving=paths.receiving,
             limits=upload_limits_of(settings),
-            probe=pool.probe,
+            probe=pool.probe_when_read,
             has_bytes=has_bytes,
             lacks_space=cache.lacks_space,
         )
