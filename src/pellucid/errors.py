@@ -10,8 +10,10 @@ PellucidError
 │   ├── OriginRefusedError     this server does not fetch from there
 │   ├── OriginTimeoutError
 │   ├── OriginTooLargeError
-│   └── OriginUnreachableError
+│   ├── OriginUnreachableError
+│   └── LoopDetectedError      its URL leads back to this server
 ├── ImageError             the origin's bytes are no usable picture
+│   ├── EmptyOriginError       there are none
 │   ├── UnsupportedFormatError
 │   └── ImageLimitError
 ├── CutoutError            no matte could be made
@@ -92,8 +94,16 @@ class OriginUnreachableError(OriginError):
     """No connection, a broken answer, or a server error of the origin."""
 
 
+class LoopDetectedError(OriginError):
+    """The request came through this server before, or through too many like it."""
+
+
 class ImageError(PellucidError):
     """The origin's bytes are no usable picture."""
+
+
+class EmptyOriginError(ImageError):
+    """The origin is there and has no bytes."""
 
 
 class UnsupportedFormatError(ImageError):

@@ -10,7 +10,7 @@ RENDER_VERSION = 3
 """Part of every rendition key: raise it when the same plan gives other pixels or other bytes."""
 
 
-def digest(data: bytes) -> str:
+def digest(data: bytes | bytearray) -> str:
     """The content digest of `data`: 32 hex digits."""
     return hashlib.blake2b(data, digest_size=16).hexdigest()
 

@@ -9,6 +9,7 @@ import io
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -50,6 +51,22 @@ def as_jpeg(png: bytes, quality: int = 92) -> bytes:
     return out.getvalue()
 
 
+def endless_svg() -> bytes:
+    """A picture of 1 MB that keeps a renderer busy for minutes."""
+    rectangle = '<rect width="3000" height="3000" filter="url(#f)"/>'
+    return (
+        '<svg xmlns="http://www.w3.org/2000/svg" width="3000" height="3000"><filter id="f">'
+        '<feTurbulence numOctaves="200" baseFrequency="0.9"/></filter>' + rectangle * 6000 + "</svg>"
+    ).encode()
+
+
+def free_port() -> int:
+    """A port that nobody listens on, for servers that must know theirs before they start."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
 class PhotoOrigin:
     """An HTTP server on loopback that counts who asks for what."""
 
@@ -57,6 +74,10 @@ class PhotoOrigin:
         self.files: dict[str, bytes] = {}
         self.hits: Counter[str] = Counter()
         self.delay_s = 0.0
+        self.headers: dict[str, dict[str, str]] = {}
+        """The headers of the last request for each path."""
+        self.cache_control: dict[str, str] = {}
+        self.redirects: dict[str, str] = {}
         self.held: dict[str, threading.Event] = {}
         """Answers that go out, with the bytes of when they were asked for, once their event is set."""
         origin = self
@@ -66,6 +87,13 @@ class PhotoOrigin:
 
             def do_GET(self) -> None:
                 origin.hits[self.path] += 1
+                origin.headers[self.path] = dict(self.headers.items())
+                if self.path in origin.redirects:
+                    self.send_response(302)
+                    self.send_header("Location", origin.redirects[self.path])
+                    self.send_header("Content-Length", "0")
+                    self.end_headers()
+                    return
                 time.sleep(origin.delay_s)
                 body = origin.files.get(self.path)
                 if self.path in origin.held:
@@ -74,11 +102,13 @@ class PhotoOrigin:
                     self.send_error(404)
                     return
                 etag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
-                if self.headers.get("If-None-Match") == etag:
-                    self.send_response(304)
+                unchanged = self.headers.get("If-None-Match") == etag
+                self.send_response(304 if unchanged else 200)
+                if self.path in origin.cache_control:
+                    self.send_header("Cache-Control", origin.cache_control[self.path])
+                if unchanged:
                     self.end_headers()
                     return
-                self.send_response(200)
                 self.send_header("Content-Length", str(len(body)))
                 self.send_header("ETag", etag)
                 self.end_headers()

@@ -15,7 +15,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from e2e_server import DEADLINE_S, Answer, PellucidServer, PhotoOrigin, StartServer, running_server, wait_until_dead
+from e2e_server import (
+    DEADLINE_S,
+    Answer,
+    PellucidServer,
+    PhotoOrigin,
+    StartServer,
+    endless_svg,
+    running_server,
+    wait_until_dead,
+)
 
 from pellucid.queue.sqlite import SqliteQueue
 
@@ -246,22 +255,13 @@ def test_a_worker_of_its_own_joins_the_queue(start_server: StartServer, origin: 
     assert server.ask("/-/ready").status == 503
 
 
-def _endless_svg() -> bytes:
-    """A picture of 1 MB that keeps a renderer busy for minutes."""
-    rectangle = '<rect width="3000" height="3000" filter="url(#f)"/>'
-    return (
-        '<svg xmlns="http://www.w3.org/2000/svg" width="3000" height="3000"><filter id="f">'
-        '<feTurbulence numOctaves="200" baseFrequency="0.9"/></filter>' + rectangle * 6000 + "</svg>"
-    ).encode()
-
-
 def test_a_job_over_its_time_is_given_up_and_the_next_one_runs(
     start_server: StartServer, origin: PhotoOrigin, rocket_jpg: bytes
 ) -> None:
     server = start_server(
         PELLUCID_QUEUE_JOB_TIMEOUT_S="5", PELLUCID_QUEUE_MAX_ATTEMPTS="2", PELLUCID_RENDER_TIMEOUT_S="30"
     )
-    origin.files["/endless.svg"] = _endless_svg()
+    origin.files["/endless.svg"] = endless_svg()
     stuck = f"/{origin.host}/endless.svg?w=2&bg_remove=1"
     assert server.ask(stuck).state == "pending"
     time.sleep(1)

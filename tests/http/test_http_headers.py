@@ -26,6 +26,7 @@ from pellucid.image.facts import ImageFacts
 from pellucid.pipeline.states import Bill, CutoutState, Cutting, Delivery, Stages, Withheld
 from pellucid.queue.port import Failed, Full, Owed
 from pellucid.renditions import Found, make_rendition
+from pellucid.source.answers import Sharing
 from pellucid.source.origins import Origin
 from pellucid.spec import DEFAULT_TOKEN, OriginRef, Pending, Spec
 from pellucid.uploads.shelf import UPLOADS_ALIAS
@@ -80,6 +81,19 @@ def test_a_cdn_may_be_told_apart() -> None:
     assert dict(life(PENDING, targeted))[b"cdn-cache-control"] == b"max-age=5"
     assert dict(life(READY, targeted))[b"cdn-cache-control"] == b"max-age=31536000"
     assert b"cdn-cache-control" not in dict(life(READY, LIVES))
+
+
+@pytest.mark.parametrize("targeted", [False, True])
+@pytest.mark.parametrize("cutting", [None, READY, PENDING])
+def test_what_an_origin_says_caps_what_is_said_of_its_pictures(cutting: Cutting | None, targeted: bool) -> None:
+    lives = replace(LIVES, targeted=targeted)
+    seconds, _ = lives.of(cutting)
+    private = f"private, max-age={seconds}".encode()
+    assert life(cutting, lives, sharing=Sharing.PRIVATE) == [(b"cache-control", private)]
+    assert life(cutting, lives, sharing=Sharing.NO_STORE) == [(b"cache-control", b"no-store")]
+    ignoring = replace(lives, respect_origin=False)
+    for sharing in Sharing:
+        assert life(cutting, ignoring, sharing=sharing) == life(cutting, lives)
 
 
 def test_busy_is_short_and_jittered() -> None:

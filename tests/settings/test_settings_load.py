@@ -76,6 +76,12 @@ def test_unreadable_file(tmp_path: Path) -> None:
         load_settings(flags={}, environ={}, config=tmp_path / "missing.toml")
 
 
+def test_name_servers() -> None:
+    servers = "192.0.2.1,192.0.2.2:5353,2001:db8::1,[2001:db8::2]:53"
+    tree = load_settings(flags={}, environ={"PELLUCID_ORIGIN_NAMESERVERS": servers})
+    assert tree.origin.nameservers == tuple(servers.split(","))
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -86,6 +92,10 @@ def test_unreadable_file(tmp_path: Path) -> None:
         ("PELLUCID_ORIGIN_ALLOW_PORTS", "99999"),
         ("PELLUCID_MODEL_PRECISION", "int3"),
         ("PELLUCID_ORIGIN_MAX_BYTES", "0"),
+        ("PELLUCID_ORIGIN_MEMORY_BYTES", "52428799"),
+        ("PELLUCID_ORIGIN_NAMESERVERS", "ns.example"),
+        ("PELLUCID_ORIGIN_NAMESERVERS", "192.0.2.1,[::1]:x"),
+        ("PELLUCID_ORIGIN_CACHE_CONTROL", "obey"),
     ],
 )
 def test_bad_value_names_the_variable(name: str, value: str) -> None:

@@ -19,11 +19,11 @@ class MemoryBlobs:
         self.calls["get"] += 1
         return self.data.get(key)
 
-    async def put(self, key: str, data: bytes) -> None:
+    async def put(self, key: str, data: bytes | bytearray) -> None:
         self.calls["put"] += 1
         if self.read_only:
             raise StoreError("read-only")
-        self.data[key] = data
+        self.data[key] = bytes(data)
 
     async def exists(self, key: str) -> bool:
         self.calls["exists"] += 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -12,15 +12,14 @@ from memory_blobs import MemoryBlobs
 from origin_servers import FRESHNESS, Server, serving
 
 from pellucid.clients import SERVER, Client
-from pellucid.errors import (
-    PellucidError,
-)
+from pellucid.errors import PellucidError, UnsupportedFormatError
 from pellucid.formats import ImageFormat
 from pellucid.image.facts import ImageFacts
 from pellucid.source.fetch import Fetcher
 from pellucid.source.limits import FetchLimits
+from pellucid.source.memory import BodyMemory
 from pellucid.source.origins import Origins
-from pellucid.spec import OriginRef
+from pellucid.spec import OriginRef, Token
 
 LIMITS = FetchLimits(max_bytes=1000, connect_timeout_s=0.5, total_timeout_s=3, idle_timeout_s=0.5)
 
@@ -55,14 +54,30 @@ class World:
         self.now = 1_000_000.0
         self.records = MemoryBlobs()
         self.blobs = MemoryBlobs()
+        self.memory = BodyMemory(1_000_000, largest_bytes=LIMITS.max_bytes)
+        self.at_probe = 0
+        """Pictures that came to be probed; they wait for `probing`."""
+        self.probing: asyncio.Event | None = None
+        self.before_probe: Callable[[], None] = lambda: None
         self.probed: list[bytes] = []
         self.probe_error: PellucidError | None = None
+        self.changed: list[tuple[Token, OriginRef, float]] = []
 
-    async def probe(self, data: bytes, client: Client = SERVER) -> ImageFacts:
+    async def probe(self, read: Callable[[], Awaitable[bytes]], client: Client = SERVER) -> ImageFacts:
+        self.at_probe += 1
+        if self.probing is not None:
+            await self.probing.wait()
+        self.before_probe()
+        data = await read()
         self.probed.append(data)
         if self.probe_error is not None:
             raise self.probe_error
         return ImageFacts(format=ImageFormat.PNG, width=len(data), height=1, has_alpha=False)
+
+    def sniff(self, head: bytes) -> None:
+        """Everything that begins like no HTML page is a picture here."""
+        if head.startswith(b"<"):
+            raise UnsupportedFormatError("a page, not a picture")
 
     def origins(
         self, fetcher: Fetcher, *, aliases: dict[str, str] | None = None, allow_hosts: tuple[str, ...] = ()
@@ -71,10 +86,13 @@ class World:
             fetcher=fetcher,
             records=self.records,
             blobs=self.blobs,
+            memory=self.memory,
             probe=self.probe,
+            sniff=self.sniff,
             aliases=aliases or {},
             allow_hosts=allow_hosts,
             freshness=FRESHNESS,
+            changed=lambda *told: self.changed.append(told),
             clock=lambda: self.now,
         )
 

@@ -24,8 +24,8 @@ from pellucid.errors import (
     OriginTooLargeError,
     OriginUnreachableError,
 )
-from pellucid.source.answers import Fetched, NotModified, Validators
-from pellucid.source.fetch import ConnectTimeoutError, Fetcher, NoConnectionError
+from pellucid.source.answers import Fetched, NotModified, Sharing, Validators
+from pellucid.source.fetch import _DECODED, ConnectTimeoutError, Fetcher, NoConnectionError
 from pellucid.source.limits import FetchLimits
 
 
@@ -79,7 +79,8 @@ async def test_conditional_request() -> None:
 
     known = Validators(etag='"v1"', last_modified="Sun, 06 Nov 1994 08:49:37 GMT")
     async with serving(answer) as server:
-        assert await fetch(server.url, validators=known) == NotModified(validators=Validators(), fresh_s=90)
+        unchanged = NotModified(validators=Validators(), fresh_s=90, sharing=Sharing.PUBLIC)
+        assert await fetch(server.url, validators=known) == unchanged
         assert isinstance(await fetch(server.url), Fetched)
 
 
@@ -111,13 +112,19 @@ async def test_statuses(status: int, error: type[OriginError]) -> None:
     assert type(caught.value) is error
 
 
-async def test_empty_body() -> None:
+@pytest.mark.parametrize("coding", ["br", "zstd", "compress", "made-up", "gzip, br"])
+async def test_codings_that_nobody_asked_for(coding: str) -> None:
+    if coding in _DECODED:
+        pytest.skip("a library that reads it is installed")
+
     async def answer(request: web.Request) -> web.Response:
-        return web.Response(body=b"")
+        assert request.headers["Accept-Encoding"] == ", ".join(_DECODED)
+        return web.Response(body=b"packed", headers={"Content-Encoding": coding})
 
     async with serving(answer) as server:
-        with pytest.raises(OriginUnreachableError, match="empty"):
+        with pytest.raises(OriginUnreachableError, match="it reads gzip, deflate") as caught:
             await fetch(server.url)
+    assert type(caught.value) is OriginUnreachableError, "an answer came: no other scheme is tried"
 
 
 # --- sizes and times ---

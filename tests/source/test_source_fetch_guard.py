@@ -15,7 +15,7 @@ from pellucid.errors import (
     OriginRefusedError,
     OriginUnreachableError,
 )
-from pellucid.source.answers import Fetched
+from pellucid.source.answers import Fetched, NotModified, Validators
 from pellucid.source.fetch import Fetcher, NoConnectionError
 from pellucid.source.netguard import Guard
 
@@ -38,6 +38,22 @@ async def test_redirects_are_followed_and_the_last_address_reported() -> None:
         assert fetched.url == f"{server.url}/end"
         assert [request.path for request in server.requests] == ["/a", "/b", "/c", "/end"]
         assert not any({"Authorization", "Cookie", "Referer"} & set(request.headers) for request in server.requests)
+
+
+async def test_validators_are_sent_to_the_url_that_gave_them_alone() -> None:
+    async def answer(request: web.Request) -> web.Response:
+        if request.path == "/latest":
+            return web.Response(status=302, headers={"Location": "/file"})
+        return web.Response(status=304) if "If-None-Match" in request.headers else web.Response(body=b"x")
+
+    known = Validators(etag='"1"')
+    async with serving(answer) as server, make_fetcher() as fetcher:
+        for url, unchanged in ((f"{server.url}/file", True), (f"{server.url}/other", False), (None, False)):
+            server.requests.clear()
+            fetched = await fetcher.fetch(f"{server.url}/latest", validators=known, validators_of=url)
+            assert isinstance(fetched, NotModified) == unchanged
+            sent = ["If-None-Match" in request.headers for request in server.requests]
+            assert sent == [url is None, unchanged]
 
 
 async def test_a_redirect_loop_ends() -> None:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import math
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import msgspec
 import pytest
-from origin_servers import FRESHNESS
-from origin_world import Picture, World, showing
+from aiohttp import web
+from origin_servers import FRESHNESS, serving
+from origin_world import Picture, World, at, showing
 
 from pellucid import keys
 from pellucid.errors import (
     BusyError,
+    EmptyOriginError,
     ImageError,
     ImageLimitError,
     OriginForbiddenError,
@@ -24,9 +29,10 @@ from pellucid.errors import (
     RenderError,
     UnsupportedFormatError,
 )
+from pellucid.source.answers import Sharing
 from pellucid.source.fetch import Fetcher
 from pellucid.source.records import decode_record, encode_record
-from pellucid.spec import DEFAULT_TOKEN, Token
+from pellucid.spec import DEFAULT_TOKEN, OriginRef, Token
 
 
 async def test_fetch_once_then_from_memory(world: World, fetcher: Fetcher) -> None:
@@ -83,6 +89,34 @@ async def test_revalidation_takes_what_changed(world: World, fetcher: Fetcher) -
         assert await origins.read(origin) == b"new picture"
         assert picture.seen == [None, '"1"']
         assert len(world.probed) == 2
+
+
+async def test_a_redirect_that_goes_back_to_an_older_file_is_followed(world: World, fetcher: Fetcher) -> None:
+    """`latest` leads to a file whose date is before that of the one known: its 304 would confirm the wrong picture."""
+    files = {"/new": (b"new", 2000), "/old": (b"old", 1000)}
+    latest = "/new"
+
+    async def answer(request: web.Request) -> web.Response:
+        if request.path == "/latest":
+            return web.Response(status=302, headers={"Location": latest})
+        body, changed_at = files[request.path]
+        since = request.if_modified_since
+        response = (
+            web.Response(body=body) if since is None or since.timestamp() < changed_at else web.Response(status=304)
+        )
+        response.last_modified = changed_at
+        return response
+
+    async with serving(answer) as server:
+        origins, ref = world.origins(fetcher), at(server, "/latest")
+        for path, (body, _) in (*files.items(), *reversed(files.items())):
+            latest = path
+            for _ in range(2):
+                origin = await origins.get(DEFAULT_TOKEN, ref)
+                assert (origin.digest, origin.url) == (keys.digest(body), server.url + path)
+                world.now += FRESHNESS.default_s + 1
+        hits = [request for request in server.requests if "If-Modified-Since" in request.headers]
+        assert len(hits) == 5, "what is known is still confirmed"
 
 
 async def test_the_same_bytes_without_validators_are_not_probed_again(world: World, fetcher: Fetcher) -> None:
@@ -180,6 +214,79 @@ async def test_unusable_pictures_are_remembered(
         assert len(server.requests) == 2
 
 
+@pytest.mark.parametrize(
+    ("cache_control", "sharing"),
+    [
+        (None, Sharing.PUBLIC),
+        ("public, max-age=60", Sharing.PUBLIC),
+        ("no-cache", Sharing.PUBLIC),
+        ("Private, max-age=60", Sharing.PRIVATE),
+        ('private="X-Name"', Sharing.PRIVATE),
+        ("no-store", Sharing.NO_STORE),
+        ("private, no-store", Sharing.NO_STORE),
+    ],
+)
+async def test_who_may_keep_the_picture_is_remembered(
+    world: World, fetcher: Fetcher, cache_control: str | None, sharing: Sharing
+) -> None:
+    picture = Picture(cache_control=cache_control)
+    async with showing(picture) as (_, ref):
+        origins = world.origins(fetcher)
+        assert (await origins.get(DEFAULT_TOKEN, ref)).sharing is sharing
+        assert (await world.origins(fetcher).get(DEFAULT_TOKEN, ref)).sharing is sharing  # after a restart as well
+        # A 304 that says nothing changes nothing; one that says something is the latest word.
+        for said, holds in ((None, sharing), ("private", Sharing.PRIVATE), ("max-age=60", Sharing.PUBLIC)):
+            picture.cache_control = said
+            world.now += FRESHNESS.max_s + 1
+            assert (await origins.get(DEFAULT_TOKEN, ref)).sharing is holds
+        assert picture.seen == [None, '"1"', '"1"', '"1"']
+
+
+async def test_records_of_before_are_read(world: World, fetcher: Fetcher) -> None:
+    async with showing(Picture()) as (server, ref):
+        await world.origins(fetcher).get(DEFAULT_TOKEN, ref)
+        for key, data in world.records.data.items():
+            record = json.loads(data)
+            if "sharing" in record:
+                del record["sharing"]
+                world.records.data[key] = json.dumps(record).encode()
+        assert (await world.origins(fetcher).get(DEFAULT_TOKEN, ref)).sharing is Sharing.PUBLIC
+        assert len(server.requests) == 1
+
+
+async def test_other_bytes_are_told_and_the_first_are_not(world: World, fetcher: Fetcher) -> None:
+    picture = Picture()
+    async with showing(picture) as (_, ref):
+        origins = world.origins(fetcher)
+        await origins.get(DEFAULT_TOKEN, ref)
+        world.now += FRESHNESS.default_s + 1
+        await origins.get(DEFAULT_TOKEN, ref)
+        picture.etag = '"the same bytes"'
+        world.now += FRESHNESS.default_s + 1
+        await origins.get(DEFAULT_TOKEN, ref)
+        assert world.changed == []
+        picture.body, picture.etag = b"other bytes", '"2"'
+        world.now += FRESHNESS.default_s + 1
+        origin = await origins.get(DEFAULT_TOKEN, ref)
+        assert world.changed == [(DEFAULT_TOKEN, ref, world.now)]
+        # As `/-/invalidate` does, but of before this question: what it brought is believed.
+        origins.hear(origin.record_key, math.nextafter(world.now, 0))
+        assert await origins.get(DEFAULT_TOKEN, ref) == origin
+        assert len(picture.seen) == 4
+
+
+async def test_no_bytes_are_no_picture(world: World, fetcher: Fetcher, tmp_path: Path) -> None:
+    (tmp_path / "empty.png").write_bytes(b"")
+    async with showing(Picture(body=b"")) as (server, ref):
+        origins = world.origins(fetcher, aliases={"_files_": tmp_path.as_uri()})
+        for _ in range(2):
+            for each in (ref, OriginRef(alias="_files_", path="/empty.png")):
+                with pytest.raises(EmptyOriginError):
+                    await origins.get(DEFAULT_TOKEN, each)
+        assert len(server.requests) == 1
+        assert not world.probed
+
+
 async def test_being_busy_is_not_held_against_the_origin(world: World, fetcher: Fetcher) -> None:
     world.probe_error = BusyError("later")
     async with showing(Picture()) as (_, ref):
@@ -194,7 +301,6 @@ async def test_evicted_bytes_are_fetched_again(world: World, fetcher: Fetcher) -
     picture = Picture()
     async with showing(picture) as (_, ref):
         origins = world.origins(fetcher)
-        assert (await origins.get(DEFAULT_TOKEN, ref)).body is not None, "just fetched: at hand without a look"
         origin = await origins.get(DEFAULT_TOKEN, ref)
         world.blobs.evict("bytes")
         assert await origins.read(origin) is None
@@ -266,6 +372,9 @@ async def test_a_full_store(world: World, fetcher: Fetcher) -> None:
         origin = await origins.refetch(DEFAULT_TOKEN, ref)
         assert not origin.stored
         assert await origins.read(origin) is not None, "at hand for this request, in the store for none"
+        assert world.memory.held_bytes == origin.size_bytes
+        del origin
+        await _until(lambda: world.memory.held_bytes == 0)
 
 
 async def test_a_maintenance_page_does_not_replace_the_picture(world: World, fetcher: Fetcher) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -65,8 +65,8 @@ class World:
     stored: set[str] = field(default_factory=set)
 
     async def shelf(self, *, place: str = "here") -> Shelf:
-        async def examine(data: bytes, _: Client) -> ImageFacts:
-            return await asyncio.to_thread(probe, data, max_pixels=MAX_PIXELS)
+        async def examine(read: Callable[[], Awaitable[bytes]], _: Client) -> ImageFacts:
+            return await asyncio.to_thread(probe, await read(), max_pixels=MAX_PIXELS)
 
         async def has_bytes(digest: str) -> bool:
             return digest in self.stored

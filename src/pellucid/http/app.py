@@ -11,7 +11,8 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pellucid.cutout.recipe import Recipe
-from pellucid.errors import PellucidError
+from pellucid.errors import LoopDetectedError, PellucidError
+from pellucid.http.answers import problem_answer
 from pellucid.http.callers import Callers
 from pellucid.http.connections import ConnectionLimits
 from pellucid.http.demo import demo_routes
@@ -20,8 +21,10 @@ from pellucid.http.hot import HotCache
 from pellucid.http.hub import CutoutHub, HubLimits
 from pellucid.http.images import ImageApp
 from pellucid.http.paths import own_scope
+from pellucid.http.problems import describe_error
 from pellucid.http.service import service_routes
 from pellucid.settings.model import SettingsTree
+from pellucid.source.loops import following, read_trail
 from pellucid.wiring.web import Web, open_web
 
 
@@ -40,6 +43,7 @@ class App:
         self._settings = settings
         self._recipe = recipe
         self._images: ImageApp | None = None
+        self._instance = ""
         self._service: Starlette = Starlette(lifespan=self._lifespan)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -49,8 +53,19 @@ class App:
             if own is None:
                 await self._images(scope, receive, send)
                 return
-            scope = own
-        await self._service(scope, receive, _with_always(send) if scope["type"] == "http" else self._telling(send))
+            await self._answer_own(own, receive, _with_always(send))
+            return
+        await self._service(scope, receive, self._telling(send))
+
+    async def _answer_own(self, scope: Scope, receive: Receive, send: Send) -> None:
+        trail = read_trail(scope["headers"])
+        try:
+            trail.check(self._instance)
+        except LoopDetectedError as error:
+            await problem_answer(describe_error(error))(scope, receive, send)
+            return
+        with following(trail):
+            await self._service(scope, receive, send)
 
     def stop_waiting(self) -> None:
         """Give every answer that is held back on purpose: waiting ends with the interim, streams of events with word to
@@ -94,13 +109,21 @@ class App:
             stale_s=cache.stale_s,
             upload_s=min(UPLOAD_LIFE_S, int(self._settings.uploads.keep_s)),
             targeted=self._settings.cdn.targeted,
+            respect_origin=self._settings.origin.cache_control == "respect",
         )
         hot = HotCache(max_bytes=cache.memory_bytes // 2)
         callers = Callers(web.customers, admin_key=self._settings.web.admin_key.get_secret_value())
         tell_credits = self._settings.credits.header
         self._images = ImageApp(
-            web.pipeline, callers=callers, lifetimes=lifetimes, hot=hot, hub=hub, tell_credits=tell_credits
+            web.pipeline,
+            callers=callers,
+            lifetimes=lifetimes,
+            hot=hot,
+            hub=hub,
+            tell_credits=tell_credits,
+            instance=web.instance,
         )
+        self._instance = web.instance
         self._service.router.routes.extend([*demo_routes(self._settings), *service_routes(web, callers, hub)])
         return hot
 

@@ -10,6 +10,7 @@ from pellucid import keys
 from pellucid.pipeline.states import Bill, CutoutState, Cutting, Delivery
 from pellucid.queue.port import Failed, Owed
 from pellucid.renditions import Found
+from pellucid.source.answers import Sharing
 from pellucid.spec import Spec, Token
 from pellucid.uploads.shelf import UPLOADS_ALIAS
 from pellucid.url.build import build_url
@@ -71,6 +72,8 @@ class Lifetimes:
     """The most for a picture of an upload, whatever its state."""
     targeted: bool = False
     """Whether CDNs are told their seconds in `CDN-Cache-Control` (RFC 9213) as well."""
+    respect_origin: bool = True
+    """Whether an origin's `private` or `no-store` holds for what is made of it."""
 
     def of_upload(self, cutting: Cutting | None) -> tuple[int, int]:
         """`of`, for pictures of uploads."""
@@ -96,9 +99,15 @@ class Lifetimes:
 NO_STORE: Headers = [(b"cache-control", b"no-store")]
 
 
-def life(cutting: Cutting | None, lifetimes: Lifetimes, *, upload: bool = False) -> Headers:
-    """`Cache-Control`, and `CDN-Cache-Control` where that is wanted."""
+def life(
+    cutting: Cutting | None, lifetimes: Lifetimes, *, upload: bool = False, sharing: Sharing = Sharing.PUBLIC
+) -> Headers:
+    """`Cache-Control`, and `CDN-Cache-Control` where that is wanted. `sharing` is what the origin says."""
     browser_s, cdn_s = lifetimes.of_upload(cutting) if upload else lifetimes.of(cutting)
+    if lifetimes.respect_origin and sharing is Sharing.NO_STORE:
+        return NO_STORE
+    if lifetimes.respect_origin and sharing is Sharing.PRIVATE:
+        return [(b"cache-control", f"private, max-age={browser_s}".encode())]
     headers = [(b"cache-control", f"public, max-age={browser_s}, s-maxage={cdn_s}".encode())]
     if lifetimes.targeted:
         headers.append((b"cdn-cache-control", f"max-age={cdn_s}".encode()))
@@ -136,7 +145,11 @@ def delivery_headers(
     headers = [
         *ALWAYS,
         (b"etag", delivery.rendition.etag.encode()),
-        *(NO_STORE if waited_s is not None else life(cutting, lifetimes, upload=upload)),
+        *(
+            NO_STORE
+            if waited_s is not None
+            else life(cutting, lifetimes, upload=upload, sharing=delivery.origin.sharing)
+        ),
         *vary(negotiable=delivery.negotiable, preference=waited_s is not None),
         (b"cache-tag", tag),
         (b"surrogate-key", tag),

@@ -28,6 +28,7 @@ from pellucid.http.problems import INTERNAL, METHOD_NOT_ALLOWED, Problem, descri
 from pellucid.http.withheld import withheld_answer
 from pellucid.pipeline.deliver import Pipeline
 from pellucid.pipeline.states import CutoutState, Cutting, Delivery, Withheld
+from pellucid.source.loops import following, read_trail
 from pellucid.url.parse import parse_url
 
 _log = structlog.get_logger(__name__)
@@ -49,7 +50,9 @@ _PREFLIGHT: Headers = [
 
 
 class ImageApp:
-    """An ASGI application: every path that is not one of our own names an origin."""
+    """An ASGI application: every path that is not one of our own names an origin. `instance` is this server's name in
+    `CDN-Loop`: a request that came through here before is refused, unless its answer is at hand.
+    """
 
     def __init__(
         self,
@@ -60,6 +63,7 @@ class ImageApp:
         hot: HotCache,
         hub: CutoutHub,
         tell_credits: bool,
+        instance: str,
     ) -> None:
         self._pipeline = pipeline
         self._callers = callers
@@ -67,6 +71,7 @@ class ImageApp:
         self._hot = hot
         self._hub = hub
         self._tell_credits = tell_credits
+        self._instance = instance
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         method: str = scope["method"]
@@ -106,6 +111,12 @@ class ImageApp:
     async def _answer(self, scope: Scope) -> tuple[int, Headers, bytes]:
         if scope["method"] not in ("GET", "HEAD"):
             return _of(make_problem(METHOD_NOT_ALLOWED))
+        trail = read_trail(scope["headers"])
+        trail.check(self._instance)
+        with following(trail):
+            return await self._answer_picture(scope)
+
+    async def _answer_picture(self, scope: Scope) -> tuple[int, Headers, bytes]:
         caller = self._callers.of(scope["headers"])
         request = _joined(scope["headers"])
         parsed = parse_url(raw_path(scope), scope["query_string"].decode("latin-1"))

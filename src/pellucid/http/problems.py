@@ -47,7 +47,12 @@ PROBLEMS: dict[type[PellucidError], ProblemKind] = {
     errors.OriginUnreachableError: ProblemKind(
         status=502, slug="origin-unreachable", title="The origin cannot be reached", cache_s=5
     ),
+    # Not kept: what is refused is this request, by what its headers say, and not its URL.
+    errors.LoopDetectedError: ProblemKind(
+        status=508, slug="loop-detected", title="The request goes in a circle", cache_s=0
+    ),
     errors.OriginError: ProblemKind(status=502, slug="origin", title="The origin could not be had", cache_s=5),
+    errors.EmptyOriginError: ProblemKind(status=422, slug="empty-origin", title="The origin is empty", cache_s=30),
     errors.UnsupportedFormatError: ProblemKind(
         status=422, slug="unsupported-format", title="The origin is of no format we read", cache_s=300
     ),

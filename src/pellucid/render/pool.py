@@ -12,7 +12,7 @@ import contextlib
 import multiprocessing
 import queue
 import threading
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -91,6 +91,11 @@ class RenderPool:
         """`image.probe.probe` in a render process."""
         async with self.room(client):
             return cast(ImageFacts, await self._call("probe", data, max_pixels=self._max_pixels))
+
+    async def probe_when_read(self, read: Callable[[], Awaitable[bytes]], client: Client = SERVER) -> ImageFacts:
+        """`probe` of what `read` reads once there is a place: pictures that wait are not in memory."""
+        async with self.room(client):
+            return cast(ImageFacts, await self._call("probe", await read(), max_pixels=self._max_pixels))
 
     async def render(self, origin: bytes, matte: bytes | None, job: RenderJob) -> bytes:
         """`render.run.render` in a render process; to be called inside `room`."""

@@ -43,6 +43,8 @@ _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 _KEY_HASH = re.compile(r"([0-9a-f]{64})?")
 
+_ADDRESS_WITH_PORT = re.compile(r"(?:\[([^\]]+)\]|([^:]+)):[0-9]{1,5}")
+
 _CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
 
 
@@ -81,6 +83,16 @@ def _check_web_url(value: str) -> str:
     if "@" in re.split(r"[/?]", value.partition("://")[2], maxsplit=1)[0] or "#" in value:
         raise ValueError("a URL here has no user name and no '#'")
     return value
+
+
+def _check_nameserver(value: str) -> None:
+    """Raises ValueError for what is no address, with or without a port."""
+    with_port = _ADDRESS_WITH_PORT.fullmatch(value)
+    address = (with_port[1] or with_port[2]) if with_port else value
+    try:
+        ipaddress.ip_address(address)
+    except ValueError as error:
+        raise ValueError(f"{value!r} is no address of a name server") from error
 
 
 def _read_json(value: object) -> object:
@@ -142,7 +154,16 @@ class OriginSettings(Section):
     allow_hosts: Names = Field(
         default=(), description="Hosts (with their subdomains) that may be fetched from; empty: any."
     )
+    nameservers: Names = Field(
+        default=(),
+        description="Name servers: `address`, `address:port` or, for IPv6, `[address]:port`; empty: resolv.conf's.",
+    )
     max_bytes: int = Field(default=50 * MIB, gt=0, description="Largest origin, in bytes after decompression.")
+    memory_bytes: int = Field(
+        default=256 * MIB,
+        gt=0,
+        description="Memory for bodies while they are fetched, per web process; `origin.max_bytes` at least.",
+    )
     connect_timeout_s: float = Field(default=5, gt=0, description="Seconds for name look-up, connection and TLS.")
     timeout_s: float = Field(default=30, gt=0, description="Seconds for the whole answer.")
     idle_timeout_s: float = Field(default=10, gt=0, description="Seconds of silence between two packets.")
@@ -157,8 +178,27 @@ class OriginSettings(Section):
     fresh_default_s: float = Field(
         default=3600, ge=0, description="Belief in an origin that says nothing of freshness."
     )
+    cache_control: Literal["respect", "ignore"] = Field(
+        default="respect",
+        description="Whether an origin's `private` and `no-store` hold for its pictures in browsers and CDNs.",
+    )
     failure_s: float = Field(default=10, ge=0, description="A failing origin is left alone this long.")
     not_found_s: float = Field(default=30, ge=0, description="A missing origin is left alone this long.")
+
+    @field_validator("memory_bytes")
+    @classmethod
+    def _hold_one(cls, size_bytes: int, info: ValidationInfo) -> int:
+        largest: int = info.data.get("max_bytes", 0)
+        if size_bytes < largest:
+            raise ValueError(f"one origin may have {largest} bytes (origin.max_bytes), which must fit")
+        return size_bytes
+
+    @field_validator("nameservers")
+    @classmethod
+    def _check_nameservers(cls, servers: tuple[str, ...]) -> tuple[str, ...]:
+        for each in servers:
+            _check_nameserver(each)
+        return servers
 
 
 class ImageSettings(Section):

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass
+
+
+class Sharing(enum.StrEnum):
+    """Who may keep an answer, as its `Cache-Control` says (RFC 9111, section 5.2.2)."""
+
+    PUBLIC = "public"
+    PRIVATE = "private"
+    """Browsers, no shared cache."""
+    NO_STORE = "no-store"
+    """Nobody."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,18 +31,20 @@ class Validators:
 class Fetched:
     """A whole origin. `fresh_s` is already clamped; `url` is where redirects ended."""
 
-    body: bytes
+    body: bytes | bytearray
     validators: Validators
     fresh_s: float
     content_type: str | None
     url: str
+    sharing: Sharing = Sharing.PUBLIC
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotModified:
-    """What was known is still true. Both members are None or empty where the answer said nothing: then what was
-    known of them holds on, too. `fresh_s` is already clamped.
+    """What was known is still true. Members are None or empty where the answer said nothing: then what was known of
+    them holds on, too. `fresh_s` is already clamped.
     """
 
     validators: Validators
     fresh_s: float | None
+    sharing: Sharing | None = None

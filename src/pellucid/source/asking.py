@@ -4,23 +4,33 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import partial
 
 from cachetools import TTLCache
 
 from pellucid.clients import Client
-from pellucid.errors import OriginError, OriginRefusedError, OriginTimeoutError
+from pellucid.errors import LoopDetectedError, OriginError, OriginRefusedError, OriginTimeoutError
 from pellucid.source.answers import Fetched, NotModified, Validators
 from pellucid.source.fetch import ConnectTimeoutError, Fetcher, NoConnectionError
-from pellucid.source.files import read_file
+from pellucid.source.files import check_file, read_file
 from pellucid.source.limits import Freshness
 from pellucid.source.location import FileLocation, Location, WebLocation
+from pellucid.source.memory import MEMORY_WAIT_S, Reservation
 from pellucid.spec import Token
 
 _SCHEMES_IN_MEMORY = 10_000
 _SCHEME_BELIEF_S = 3600.0
 # A host without TLS that drops packets costs its first visitor this long.
 _PROBE_TIMEOUT_S = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The validators of what is known of an origin, and the URL, after redirects, whose answer had them."""
+
+    validators: Validators = field(default_factory=Validators)
+    url: str | None = None
 
 
 class Asker:
@@ -32,43 +42,61 @@ class Asker:
         self._worked: TTLCache[tuple[Token, str], str] = TTLCache(_SCHEMES_IN_MEMORY, _SCHEME_BELIEF_S, clock)
 
     async def ask(
-        self, token: Token, location: Location, validators: Validators, *, client: Client, hint: str | None
+        self, token: Token, location: Location, known: Known, *, client: Client, hint: str | None, room: Reservation
     ) -> tuple[str, Fetched | NotModified]:
-        """The answer, and the scheme that brought it. `hint` is the scheme that worked before. Raises OriginError,
-        BusyError.
+        """The answer, and the scheme that brought it. `hint` is the scheme that worked before; in `room` the memory for
+        the body is reserved. Raises OriginError, BusyError.
         """
         if isinstance(location, FileLocation):
-            limit, fresh_s = self._fetcher.limits.max_bytes, self._freshness.min_s
-            read = partial(read_file, location, validators=validators, max_bytes=limit, fresh_s=fresh_s)
-            return "file", await asyncio.to_thread(read)
+            return "file", await self._read_file(location, known.validators, room)
         first, *others = self._schemes(token, location, hint)
         if not others:
-            return first, await self._ask_web(token, location, first, validators, client=client)
+            return first, await self._ask_web(token, location, first, known, client=client, room=room)
         try:
             return first, await self._ask_web(
-                token, location, first, validators, client=client, connect_timeout_s=_PROBE_TIMEOUT_S
+                token, location, first, known, client=client, room=room, connect_timeout_s=_PROBE_TIMEOUT_S
             )
         except (NoConnectionError, ConnectTimeoutError) as error:
             try:
-                return others[0], await self._ask_web(token, location, others[0], validators, client=client)
+                return others[0], await self._ask_web(token, location, others[0], known, client=client, room=room)
             except (NoConnectionError, ConnectTimeoutError):
                 raise error from None
+
+    async def _read_file(
+        self, location: FileLocation, validators: Validators, room: Reservation
+    ) -> Fetched | NotModified:
+        limit, fresh_s = self._fetcher.limits.max_bytes, self._freshness.min_s
+        checked = await asyncio.to_thread(
+            partial(check_file, location, validators=validators, max_bytes=limit, fresh_s=fresh_s)
+        )
+        if isinstance(checked, NotModified):
+            return checked
+        await room.grow(checked, expected_bytes=checked, limit_bytes=limit, timeout_s=MEMORY_WAIT_S)
+        read = await asyncio.to_thread(partial(read_file, location, max_bytes=limit, fresh_s=fresh_s))
+        room.settle(len(read.body))  # it may have changed in between
+        return read
 
     async def _ask_web(
         self,
         token: Token,
         location: WebLocation,
         scheme: str,
-        validators: Validators,
+        known: Known,
         *,
         client: Client,
+        room: Reservation,
         connect_timeout_s: float | None = None,
     ) -> Fetched | NotModified:
         try:
             answer = await self._fetcher.fetch(
-                location.url(scheme), client=client, validators=validators, connect_timeout_s=connect_timeout_s
+                location.url(scheme),
+                client=client,
+                validators=known.validators,
+                validators_of=known.url,
+                connect_timeout_s=connect_timeout_s,
+                room=room,
             )
-        except (NoConnectionError, OriginTimeoutError, OriginRefusedError):
+        except (NoConnectionError, OriginTimeoutError, OriginRefusedError, LoopDetectedError):
             raise
         except OriginError:
             # A status that is no success is an answer: the scheme works.

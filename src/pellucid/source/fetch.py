@@ -10,10 +10,14 @@ from types import TracebackType
 
 import aiohttp
 from aiohttp.abc import AbstractResolver
+from aiohttp.compression_utils import HAS_BROTLI, HAS_ZSTD
+from aiohttp.http_exceptions import ContentEncodingError
 from yarl import URL
 
 from pellucid.clients import SERVER, Client
 from pellucid.errors import (
+    LoopDetectedError,
+    OriginError,
     OriginForbiddenError,
     OriginNotFoundError,
     OriginRefusedError,
@@ -22,17 +26,32 @@ from pellucid.errors import (
     OriginUnreachableError,
 )
 from pellucid.source.answers import Fetched, NotModified, Validators
-from pellucid.source.freshness import fresh_seconds
+from pellucid.source.freshness import fresh_seconds, sharing_of
 from pellucid.source.limits import FetchLimits, Freshness
+from pellucid.source.loops import current_trail
+from pellucid.source.memory import MEMORY_WAIT_S, BodyMemory, Reservation
 from pellucid.source.netguard import Guard
+from pellucid.source.resolver import LookupTimeoutError, NameNotFoundError
 from pellucid.source.session import GuardedSession, explain
 from pellucid.source.slots import FetchSlots
 from pellucid.source.weburl import bare_host, covers, join_web_url, normalise_hosts, parse_web_url
 
 _CHUNK_BYTES = 64 << 10
+_MARGIN_S = 0.1
+_UNBOUNDED = 1 << 62
 _VALIDATOR_LENGTH = 1024
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _WHOLE = frozenset({200, 203})
+
+
+_DECODED = ("gzip", "deflate", *(("br",) if HAS_BROTLI else ()), *(("zstd",) if HAS_ZSTD else ()))
+"""Content codings that the HTTP client unpacks: two of them with libraries that may be installed."""
+
+_READABLE = frozenset({"", "identity", *_DECODED})
+_UNREADABLE = (
+    "the origin sent its answer in a coding that it was not asked for and that this server does not read; "
+    f"it reads {', '.join(_DECODED)}"
+)
 
 
 class NoConnectionError(OriginUnreachableError):
@@ -47,7 +66,8 @@ class Fetcher:
     """Fetches origins. Use as an async context manager.
 
     `allow_hosts` (empty = any) is applied to redirects; they may also stay on the host where they began, which
-    was judged when the location was resolved. `ssl_context` and `resolver` replace the system's.
+    was judged when the location was resolved. `instance` names this server to those it fetches from (`source.loops`).
+    `ssl_context` and `resolver` replace the system's.
     """
 
     def __init__(
@@ -57,6 +77,7 @@ class Fetcher:
         limits: FetchLimits,
         freshness: Freshness,
         allow_hosts: tuple[str, ...] = (),
+        instance: str = "pellucid-000000000000",
         ssl_context: ssl.SSLContext | None = None,
         resolver: AbstractResolver | None = None,
     ) -> None:
@@ -64,11 +85,14 @@ class Fetcher:
         self._guard = guard
         self._freshness = freshness
         self._allow_hosts = normalise_hosts(allow_hosts)
+        self._instance = instance
         self._slots = FetchSlots(total=limits.max_concurrency, per_host=limits.max_per_host)
         self._session = GuardedSession(
             guard=guard,
             accept="image/*,*/*;q=0.5",
+            accept_encoding=", ".join(_DECODED),
             max_header_bytes=limits.max_header_bytes,
+            max_requests=limits.max_concurrency,
             ssl_context=ssl_context,
             resolver=resolver,
         )
@@ -88,31 +112,59 @@ class Fetcher:
         *,
         client: Client = SERVER,
         validators: Validators | None = None,
+        validators_of: str | None = None,
         connect_timeout_s: float | None = None,
+        room: Reservation | None = None,
     ) -> Fetched | NotModified:
         """The origin at `url`, on behalf of `client`; NotModified when its server says that `validators` still hold.
 
-        `connect_timeout_s` shortens the limit on name look-up, connection and TLS. Raises OriginError in all its kinds
-        (NoConnectionError and ConnectTimeoutError when nothing answered), BusyError when no slot came free.
+        `validators_of` is the URL whose answer had them, None for `url`. They are sent to that URL alone (RFC 9110,
+        section 13.1): where a redirect leads to another file, that file may well not have changed.
+
+        `connect_timeout_s` shortens the limit on connection and TLS. `room` is where the memory for the body is
+        reserved; it holds that of what is returned. Raises OriginError in all its kinds (NoConnectionError and
+        ConnectTimeoutError when nothing answered), BusyError when no slot or no memory came free.
         """
+        current_trail().check(self._instance)
         try:
             start = parse_web_url(url)
         except ValueError as error:
             raise OriginUnreachableError("the origin's URL is malformed") from error
         connect_s = min(self.limits.connect_timeout_s, connect_timeout_s or self.limits.connect_timeout_s)
         total_s = self.limits.total_timeout_s
+        self._guard.check_port(start.port or 0)
+        # Before a slot is taken: names that hang, however many, keep nobody else from fetching.
+        await self._look_up(start, client)
         async with self._slots.acquire(start.raw_authority, client, timeout_s=total_s):
+            call = _Call(
+                client=client,
+                validators=validators or Validators(),
+                validators_of=validators_of or str(start),
+                connect_s=connect_s,
+                room=room or Reservation(BodyMemory(_UNBOUNDED, largest_bytes=_UNBOUNDED), client),
+                deadline=asyncio.get_running_loop().time() + total_s,
+            )
             try:
-                async with asyncio.timeout(total_s):
-                    return await self._follow(start, validators or Validators(), connect_s)
+                async with asyncio.timeout_at(call.deadline):
+                    return await self._follow(start, call)
             except TimeoutError as error:
                 raise OriginTimeoutError(f"the origin took longer than {total_s:g} s") from error
 
-    async def _follow(self, start: URL, validators: Validators, connect_s: float) -> Fetched | NotModified:
+    async def _look_up(self, url: URL, client: Client) -> None:
+        try:
+            await self._session.look_up(url, client=client)
+        except LookupTimeoutError as error:
+            raise ConnectTimeoutError("the name servers do not answer for the origin's host name") from error
+        except NameNotFoundError as error:
+            raise NoConnectionError(explain(error, "the origin")) from error
+
+    async def _follow(self, start: URL, call: _Call) -> Fetched | NotModified:
         current = start
-        for _ in range(self.limits.max_redirects + 1):
-            self._guard.check_port(current.port or 0)
-            answer = await self._ask(current, validators, connect_s)
+        for hop in range(self.limits.max_redirects + 1):
+            if hop:
+                self._guard.check_port(current.port or 0)
+                await self._look_up(current, call.client)
+            answer = await self._ask(current, call)
             if not isinstance(answer, _Redirect):
                 return answer
             current = self._next_hop(start, current, answer.location)
@@ -132,29 +184,34 @@ class Fetcher:
             )
         return target
 
-    async def _ask(self, url: URL, validators: Validators, connect_s: float) -> Fetched | NotModified | _Redirect:
-        timeout = aiohttp.ClientTimeout(total=None, connect=connect_s, sock_read=self.limits.idle_timeout_s)
+    async def _ask(self, url: URL, call: _Call) -> Fetched | NotModified | _Redirect:
+        validators = call.validators if str(url) == call.validators_of else Validators()
+        timeout = aiohttp.ClientTimeout(total=None, connect=call.connect_s, sock_read=self.limits.idle_timeout_s)
         answered = False
         try:
-            async with self._session.request("GET", url, headers=_conditions(validators), timeout=timeout) as response:
+            headers = _conditions(validators) | current_trail().next_headers(self._instance)
+            async with self._session.request("GET", url, headers=headers, timeout=timeout) as response:
                 answered = True
-                return await self._read(response, url, conditional=bool(validators))
+                return await self._read(response, url, call, conditional=bool(validators))
         except aiohttp.ConnectionTimeoutError as error:
-            raise ConnectTimeoutError(f"no connection to the origin within {connect_s:g} s") from error
+            raise ConnectTimeoutError(f"no connection to the origin within {call.connect_s:g} s") from error
         except TimeoutError as error:
             raise OriginTimeoutError(f"the origin was silent for {self.limits.idle_timeout_s:g} s") from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
+            if not answered and _is_encoding_error(error):
+                raise OriginUnreachableError(_UNREADABLE) from error
             if answered:
                 raise OriginUnreachableError("the origin's answer broke off or is malformed") from error
             raise NoConnectionError(explain(error, "the origin")) from error
 
     async def _read(
-        self, response: aiohttp.ClientResponse, url: URL, *, conditional: bool
+        self, response: aiohttp.ClientResponse, url: URL, call: _Call, *, conditional: bool
     ) -> Fetched | NotModified | _Redirect:
         if sum(len(name) + len(value) for name, value in response.raw_headers) > self.limits.max_header_bytes:
             raise OriginUnreachableError("the origin's headers are too long")
         headers = response.headers
-        said_s = _said_s(response)
+        cache_control = ", ".join(headers.getall("Cache-Control", []))
+        said_s = _said_s(response, cache_control)
         validators = Validators(
             etag=_validator(headers.get("ETag")), last_modified=_validator(headers.get("Last-Modified"))
         )
@@ -163,36 +220,58 @@ class Fetcher:
                 return _Redirect(location=headers["Location"])
             case 304 if conditional:
                 fresh_s = None if said_s is None else self._freshness.clamp(said_s)
-                return NotModified(validators=validators, fresh_s=fresh_s)
+                sharing = sharing_of(cache_control) if cache_control else None
+                return NotModified(validators=validators, fresh_s=fresh_s, sharing=sharing)
             case status if status not in _WHOLE:
                 raise _status_error(status)
             case _:
                 pass
-        body = await self._read_body(response)
+        coding = headers.get("Content-Encoding", "").strip().lower()
+        if coding not in _READABLE:
+            raise OriginUnreachableError(_UNREADABLE)
+        body = await self._read_body(response, call, is_packed=coding in _DECODED)
         return Fetched(
             body=body,
             validators=validators,
             fresh_s=self._freshness.clamp(said_s),
             content_type=headers.get("Content-Type"),
             url=str(url),
+            sharing=sharing_of(cache_control),
         )
 
-    async def _read_body(self, response: aiohttp.ClientResponse) -> bytes:
+    async def _read_body(self, response: aiohttp.ClientResponse, call: _Call, *, is_packed: bool) -> bytearray:
         limit = self.limits.max_bytes
         too_large = f"the origin has more than {limit} bytes"
         if (response.content_length or 0) > limit:
             raise OriginTooLargeError(too_large)
-        chunks: list[bytes] = []
-        size = 0
+        expected = None if is_packed else response.content_length
+        # Not chunks that are joined at the end: for a moment that would be twice the memory.
+        body = bytearray()
         async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
-            size += len(chunk)
+            size = len(body) + len(chunk)
             if size > limit:
                 response.close()
                 raise OriginTooLargeError(too_large)
-            chunks.append(chunk)
-        if not size:
-            raise OriginUnreachableError("the origin's answer is empty")
-        return b"".join(chunks)
+            # The end of this waiting comes before that of the fetch, which would be held against the origin.
+            left_s = call.deadline - asyncio.get_running_loop().time() - _MARGIN_S
+            await call.room.grow(
+                size, expected_bytes=expected, limit_bytes=limit, timeout_s=min(MEMORY_WAIT_S, max(0.0, left_s))
+            )
+            body += chunk
+        call.room.settle(len(body))
+        return body
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Call:
+    """One fetch, through all its redirects; `deadline` is a time of the event loop."""
+
+    client: Client
+    validators: Validators
+    validators_of: str
+    connect_s: float
+    room: Reservation
+    deadline: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,10 +288,21 @@ def _conditions(validators: Validators) -> dict[str, str]:
     return conditions
 
 
-def _said_s(response: aiohttp.ClientResponse) -> float | None:
+def _is_encoding_error(error: BaseException | None) -> bool:
+    """Whether the client gave up on an answer's headers because of a coding whose library is not installed."""
+    while error is not None:
+        if isinstance(error, ContentEncodingError):
+            return True
+        error = error.__cause__
+    return False
+
+
+def _said_s(response: aiohttp.ClientResponse, cache_control: str) -> float | None:
     headers = response.headers
+    if "*" in headers.get("Vary", ""):
+        return 0.0  # it holds for this request alone (RFC 9110, section 12.5.5)
     return fresh_seconds(
-        cache_control=", ".join(headers.getall("Cache-Control", [])),
+        cache_control=cache_control,
         expires=headers.get("Expires"),
         date=headers.get("Date"),
         age=headers.get("Age"),
@@ -220,8 +310,10 @@ def _said_s(response: aiohttp.ClientResponse) -> float | None:
     )
 
 
-def _status_error(status: int) -> OriginNotFoundError | OriginForbiddenError | OriginUnreachableError:
+def _status_error(status: int) -> OriginError:
     message = f"the origin answered with status {status}"
+    if status == 508:
+        return LoopDetectedError(f"{message}: its URL leads back to this server, or through too many servers")
     if status in (404, 410):
         return OriginNotFoundError(message)
     if status in (401, 403):

@@ -15,7 +15,9 @@ from pellucid import keys
 from pellucid.clients import SERVER, Client
 from pellucid.errors import (
     BusyError,
+    EmptyOriginError,
     ImageError,
+    LoopDetectedError,
     OriginError,
     OriginTimeoutError,
     OriginUnreachableError,
@@ -25,12 +27,15 @@ from pellucid.errors import (
 )
 from pellucid.flight import SingleFlight
 from pellucid.image.facts import ImageFacts
-from pellucid.source.answers import Fetched, NotModified, Validators
-from pellucid.source.asking import Asker
+from pellucid.image.sniff import sniff
+from pellucid.source.answers import Fetched, NotModified, Sharing, Validators
+from pellucid.source.asking import Asker, Known
 from pellucid.source.fetch import Fetcher
 from pellucid.source.known import KnownOrigins
 from pellucid.source.limits import Freshness
 from pellucid.source.location import Location, check_aliases, resolve
+from pellucid.source.loops import current_trail
+from pellucid.source.memory import BodyMemory, HeldBody, Reservation
 from pellucid.source.records import (
     FormerBytes,
     KnownFailure,
@@ -45,9 +50,12 @@ from pellucid.store.port import BlobStore
 
 _log = structlog.get_logger(__name__)
 
-Probe = Callable[[bytes, Client], Awaitable[ImageFacts]]
+Read = Callable[[], Awaitable[bytes]]
+Probe = Callable[[Read, Client], Awaitable[ImageFacts]]
+"""Reads a picture once there is room for its bytes, and then its header."""
 
 _STALE_PATIENCE_S = 0.5
+_SNIFFED_BYTES = 8192
 # An answer that is no picture, such as a maintenance page sent with status 200, is believed no longer than this.
 _NO_PICTURE_S = 60.0
 
@@ -66,24 +74,58 @@ class Origin:
     """Until when it is believed without asking its server, in seconds since the epoch."""
     former: tuple[FormerBytes, ...] = ()
     """What it held before, newest first; perhaps evicted (`Origins.former`)."""
+    sharing: Sharing = Sharing.PUBLIC
+    """Who may keep the picture, as its server says."""
     stored: bool = True
     """False when the store could not take the bytes: they are here, for this request, and nowhere else."""
-    body: bytes | None = field(default=None, compare=False, repr=False)
-    """The bytes, when they were fetched just now."""
+    body: HeldBody | None = field(default=None, compare=False, repr=False)
+    """The bytes then; None for those that are in the store."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Wanted:
+    """An origin that somebody wants: what it is called, where it lies, and on whose behalf it is asked for."""
+
+    token: Token
+    ref: OriginRef
+    key: str
+    """Store key of its record."""
+    location: Location
+    client: Client
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Arrived:
+    """What a server sent; its bytes are in the store, or in `body` where that failed."""
+
+    answer: Fetched
+    """Without its bytes."""
+    scheme: str
+    digest: str
+    size_bytes: int
+    was_stored: bool
+    """Whether the bytes were in the store before."""
+    body: HeldBody | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Question:
-    """What is asked of an origin's server: under which record key, of which location, and when."""
+    """What is asked of an origin's server, and when."""
 
-    key: str
-    source: str
+    wanted: _Wanted
     asked_at: float
+
+    @property
+    def source(self) -> str:
+        """What identifies its location."""
+        return self.wanted.location.name
 
 
 class Origins:
     """The cache in front of the fetcher. `records` holds what is known about origins, `blobs` their bytes; both may
-    be one store. `probe` reads the header of a picture and raises ImageError for what is none.
+    be one store. Bodies are in `memory` until they are stored. `sniff` looks at the first bytes of a picture, `probe`
+    reads its header; both raise ImageError for what is none. `changed` hears of origins that hold other bytes than
+    before, and when their servers were asked, in seconds since the epoch.
     """
 
     def __init__(
@@ -92,20 +134,26 @@ class Origins:
         fetcher: Fetcher,
         records: BlobStore,
         blobs: BlobStore,
+        memory: BodyMemory,
         probe: Probe,
         aliases: Mapping[str, str],
         allow_hosts: tuple[str, ...],
         freshness: Freshness,
+        changed: Callable[[Token, OriginRef, float], None] | None = None,
+        sniff: Callable[[bytes], object] = sniff,
         clock: Callable[[], float] = time.time,
     ) -> None:
         check_aliases(aliases)
         self._known = KnownOrigins(records, clock=clock)
         self._asker = Asker(fetcher, freshness=freshness, clock=clock)
         self._blobs = blobs
+        self._memory = memory
         self._probe = probe
+        self._sniff = sniff
         self._aliases = dict(aliases)
         self._allow_hosts = normalise_hosts(allow_hosts)
         self._freshness = freshness
+        self._changed = changed
         self._clock = clock
         self._flights: SingleFlight[str, Origin] = SingleFlight()
         self._refetches: SingleFlight[str, Origin] = SingleFlight()
@@ -121,9 +169,9 @@ class Origins:
         Raises OriginError, ImageError or RenderError for an origin that cannot be had or used, SpecError for what is no
         address, BusyError, StoreError.
         """
-        location = resolve(ref, aliases=self._aliases, allow_hosts=self._allow_hosts)
-        key = keys.origin_record_key(token, ref)
-        match self._known.at_hand(key, location.name):
+        wanted = self._wanted(token, ref, client)
+        key = wanted.key
+        match self._known.at_hand(key, wanted.location.name):
             case KnownOrigin() as record:
                 return _origin(record, key)
             case KnownFailure() as failure:
@@ -131,27 +179,21 @@ class Origins:
             case None:
                 # Whoever comes after a purge does not share the question that was put before it.
                 flight = f"{key} {self._known.purged_at(key)}"
-                return await self._flights.run(flight, partial(self._settle, token, key, location, client))
+                return await self._flights.run(flight, partial(self._settle, wanted))
 
     async def read(self, origin: Origin) -> bytes | None:
         """The bytes of `origin`; None when they were evicted or damaged: then `refetch`. Raises StoreError."""
         if origin.body is not None:
-            return origin.body
-        key = keys.origin_bytes_key(origin.digest)
-        data = await self._blobs.get(key)
-        if data is not None and await asyncio.to_thread(keys.digest, data) != origin.digest:
-            await self._blobs.delete(key)
-            return None
-        return data
+            return bytes(origin.body.data)
+        return await self._read_stored(origin.digest)
 
     async def refetch(self, token: Token, ref: OriginRef, *, client: Client = SERVER) -> Origin:
         """The origin with bytes in the store for certain, fetched again if need be, whatever its freshness.
 
         Raises what `get` raises.
         """
-        location = resolve(ref, aliases=self._aliases, allow_hosts=self._allow_hosts)
-        key = keys.origin_record_key(token, ref)
-        return await self._refetches.run(key, partial(self._restore, token, key, location, client))
+        wanted = self._wanted(token, ref, client)
+        return await self._refetches.run(wanted.key, partial(self._restore, wanted))
 
     async def former(self, origin: Origin, former: FormerBytes) -> Origin | None:
         """The origin as it was, None when those bytes are gone. Raises StoreError."""
@@ -172,14 +214,20 @@ class Origins:
         """`hear` it, and have it heard by every process that starts later. Raises StoreError."""
         await self._known.doubt(key, at)
 
-    async def _settle(self, token: Token, key: str, location: Location, client: Client) -> Origin:
-        record = await self._usable(key, location)
+    def _wanted(self, token: Token, ref: OriginRef, client: Client) -> _Wanted:
+        location = resolve(ref, aliases=self._aliases, allow_hosts=self._allow_hosts)
+        key = keys.origin_record_key(token, ref)
+        return _Wanted(token=token, ref=ref, key=key, location=location, client=client)
+
+    async def _settle(self, wanted: _Wanted) -> Origin:
+        key = wanted.key
+        record = await self._usable(wanted)
         believed = record is not None and self._known.is_believed(key, record)
         present = record is not None and await self._has_bytes(record)
         if record is not None and present and believed and self._clock() < record.fresh_until:
             self._known.hold(key, record)
             return _origin(record, key)
-        renew = partial(self._renew, token, key, location, client, known=record, present=present)
+        renew = partial(self._renew, wanted, known=record, present=present)
         if record is None or not present or not believed:
             return await renew()
         # A slow origin does not slow what is there: past a short patience the stale one is answered, while the
@@ -189,16 +237,17 @@ class Origins:
         done, _ = await asyncio.wait({renewal}, timeout=patience_s)
         return renewal.result() if done else _origin(record, key)
 
-    async def _restore(self, token: Token, key: str, location: Location, client: Client) -> Origin:
-        record = await self._usable(key, location)
+    async def _restore(self, wanted: _Wanted) -> Origin:
+        record = await self._usable(wanted)
         if record is not None and await self._has_bytes(record):
-            self._known.hold(key, record)
-            return _origin(record, key)
-        return await self._renew(token, key, location, client, known=record, present=False)
+            self._known.hold(wanted.key, record)
+            return _origin(record, wanted.key)
+        return await self._renew(wanted, known=record, present=False)
 
-    async def _usable(self, key: str, location: Location) -> KnownOrigin | None:
+    async def _usable(self, wanted: _Wanted) -> KnownOrigin | None:
         """What is known, if it is no failure; one that holds still is raised again."""
-        record = await self._known.recall(key, location.name)
+        key = wanted.key
+        record = await self._known.recall(key, wanted.location.name)
         if isinstance(record, KnownFailure):
             if self._clock() < record.until and self._known.is_believed(key, record):
                 self._known.hold(key, record)
@@ -209,42 +258,57 @@ class Origins:
     async def _has_bytes(self, record: KnownOrigin) -> bool:
         return await self._blobs.exists(keys.origin_bytes_key(record.digest))
 
-    async def _renew(
-        self, token: Token, key: str, location: Location, client: Client, *, known: KnownOrigin | None, present: bool
-    ) -> Origin:
+    async def _read_stored(self, digest: str) -> bytes | None:
+        key = keys.origin_bytes_key(digest)
+        data = await self._blobs.get(key)
+        if data is not None and await asyncio.to_thread(keys.digest, data) != digest:
+            await self._blobs.delete(key)
+            return None
+        return data
+
+    async def _renew(self, wanted: _Wanted, *, known: KnownOrigin | None, present: bool) -> Origin:
         """Ask the origin's server. If the bytes of `known` are `present`, they stand in when it cannot be reached; if
         `known` is believed as well, the request is conditional.
         """
         asked_at = self._clock()
-        if known is not None and not (present and self._known.is_believed(key, known)):
+        former_digest = known.digest if known is not None else None
+        if known is not None and not (present and self._known.is_believed(wanted.key, known)):
             known = msgspec.structs.replace(known, validators=Validators())
         spare = known if present else None
-        question = _Question(key=key, source=location.name, asked_at=asked_at)
-        validators, hint = (known.validators, known.scheme) if known is not None else (Validators(), None)
+        question = _Question(wanted=wanted, asked_at=asked_at)
+        conditions = Known(known.validators, known.url) if known is not None else Known()
+        hint = known.scheme if known is not None else None
         try:
-            scheme, answer = await self._asker.ask(token, location, validators, client=client, hint=hint)
-        except (OriginUnreachableError, OriginTimeoutError, BusyError) as error:
+            with self._memory.reserve(wanted.client) as room:
+                scheme, answer = await self._asker.ask(
+                    wanted.token, wanted.location, conditions, client=wanted.client, hint=hint, room=room
+                )
+                if isinstance(answer, NotModified):
+                    if known is None:
+                        raise OriginUnreachableError("the origin's answer makes no sense")
+                    return await self._save(question, self._confirmed(question, known, answer))
+                arrived = await self._store(question, answer, known=known, scheme=scheme, room=room)
+                del answer  # the memory is given back now, and the bytes with it
+            record = await self._examine(question, arrived, known=known)
+        except (OriginUnreachableError, OriginTimeoutError, LoopDetectedError, BusyError) as error:
             if spare is not None:
                 return await self._stand_in(question, spare, error)
-            if not isinstance(error, BusyError):
+            # A circle that this request came through is not one for others.
+            if not (isinstance(error, BusyError) or (isinstance(error, LoopDetectedError) and current_trail())):
                 await self._save_failure(question, error, for_s=self._freshness.failure_s)
             raise
         except OriginError as error:
             await self._save_failure(question, error, for_s=self._freshness.not_found_s)
             raise
-        if isinstance(answer, NotModified):
-            if known is None:
-                raise OriginUnreachableError("the origin's answer makes no sense")
-            return await self._save(question, self._confirmed(question, known, answer))
-        try:
-            record = await self._take(question, answer, client, known=known, scheme=scheme)
         except ImageError as error:
             if spare is None:
                 raise
             return await self._stand_in(question, spare, error)
-        stored = await self._store_bytes(record.digest, answer.body)
-        origin = await self._save(question, record) if stored else _origin(record, key)
-        return replace(origin, body=answer.body, stored=stored)
+        stored = arrived.body is None
+        origin = await self._save(question, record) if stored else _origin(record, wanted.key)
+        if self._changed is not None and former_digest not in (None, record.digest):
+            self._changed(wanted.token, wanted.ref, asked_at)
+        return replace(origin, body=arrived.body, stored=stored)
 
     async def _stand_in(self, question: _Question, known: KnownOrigin, error: PellucidError) -> Origin:
         """`known` as it is, for a while: its server cannot be reached, or sends what is no picture."""
@@ -266,58 +330,98 @@ class Origins:
             asked_at=question.asked_at,
             fresh_for_s=fresh_for_s,
             fresh_until=self._clock() + fresh_for_s,
+            sharing=known.sharing if answer.sharing is None else answer.sharing,
         )
 
-    async def _take(
-        self, question: _Question, answer: Fetched, client: Client, *, known: KnownOrigin | None, scheme: str
-    ) -> KnownOrigin:
-        """Probe what was fetched. Bytes that are no usable picture are remembered as such."""
-        digest = await asyncio.to_thread(keys.digest, answer.body)
+    async def _store(
+        self, question: _Question, answer: Fetched, *, known: KnownOrigin | None, scheme: str, room: Reservation
+    ) -> _Arrived:
+        """Put what was fetched into the store, before anybody waits for a renderer. What begins like no picture is
+        remembered as such and not stored. A full disk stops no answer: the bytes stay in memory for this one.
+        """
+        body = answer.body
+        digest = await asyncio.to_thread(keys.digest, body)
+        if known is None or known.digest != digest:
+            try:
+                if not body:
+                    raise EmptyOriginError("the origin has no bytes")
+                self._sniff(bytes(body[:_SNIFFED_BYTES]))
+            except ImageError as error:
+                await self._save_failure(question, error, for_s=min(answer.fresh_s, _NO_PICTURE_S))
+                raise
+        key = keys.origin_bytes_key(digest)
+        was_stored, held = False, None
+        try:
+            was_stored = await self._blobs.exists(key)
+            if not was_stored:
+                await self._blobs.put(key, body)
+        except StoreError as error:
+            _log.error("origin not stored", origin=digest, error=str(error))
+            held = room.hand_over(body)
+        return _Arrived(
+            answer=replace(answer, body=b""),
+            scheme=scheme,
+            digest=digest,
+            size_bytes=len(body),
+            was_stored=was_stored,
+            body=held,
+        )
+
+    async def _examine(self, question: _Question, arrived: _Arrived, *, known: KnownOrigin | None) -> KnownOrigin:
+        """Probe what arrived. Bytes that are no usable picture are remembered as such, and not kept."""
+        answer, digest = arrived.answer, arrived.digest
         if known is not None and known.digest == digest:
             facts = known.facts
         else:
             try:
-                facts = await self._probe(answer.body, client)
-            except ImageError as error:
-                await self._save_failure(question, error, for_s=min(answer.fresh_s, _NO_PICTURE_S))
-                raise
-            except RenderError as error:
-                # The picture killed its renderers or their patience: not again at once.
-                await self._save_failure(question, error, for_s=self._freshness.failure_s)
+                facts = await self._probe(partial(self._read_arrived, arrived), question.wanted.client)
+            except (ImageError, RenderError) as error:
+                await self._discard(arrived)
+                # RenderError: the picture took its renderer too long. Not again at once, but before long.
+                unusable_s = min(answer.fresh_s, _NO_PICTURE_S)
+                for_s = unusable_s if isinstance(error, ImageError) else self._freshness.failure_s
+                await self._save_failure(question, error, for_s=for_s)
                 raise
         return KnownOrigin(
             source=question.source,
-            scheme=scheme,
+            scheme=arrived.scheme,
             digest=digest,
             facts=facts,
-            size_bytes=len(answer.body),
+            size_bytes=arrived.size_bytes,
             url=answer.url,
             validators=answer.validators,
             asked_at=question.asked_at,
             fresh_for_s=answer.fresh_s,
             fresh_until=self._clock() + answer.fresh_s,
             former=former_of(known, digest),
+            sharing=answer.sharing,
         )
 
-    async def _store_bytes(self, digest: str, body: bytes) -> bool:
-        """Whether the bytes are in the store now. A full disk stops no answer: they are in memory for this one."""
-        key = keys.origin_bytes_key(digest)
+    async def _read_arrived(self, arrived: _Arrived) -> bytes:
+        if arrived.body is not None:
+            return bytes(arrived.body.data)
+        data = await self._read_stored(arrived.digest)
+        if data is None:
+            raise BusyError("the origin's bytes were evicted before their turn came")
+        return data
+
+    async def _discard(self, arrived: _Arrived) -> None:
+        """Remove bytes that are no picture, unless they were in the store before: elsewhere they may be one."""
+        if arrived.was_stored or arrived.body is not None:
+            return
         try:
-            if not await self._blobs.exists(key):
-                await self._blobs.put(key, body)
+            await self._blobs.delete(keys.origin_bytes_key(arrived.digest))
         except StoreError as error:
-            _log.error("origin not stored", origin=digest, error=str(error))
-            return False
-        return True
+            _log.error("refused bytes not deleted", origin=arrived.digest, error=str(error))
 
     async def _save(self, question: _Question, record: KnownOrigin) -> Origin:
-        await self._known.save(question.key, record)
-        return _origin(record, question.key)
+        await self._known.save(question.wanted.key, record)
+        return _origin(record, question.wanted.key)
 
     async def _save_failure(self, question: _Question, error: PellucidError, *, for_s: float) -> None:
         until = self._clock() + for_s
         failure = remember_failure(error, source=question.source, asked_at=question.asked_at, until=until)
-        await self._known.save(question.key, failure)
+        await self._known.save(question.wanted.key, failure)
 
 
 def _origin(record: KnownOrigin, key: str) -> Origin:
@@ -329,4 +433,5 @@ def _origin(record: KnownOrigin, key: str) -> Origin:
         record_key=key,
         fresh_until=record.fresh_until,
         former=record.former,
+        sharing=record.sharing,
     )

@@ -7,7 +7,7 @@ import msgspec
 from pellucid import errors
 from pellucid.errors import ImageError, OriginError, OriginUnreachableError, PellucidError, RenderError
 from pellucid.image.facts import ImageFacts
-from pellucid.source.answers import Validators
+from pellucid.source.answers import Sharing, Validators
 
 
 class FormerBytes(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,6 +35,7 @@ class KnownOrigin(msgspec.Struct, frozen=True, kw_only=True, tag="origin"):
     fresh_for_s: float
     fresh_until: float
     former: tuple[FormerBytes, ...] = ()
+    sharing: Sharing = Sharing.PUBLIC
 
 
 class KnownFailure(msgspec.Struct, frozen=True, kw_only=True, tag="failure"):

@@ -17,11 +17,18 @@ import aiohttp
 from aiohttp.abc import AbstractResolver
 from yarl import URL
 
-from pellucid.errors import OriginRefusedError
+from pellucid.clients import SERVER, Client
+from pellucid.errors import BusyError, OriginRefusedError
+from pellucid.source.connections import AddrInfo, BoundedConnector, OpenSockets
 from pellucid.source.netguard import Guard
+from pellucid.source.resolver import NameNotFoundError, NameResolver
 
-AddrInfo = tuple[int, int, int, str, tuple[str | int, ...] | tuple[int, bytes]]
-"""As `socket.getaddrinfo` gives it."""
+MAX_IDLE = 64
+"""Idle connections that a session keeps, and sockets that it opens beyond its requests in flight: while a host with
+several addresses is dialled, one request has several.
+"""
+
+_NO_DESCRIPTOR = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 _REPLY_BYTES = 1024
 
@@ -47,6 +54,8 @@ class _Dials:
 
     allowed: int = 0
     refusal: OriginRefusedError | None = None
+    starved: bool = False
+    """Whether this process had no socket left: the other end is not to blame."""
 
 
 class _DialRefused(OSError):  # noqa: N818 - never seen outside the connector, which retries and reports OSErrors only
@@ -61,8 +70,10 @@ _dials: ContextVar[_Dials] = ContextVar("dials")
 class GuardedSession:
     """An HTTP client without cookies, proxies and redirects. Use as an async context manager.
 
-    `accept` is the header of that name; `max_header_bytes` bounds one field of an answer. `ssl_context` and `resolver`
-    replace the system's.
+    `accept` and `accept_encoding` are the headers of those names; `max_header_bytes` bounds one field of an answer. The
+    caller bounds its requests, `max_requests` at a time; `max_idle` connections are kept beside them, and no more
+    sockets are opened than both together. `ssl_context` replaces the system's; a `resolver` is shared, without one the
+    session has its own.
     """
 
     def __init__(
@@ -70,29 +81,42 @@ class GuardedSession:
         *,
         guard: Guard,
         accept: str = "*/*",
+        accept_encoding: str = "identity",
         max_header_bytes: int = 16 << 10,
+        max_requests: int = 64,
+        max_idle: int = MAX_IDLE,
         ssl_context: ssl.SSLContext | None = None,
         resolver: AbstractResolver | None = None,
     ) -> None:
         self._guard = guard
-        self._accept = accept
+        self._headers = {
+            "User-Agent": f"Pellucid/{version('pellucid')}",
+            "Accept": accept,
+            "Accept-Encoding": accept_encoding,
+        }
         self._max_header_bytes = max_header_bytes
         self._ssl_context = ssl_context
         self._resolver = resolver
+        self._own_resolver: NameResolver | None = None
+        self._max_idle = max_idle
+        self._sockets = OpenSockets(max_requests + max_idle)
+        self._connector: BoundedConnector | None = None
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> GuardedSession:
-        connector = aiohttp.TCPConnector(
-            limit=0,  # counted by who asks
+        if self._resolver is None:
+            self._resolver = self._own_resolver = await NameResolver().__aenter__()
+        self._connector = BoundedConnector(
+            max_idle=self._max_idle,
             ssl=self._ssl_context or True,
             resolver=self._resolver,
-            socket_factory=self._open_socket,
+            open_socket=self._open_socket,
         )
         self._session = aiohttp.ClientSession(
-            connector=connector,
+            connector=self._connector,
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
-            headers={"User-Agent": f"Pellucid/{version('pellucid')}", "Accept": self._accept},
+            headers=self._headers,
             max_line_size=self._max_header_bytes,
             max_field_size=self._max_header_bytes,
         )
@@ -103,6 +127,17 @@ class GuardedSession:
     ) -> None:
         if self._session is not None:
             await self._session.close()
+        if self._own_resolver is not None:
+            await self._own_resolver.close()
+
+    async def look_up(self, url: URL, *, client: Client = SERVER) -> None:
+        """Resolve the host of `url`, so that `request` finds it resolved: a request that waits for a name holds
+        nothing then that others need.
+
+        Raises NameNotFoundError, LookupTimeoutError, BusyError.
+        """
+        if isinstance(self._resolver, NameResolver) and url.raw_host is not None:
+            await self._resolver.lookup(url.raw_host, client=client)
 
     @asynccontextmanager
     async def request(
@@ -117,9 +152,8 @@ class GuardedSession:
     ) -> AsyncGenerator[aiohttp.ClientResponse]:
         """One request, redirects not followed; the answer's body is read inside the block.
 
-        Raises OriginRefusedError when the guard refused every address, else what aiohttp raises: TimeoutError,
-        ClientError, OSError, and ValueError for host names that are no names only to the resolver (a label of 64
-        letters).
+        Raises OriginRefusedError when the guard refused every address, BusyError when no socket was left to dial
+        with, else what aiohttp raises: TimeoutError, ClientError, OSError, ValueError.
         """
         if self._session is None:
             raise RuntimeError("the session is not open")
@@ -139,6 +173,8 @@ class GuardedSession:
         except TimeoutError:
             raise
         except (aiohttp.ClientError, OSError, ValueError) as error:
+            if dials.starved:
+                raise BusyError("this server has no connection left to fetch with") from error
             if dials.refusal is not None and not dials.allowed:
                 raise dials.refusal from error
             raise
@@ -151,18 +187,16 @@ class GuardedSession:
         `timeout_s` is for everything. Raises OriginRefusedError when the guard refused every address, NoReplyError when
         no answer came.
         """
-        # Not unpacked: a kB could become a MB.
-        sent = {"Accept-Encoding": "identity", **headers}
         try:
             async with (
                 asyncio.timeout(timeout_s),
                 self.request(
                     method,
                     url,
-                    headers=sent,
+                    headers=headers,
                     body=body,
                     timeout=aiohttp.ClientTimeout(total=None),
-                    decompress=False,
+                    decompress=False,  # a kB could become a MB
                 ) as response,
             ):
                 start = await response.content.read(_REPLY_BYTES)
@@ -175,11 +209,15 @@ class GuardedSession:
                 )
         except TimeoutError as error:
             raise NoReplyError(f"no answer within {timeout_s:g} s") from error
+        except BusyError as error:
+            raise NoReplyError(str(error)) from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise NoReplyError(explain(error, "the receiver")) from error
 
     def _open_socket(self, addr_info: AddrInfo) -> socket.socket:
-        """The one place where sockets are made. Raises _DialRefused for an address that the guard refuses."""
+        """The one place where sockets are made. Raises _DialRefused for an address that the guard refuses, OSError when
+        none is left.
+        """
         family, kind, protocol, _, address = addr_info
         ip, port = address[0], address[1]
         scope = address[3] if len(address) == 4 else 0
@@ -190,7 +228,16 @@ class GuardedSession:
             dials.refusal = error
             raise _DialRefused(errno.EACCES, "refused by the guard") from error
         dials.allowed += 1
-        return socket.socket(family, kind, protocol)
+        if self._sockets.is_full and not (self._connector is not None and self._connector.close_oldest()):
+            dials.starved = True
+            raise OSError(errno.EMFILE, "too many connections")
+        try:
+            opened = socket.socket(family, kind, protocol)
+        except OSError as error:
+            dials.starved = dials.starved or error.errno in _NO_DESCRIPTOR
+            raise
+        self._sockets.add(opened)
+        return opened
 
 
 def _seconds(retry_after: str | None) -> float | None:
@@ -201,7 +248,7 @@ def _seconds(retry_after: str | None) -> float | None:
 def explain(error: Exception, who: str) -> str:
     """Why no answer came from `who`, as it may be said in public: the library's own words name addresses."""
     match error:
-        case aiohttp.ClientConnectorDNSError():
+        case aiohttp.ClientConnectorDNSError() | NameNotFoundError():
             return f"{who}'s host name does not resolve"
         case aiohttp.ClientConnectorCertificateError():
             return f"{who}'s TLS certificate is not valid"

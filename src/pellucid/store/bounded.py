@@ -146,7 +146,7 @@ class BoundedBlobs:
             self._uses[key] = time.time()
         return data
 
-    async def put(self, key: str, data: bytes) -> None:
+    async def put(self, key: str, data: bytes | bytearray) -> None:
         """Keep `data`. Raises StoreError as well when there is no room for it."""
         if self._crowded or self.lacks_space():
             self._evict_soon()

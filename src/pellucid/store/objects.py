@@ -50,7 +50,7 @@ class ObjectBlobs:
         except (BaseError, OSError) as error:
             raise StoreError(f"cannot read {key}: {_reason(error)}") from error
 
-    async def put(self, key: str, data: bytes) -> None:
+    async def put(self, key: str, data: bytes | bytearray) -> None:
         try:
             await obstore.put_async(self._store, key, data, use_multipart=False)
         except (BaseError, OSError) as error:

@@ -55,9 +55,6 @@ _FINISH_S = 120.0
 _RECEIVING = 100
 """Uploads received at a time per web process: twice what one client may have by default."""
 
-_EXAMINED = 2
-"""Uploads in memory at a time, to be probed; the others wait on the disk."""
-
 _WRITE_BYTES = 1 << 18
 """Written at once: a thread for each packet would cost more than the write."""
 
@@ -75,6 +72,7 @@ _EXTENSIONS = {ImageFormat.JPEG: "jpg"}
 _NAME = re.compile(r"[0-9a-f]{32}\.[a-z0-9]+")
 
 ResultT = TypeVar("ResultT")
+Probe = Callable[[Callable[[], Awaitable[bytes]], Client], Awaitable[ImageFacts]]
 
 
 class Forgetter(Protocol):
@@ -101,8 +99,9 @@ class Taken:
 
 
 class Shelf:
-    """`folder` is what the alias shows, `receiving` where bytes lie before, on the same volume. `probe` reads the
-    header of a picture, `has_bytes` says whether the store holds an origin of that digest. Made by `open`.
+    """`folder` is what the alias shows, `receiving` where bytes lie before, on the same volume. `probe` reads a picture
+    once there is room for its bytes, and then its header; those that wait lie on the disk. `has_bytes` says whether
+    the store holds an origin of that digest. Made by `open`.
     """
 
     def __init__(
@@ -113,7 +112,7 @@ class Shelf:
         receiving: Path,
         secret: bytes,
         limits: UploadLimits,
-        probe: Callable[[bytes, Client], Awaitable[ImageFacts]],
+        probe: Probe,
         has_bytes: Callable[[str], Awaitable[bool]],
         lacks_space: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.time,
@@ -129,7 +128,6 @@ class Shelf:
         self._lacks_space = lacks_space
         self._clock = clock
         self._under_way = 0
-        self._examining = asyncio.Semaphore(_EXAMINED)
 
     @classmethod
     async def open(
@@ -139,7 +137,7 @@ class Shelf:
         folder: Path,
         receiving: Path,
         limits: UploadLimits,
-        probe: Callable[[bytes, Client], Awaitable[ImageFacts]],
+        probe: Probe,
         has_bytes: Callable[[str], Awaitable[bool]],
         lacks_space: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.time,
@@ -311,9 +309,14 @@ class Shelf:
 
     async def _finish(self, part: Part, reserved: Upload, delete_key: str, client: Client) -> Taken:
         """Probe it, put it into its place, and have the row say so."""
-        async with self._examining:
+        digest = ""
+
+        async def read() -> bytes:
+            nonlocal digest
             data, digest = await _on_disk(part.read)
-            facts = await self._probe(data, client)
+            return data
+
+        facts = await self._probe(read, client)
         name = f"{reserved.name}.{_EXTENSIONS.get(facts.format, str(facts.format))}"
         shared = await self._has_bytes(digest)
         await _on_disk(partial(part.move, self._folder / name))

@@ -13,12 +13,14 @@ from typing import TypeVar
 
 import structlog
 
+from pellucid import keys
 from pellucid.database.database import Database, file_url
-from pellucid.errors import DatabaseBusyError, QueueBusyError
+from pellucid.errors import DatabaseBusyError, QueueBusyError, StoreError
 from pellucid.queue.outbox import DeliveryRules
 from pellucid.queue.sqlite import SqliteQueue
 from pellucid.settings.model import SettingsTree
 from pellucid.store.objects import ObjectBlobs
+from pellucid.uploads.secret import folder_secret
 
 _log = structlog.get_logger(__name__)
 
@@ -47,6 +49,7 @@ class Paths:
     purges: Path
     uploads: Path
     receiving: Path
+    instance: Path
 
     @classmethod
     def below(cls, data_dir: Path) -> Paths:
@@ -59,12 +62,24 @@ class Paths:
             purges=data_dir / "purges.jsonl",
             uploads=data_dir / "uploads",
             receiving=data_dir / "receiving",
+            instance=data_dir / "instance",
         )
 
 
 def open_blobs(settings: SettingsTree) -> ObjectBlobs:
     """The store. Raises StoreError when its folder cannot be used."""
     return ObjectBlobs.local(Paths.below(settings.data_dir).store)
+
+
+def instance_name(paths: Paths) -> str:
+    """The name of this server in the headers of its requests: made up once, and shared by all that use the folder.
+    Blocking. Raises StoreError.
+    """
+    try:
+        paths.instance.parent.mkdir(parents=True, exist_ok=True)
+        return f"pellucid-{keys.digest(folder_secret(paths.instance))[:12]}"
+    except OSError as error:
+        raise StoreError(f"{paths.instance} cannot be written: {error.strerror}") from error
 
 
 @asynccontextmanager

@@ -10,6 +10,8 @@ from pellucid.notify.signature import SigningKeys, signing_keys
 from pellucid.settings.model import SettingsTree
 from pellucid.source.limits import FetchLimits, Freshness
 from pellucid.source.netguard import Guard
+from pellucid.source.resolver import NameResolver
+from pellucid.source.session import MAX_IDLE, GuardedSession
 from pellucid.source.weburl import parse_web_url
 from pellucid.spec import Token
 from pellucid.uploads.shelf import UPLOADS_ALIAS
@@ -86,6 +88,27 @@ def fetch_limits_of(settings: SettingsTree) -> FetchLimits:
         max_concurrency=origin.concurrency,
         max_per_host=origin.per_host,
     )
+
+
+_MESSAGE_IDLE = 8
+"""Idle connections kept to receivers of webhooks, and to the CDN."""
+
+_RESOLVER_DESCRIPTORS = 16
+"""What c-ares holds: a socket for each name server and some TCP, its wake-up and the watch on resolv.conf."""
+
+
+def message_session(settings: SettingsTree, *, guard: Guard, resolver: NameResolver) -> GuardedSession:
+    """What webhooks or purges are sent through."""
+    return GuardedSession(
+        guard=guard, max_requests=settings.notify.concurrency, max_idle=_MESSAGE_IDLE, resolver=resolver
+    )
+
+
+def outgoing_descriptors(settings: SettingsTree) -> int:
+    """The most descriptors that a web process holds towards the outside: 192 by default."""
+    fetching = settings.origin.concurrency + MAX_IDLE
+    messages = 2 * (settings.notify.concurrency + _MESSAGE_IDLE)
+    return fetching + messages + _RESOLVER_DESCRIPTORS
 
 
 def freshness_of(settings: SettingsTree) -> Freshness:

@@ -29,23 +29,26 @@ from pellucid.render.pool import RenderPool
 from pellucid.renditions import Renditions
 from pellucid.settings.model import SettingsTree
 from pellucid.source.fetch import Fetcher
+from pellucid.source.memory import BodyMemory
 from pellucid.source.netguard import Guard
 from pellucid.source.origins import Origins
-from pellucid.source.session import GuardedSession
+from pellucid.source.resolver import NameResolver
 from pellucid.spec import DEFAULT_TOKEN, OriginRef, Token
 from pellucid.store.bounded import BoundedBlobs
 from pellucid.store.objects import ObjectBlobs, free_bytes
 from pellucid.tokens import Customers
 from pellucid.uploads.shelf import UPLOADS_ALIAS, Shelf
 from pellucid.wiring.accounts import customers_of, ledger_of
+from pellucid.wiring.changes import ChangedOrigins
 from pellucid.wiring.chores import keep_accounts, keep_house, sending, sweep_uploads
-from pellucid.wiring.storage import START_S, Paths, open_blobs, open_database, open_queue
+from pellucid.wiring.storage import START_S, Paths, instance_name, open_blobs, open_database, open_queue
 from pellucid.wiring.values import (
     aliases_of,
     cdn_api_of,
     fetch_limits_of,
     freshness_of,
     listening_of,
+    message_session,
     signing_keys_of,
     upload_limits_of,
 )
@@ -77,6 +80,8 @@ class Web:
     blobs: ObjectBlobs
     pool: RenderPool
     recipe: Recipe
+    instance: str
+    """This server's name in `CDN-Loop`."""
     mattes: Mattes
     cache: BoundedBlobs
     origins: Origins
@@ -171,8 +176,8 @@ class Web:
 async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[Web, None]:
     """Everything a web process needs, opened in order and closed in reverse."""
     paths = Paths.below(settings.data_dir)
-    # Name look-ups run on the default executor; asyncio's own has six threads on two cores, and as many slow name
-    # servers would stop every other fetch.
+    # Files of aliases are read and bytes hashed on the default executor; asyncio's own has six threads on two cores,
+    # and as many reads from a slow share would stop all of that. Host names are resolved without threads.
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="io"))
     async with AsyncExitStack() as stack:
         blobs = open_blobs(settings)
@@ -203,27 +208,38 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
                 max_pixels=settings.image.max_pixels,
             )
         )
+        instance = await asyncio.to_thread(instance_name, paths)
         freshness = freshness_of(settings)
         guard = Guard(allow_networks=settings.origin.allow_networks, allow_ports=settings.origin.allow_ports)
+        resolver = await stack.enter_async_context(
+            NameResolver(nameservers=settings.origin.nameservers, timeout_s=settings.origin.connect_timeout_s)
+        )
         fetcher = await stack.enter_async_context(
             Fetcher(
                 guard=guard,
                 limits=fetch_limits_of(settings),
                 freshness=freshness,
                 allow_hosts=settings.origin.allow_hosts,
+                instance=instance,
+                resolver=resolver,
             )
         )
+        purges = Purges(paths.purges)
+        stack.callback(purges.close)
+        cdn = cdn_api_of(settings)
+        purger = CdnPurger(queue, api=cdn, again_s=settings.render.timeout_s + _SLACK_S)
+        changes = ChangedOrigins(purges, purger, heard_s=_HEARD_S)
         origins = Origins(
             fetcher=fetcher,
             records=cache,
             blobs=cache,
-            probe=pool.probe,
+            memory=BodyMemory(settings.origin.memory_bytes, largest_bytes=settings.origin.max_bytes),
+            probe=pool.probe_when_read,
             aliases=aliases_of(settings, paths),
             allow_hosts=settings.origin.allow_hosts,
             freshness=freshness,
+            changed=changes.add,
         )
-        purges = Purges(paths.purges)
-        stack.callback(purges.close)
         try:
             told = await asyncio.to_thread(purges.news) or []
         except OSError as error:
@@ -240,7 +256,7 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
             folder=paths.uploads,
             receiving=paths.receiving,
             limits=upload_limits_of(settings),
-            probe=pool.probe,
+            probe=pool.probe_when_read,
             has_bytes=has_bytes,
             lacks_space=cache.lacks_space,
         )
@@ -265,11 +281,10 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
             wait_s=settings.web.wait_s,
             listening=listening_of(settings, guard),
         )
-        cdn = cdn_api_of(settings)
         sender = Sender(
             queue,
-            webhooks=await stack.enter_async_context(GuardedSession(guard=guard)),
-            purges=await stack.enter_async_context(GuardedSession(guard=ANYWHERE)),
+            webhooks=await stack.enter_async_context(message_session(settings, guard=guard, resolver=resolver)),
+            purges=await stack.enter_async_context(message_session(settings, guard=ANYWHERE, resolver=resolver)),
             keys=signing_keys_of(settings),
             cdn=cdn,
             timeout_s=settings.notify.timeout_s,
@@ -284,6 +299,7 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
             blobs=blobs,
             pool=pool,
             recipe=recipe,
+            instance=instance,
             mattes=mattes,
             cache=cache,
             origins=origins,
@@ -291,9 +307,14 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
             purges=purges,
             customers=customers,
             swap_script=settings.web.swap_script,
-            purger=CdnPurger(queue, api=cdn, again_s=settings.render.timeout_s + _SLACK_S),
+            purger=purger,
         )
         # Uploads are swept also where no more are taken: those that are there expire.
-        for chore in (keep_house(cache), keep_accounts(ledger, queue, mattes), sweep_uploads(shelf, web)):
+        for chore in (
+            keep_house(cache),
+            keep_accounts(ledger, queue, mattes),
+            sweep_uploads(shelf, web),
+            changes.run(),
+        ):
             stack.callback(asyncio.create_task(chore).cancel)
         yield web

@@ -5,6 +5,7 @@ const READABLE = "JPEG, PNG, WebP, AVIF, HEIC, TIFF or GIF";
 const PROBLEMS = {
   "upload-too-large": ({ limit }) => `The file is too large. Choose ${limit ? `one of up to ${bytes(limit)}` : "a smaller one"}, or give the URL of the picture.`,
   "unsupported-format": `This is no picture that can be read here. Choose a ${READABLE}.`,
+  "empty-origin": "The file at this URL is empty. Give another URL, or save the picture and drop it here.",
   "bad-image": "The picture is damaged and cannot be read. Save it anew, or choose another one.",
   "image-limit": "The picture has more pixels than this server takes. Make it smaller, then try again.",
   "too-many-uploads": ({ retry }) => `You have sent as many pictures as this server keeps for one visitor. Delete one, or try again ${after(retry)}.`,
