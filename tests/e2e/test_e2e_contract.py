@@ -221,8 +221,8 @@ def test_what_is_lost_or_damaged_on_disk_is_made_again(
 def test_a_small_cache_keeps_the_origins_of_owed_jobs(
     start_server: StartServer, origin: PhotoOrigin, rocket_jpg: bytes
 ) -> None:
-    """More origins than the cache holds are wished at once. None that is owed may be evicted before its job is done; when
-    they fill the cache no more are owed.
+    """More origins than the cache holds are wished at once. None that is owed may be evicted before its job is done;
+    when they fill the cache no more are owed.
     """
     server = start_server(PELLUCID_WORKERS="0", PELLUCID_CACHE_MAX_BYTES=str(4 * len(rocket_jpg)))
     urls = [
