@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable
-
-from cachetools import TTLCache
+from dataclasses import dataclass, field
 
 from pellucid import keys
 from pellucid.clients import SERVER, Client
-from pellucid.errors import OriginUnreachableError, RenderError, SpecError
+from pellucid.errors import BusyError, ImageError, OriginUnreachableError, RenderError, SpecError
 from pellucid.flight import SingleFlight
 from pellucid.formats import FORMATS, ImageFormat
 from pellucid.mattes import Mattes
 from pellucid.notify.listening import Listening
 from pellucid.pipeline.cuttings import Cuttings, Wish
+from pellucid.pipeline.failures import Failures
 from pellucid.pipeline.states import CutoutState, Cutting, Delivery, Stages, Withheld
+from pellucid.render.cost import is_light_output
 from pellucid.render.output import OutputChoice, choose_output
 from pellucid.render.plan import Plan, plan
 from pellucid.render.pool import RenderPool
@@ -24,8 +24,8 @@ from pellucid.renditions import Found, Rendition, Renditions, make_rendition
 from pellucid.source.origins import Origin, Origins
 from pellucid.spec import Pending, Spec, Token
 
-_FAILURES = 1000
-_FAILURE_S = 60.0
+_TRIES = 3
+"""How often what vanished between look-up and rendering is looked for again before the caller is told to come back."""
 
 Maker = Callable[[], Awaitable[Rendition | None]]
 
@@ -45,6 +45,7 @@ class Pipeline:
         renditions: Renditions,
         pool: RenderPool,
         max_output_pixels: int,
+        max_enlarged_pixels: int,
         wait_s: float,
         listening: Listening | None = None,
     ) -> None:
@@ -54,11 +55,11 @@ class Pipeline:
         self._renditions = renditions
         self._pool = pool
         self._max_output_pixels = max_output_pixels
+        self._max_enlarged_pixels = max_enlarged_pixels
         self._wait_s = wait_s
         self._listening = listening or Listening()
         self._renders: SingleFlight[str, Rendition | None] = SingleFlight()
-        # A picture that crashed its decoder or took too long is left alone for a while, or it would hold up all others.
-        self._failures: TTLCache[str, str] = TTLCache(_FAILURES, _FAILURE_S, time.monotonic)
+        self._failures = Failures()
 
     async def deliver(
         self,
@@ -75,29 +76,38 @@ class Pipeline:
         cutout is waited for `patience_s`, or longer where the spec says so. Raises OriginError, ImageError, SpecError,
         RenderError, BusyError, StoreError when not even the interim can be made.
         """
-        stages = Stages()
+        answer = _Answer(token=token, spec=spec, accepted=accepted, client=client, patience_s=patience_s)
+        for _ in range(_TRIES):
+            delivery = await self._try(answer)
+            if delivery is not None:
+                return delivery
+        raise BusyError("the picture changes while it is rendered")
+
+    async def _try(self, answer: _Answer) -> Delivery | Withheld | None:
+        """None when the matte, or the origin's former bytes, vanished between look-up and rendering."""
+        token, spec, client, stages = answer.token, answer.spec, answer.client, answer.stages
         notify = self._listening.listeners(token, spec)
         with stages.measure("origin"):
             origin = await self._origins.get(token, spec.origin, client=client)
         self._plan(spec, origin)  # what cannot be rendered owes no matte
-        cutting, waited = None, False
+        cutting = None
         if spec.cutout:
             wish = Wish(token=token, ref=spec.origin, origin=origin, tier=spec.tier)
             with stages.measure("cutout"):
                 cutting = await self._cuttings.request(wish, notify=notify)
-            patience_s = max(patience_s, self._wait_s if spec.pending is Pending.WAIT else 0.0)
-            if cutting.state is CutoutState.PENDING and patience_s > 0:
+            patience_s = max(answer.patience_s, self._wait_s if spec.pending is Pending.WAIT else 0.0)
+            if cutting.state is CutoutState.PENDING and patience_s > 0 and not answer.waited:
                 with stages.measure("wait"):
                     await self._cuttings.wait(cutting, timeout_s=patience_s)
                     cutting = await self._cuttings.request(wish, notify=notify)
-                waited = True
+                answer.waited = True
             if cutting.state in _OWED_SOON and spec.pending in (Pending.ACCEPTED, Pending.LOCKED):
-                negotiable = choose_output(spec, origin.facts, cut=False, accepted=accepted).negotiable
+                negotiable = choose_output(spec, origin.facts, cut=False, accepted=answer.accepted).negotiable
                 return Withheld(cutting=cutting, negotiable=negotiable)
         pixels = origin if cutting is None else cutting.origin
         blank = cutting is not None and cutting.state in _OWED_SOON and spec.pending is Pending.BLANK
         cut = blank or (cutting is not None and cutting.shown is not None)
-        output = choose_output(spec, pixels.facts, cut=cut, accepted=accepted)
+        output = choose_output(spec, pixels.facts, cut=cut, accepted=answer.accepted)
         target = self._plan(spec, pixels)
         _check_sides(target, output.format)
         with stages.measure("render"):
@@ -115,15 +125,14 @@ class Pipeline:
                 )
             )
         if made is None:
-            # The matte or the former bytes vanished between look-up and rendering: owe it again, answer the interim.
-            return await self.deliver(token, spec, accepted=accepted, client=client)
+            return None
         return Delivery(
             rendition=made[0],
             found=made[1],
             origin=origin,
             negotiable=output.negotiable,
             cutting=cutting,
-            waited=waited,
+            waited=answer.waited,
             stages=stages,
         )
 
@@ -142,7 +151,13 @@ class Pipeline:
 
     def _plan(self, spec: Spec, origin: Origin) -> Plan:
         facts = origin.facts
-        return plan(spec.render, width=facts.width, height=facts.height, max_pixels=self._max_output_pixels)
+        return plan(
+            spec.render,
+            width=facts.width,
+            height=facts.height,
+            max_pixels=self._max_output_pixels,
+            max_enlarged_pixels=self._max_enlarged_pixels,
+        )
 
     async def _render(
         self,
@@ -162,23 +177,30 @@ class Pipeline:
         )
         job = RenderJob(facts=origin.facts, plan=target, background=background, format=output.format, quality=quality)
 
+        light = is_light_output(job, cut=matte is not None)
+        scope = origin.digest if matte is None else f"{origin.digest} {matte}"
+
         async def make() -> Rendition | None:
-            failure = self._failures.get(origin.digest)
-            if failure is not None:
-                raise RenderError(failure)
-            async with self._pool.room(client):
-                matte_blob = await self._mattes.read(matte) if matte is not None else None
-                if matte is not None and matte_blob is None:
-                    return None
-                data = await self._bytes(token, spec, origin, client)
-                if data is None:
-                    return None
+            self._failures.check(key, scope, light=light)
+            for _ in range(_TRIES):
+                inputs = _Inputs(self._origins, self._mattes, origin, matte)
                 try:
-                    body = await self._pool.render(data, matte_blob, job)
-                except RenderError as error:
-                    self._failures[origin.digest] = str(error)
+                    body = await self._pool.render(
+                        inputs.read,
+                        job,
+                        origin=origin.digest,
+                        size_bytes=origin.size_bytes,
+                        cut=matte is not None,
+                        client=client,
+                    )
+                except (RenderError, ImageError) as error:
+                    self._failures.remember(key, scope, error, light=light)
                     raise
-            return await self._keep(key, body, output)
+                if body is not None:
+                    return await self._keep(key, body, output)
+                if inputs.matte_is_gone or not await self._bring_back(token, spec, origin, client):
+                    return None
+            raise OriginUnreachableError("the origin's bytes were lost while it was rendered; ask again")
 
         return await self._found_or_made(key, make)
 
@@ -195,8 +217,7 @@ class Pipeline:
         key = keys.rendition_key(token, "blank", repr(job))
 
         async def make() -> Rendition:
-            async with self._pool.room(client):
-                body = await self._pool.blank(job)
+            body = await self._pool.blank(job, client=client)
             return await self._keep(key, body, output)
 
         return await self._found_or_made(key, make)
@@ -214,17 +235,51 @@ class Pipeline:
         await self._renditions.put(key, rendition)
         return rendition
 
-    async def _bytes(self, token: Token, spec: Spec, origin: Origin, client: Client) -> bytes | None:
-        """The bytes of `origin`; None for former ones that are gone."""
-        data = await self._origins.read(origin)
-        if data is None:
-            again = await self._origins.refetch(token, spec.origin, client=client)
-            if again.digest != origin.digest and any(each.digest == origin.digest for each in again.former):
+    async def _bring_back(self, token: Token, spec: Spec, origin: Origin, client: Client) -> bool:
+        """Fetch the bytes of `origin` again; False for former ones, which are gone. Raises what `Origins.get` raises,
+        and OriginUnreachableError when its server sends other bytes now.
+        """
+        again = await self._origins.refetch(token, spec.origin, client=client)
+        if again.digest == origin.digest:
+            return True
+        if any(each.digest == origin.digest for each in again.former):
+            return False
+        raise OriginUnreachableError("the origin's bytes were lost while it was rendered; ask again")
+
+
+@dataclass(slots=True, kw_only=True)
+class _Answer:
+    """One request on its way, through all tries: what was measured and waited stays."""
+
+    token: Token
+    spec: Spec
+    accepted: frozenset[ImageFormat]
+    client: Client
+    patience_s: float
+    waited: bool = False
+    stages: Stages = field(default_factory=Stages)
+
+
+class _Inputs:
+    """The bytes that a rendition is made of. Read while a place is held: from the store, never from a server."""
+
+    def __init__(self, origins: Origins, mattes: Mattes, origin: Origin, matte: str | None) -> None:
+        self._origins = origins
+        self._mattes = mattes
+        self._origin = origin
+        self._matte = matte
+        self.matte_is_gone = False
+
+    async def read(self) -> tuple[bytes, bytes | None] | None:
+        """Origin and matte; None when one of them is gone."""
+        matte = None
+        if self._matte is not None:
+            matte = await self._mattes.read(self._matte)
+            if matte is None:
+                self.matte_is_gone = True
                 return None
-            data = await self._origins.read(again)
-            if data is None or again.digest != origin.digest:
-                raise OriginUnreachableError("the origin's bytes were lost while it was rendered; ask again")
-        return data
+        data = await self._origins.read(self._origin)
+        return None if data is None else (data, matte)
 
 
 def _check_sides(target: Plan, written: ImageFormat) -> None:

@@ -14,7 +14,7 @@ import structlog
 from pellucid import keys
 from pellucid.cutout.recipe import Recipe
 from pellucid.database.database import Database
-from pellucid.errors import PellucidError, StoreError
+from pellucid.errors import StoreError
 from pellucid.ledger.ledger import Ledger
 from pellucid.mattes import Mattes
 from pellucid.notify.cdn import ANYWHERE
@@ -38,6 +38,7 @@ from pellucid.tokens import Customers
 from pellucid.uploads.shelf import UPLOADS_ALIAS, Shelf
 from pellucid.wiring.accounts import customers_of, ledger_of
 from pellucid.wiring.chores import keep_accounts, keep_house, sending, sweep_uploads
+from pellucid.wiring.readiness import Readiness
 from pellucid.wiring.storage import Paths, open_blobs, open_database, open_queue
 from pellucid.wiring.values import (
     aliases_of,
@@ -45,6 +46,7 @@ from pellucid.wiring.values import (
     fetch_limits_of,
     freshness_of,
     listening_of,
+    pool_limits_of,
     signing_keys_of,
     upload_limits_of,
 )
@@ -83,6 +85,7 @@ class Web:
     max_event_streams: int
     swap_script: bool
     purger: CdnPurger
+    readiness: Readiness
 
     async def invalidate(self, refs: Collection[OriginRef], paths: Sequence[str]) -> None:
         """On return no web process believes what it knew of these origins, for whichever token, and the CDN is being
@@ -136,25 +139,8 @@ class Web:
                 forget(purge.record_key)
 
     async def check_ready(self) -> tuple[dict[str, str], list[dict[str, str]]]:
-        """("ok" or what is wrong) for store, queue and model, and the living workers."""
-        checks = {"store": "ok", "queue": "ok", "model": "ok"}
-        workers: list[dict[str, str]] = []
-        try:
-            await self.blobs.put("check/ready", bytes(4096))  # an empty file fits on a full disk
-        except StoreError as error:
-            _log.error("store is not writable", error=str(error))
-            checks["store"] = "not writable, see the log"
-        try:
-            await self.queue.check_writable()
-            wanted = self.recipe.id
-            alive = [w for w in (await self.queue.stats()).workers if wanted in w.recipe_ids]
-            workers = [{"model": w.model, "device": w.device, "precision": w.precision} for w in alive]
-            if not alive:
-                checks["model"] = f"no worker has loaded the model yet ({wanted})"
-        except PellucidError as error:
-            _log.error("queue is not writable", error=str(error))
-            checks |= {"queue": "not writable, see the log", "model": "unknown"}
-        return checks, workers
+        """("ok" or what is wrong) for store, queue, model and rendering, and the living workers."""
+        return await self.readiness.check()
 
 
 @asynccontextmanager
@@ -182,14 +168,7 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
         )
         await cache.open()
         stack.push_async_callback(cache.aclose)
-        pool = await stack.enter_async_context(
-            RenderPool(
-                processes=settings.render.processes,
-                max_waiting=settings.render.max_waiting,
-                timeout_s=settings.render.timeout_s,
-                max_pixels=settings.image.max_pixels,
-            )
-        )
+        pool = await stack.enter_async_context(RenderPool(pool_limits_of(settings)))
         freshness = freshness_of(settings)
         guard = Guard(allow_networks=settings.origin.allow_networks, allow_ports=settings.origin.allow_ports)
         fetcher = await stack.enter_async_context(
@@ -241,6 +220,7 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
             renditions=Renditions(cache, memory_bytes=settings.cache.memory_bytes // 2),
             pool=pool,
             max_output_pixels=settings.image.max_output_pixels,
+            max_enlarged_pixels=settings.image.max_enlarged_pixels,
             wait_s=settings.web.wait_s,
             listening=listening_of(settings, guard),
         )
@@ -271,7 +251,9 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
             customers=customers_of(settings),
             max_event_streams=settings.web.event_streams,
             swap_script=settings.web.swap_script,
-            purger=CdnPurger(queue, api=cdn, again_s=settings.render.timeout_s + _SLACK_S),
+            # An answer that was begun before a purge may wait for its lane, twice, before it is rendered.
+            purger=CdnPurger(queue, api=cdn, again_s=2 * settings.render.wait_s + settings.render.timeout_s + _SLACK_S),
+            readiness=Readiness(blobs=blobs, queue=queue, pool=pool, recipe=recipe),
         )
         # Uploads are swept also where no more are taken: those that are there expire.
         for chore in (keep_house(cache), keep_accounts(ledger, queue, mattes), sweep_uploads(shelf, web)):
