@@ -44,14 +44,14 @@ _KEPT_BYTES = 128 << 20
 class Headroom:
     """How much a job may take beside the loaded model. Made when the model is in memory.
 
-    The process is looked at; a single allocation can be faster than that: beyond half as much again the system refuses
-    it (RLIMIT_DATA), which decoders report as a picture that cannot be decoded.
+    The process is looked at; a single allocation can be faster than that: beyond twice as much the system refuses it
+    (RLIMIT_DATA), which decoders report as a picture that cannot be decoded.
     """
 
     def __init__(self, limit_bytes: int) -> None:
         self._base_bytes = memory.resident_bytes()
         self.limit_bytes = limit_bytes
-        memory.limit_data(memory.data_bytes() + limit_bytes + limit_bytes // 2)
+        memory.limit_data(memory.data_bytes() + 2 * limit_bytes)
 
     def is_exceeded(self) -> bool:
         """Whether the process holds more than that."""

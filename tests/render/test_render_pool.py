@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -10,10 +11,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from render_samples import saved
 
 from pellucid.clients import SERVER, Client
-from pellucid.errors import BusyError, ImageLimitError, RenderError, UnsupportedFormatError
+from pellucid.errors import BusyError, ImageError, ImageLimitError, RenderError, UnsupportedFormatError
 from pellucid.formats import ImageFormat
 from pellucid.image.facts import ImageFacts
 from pellucid.image.probe import probe
@@ -123,3 +125,119 @@ async def test_processes_end_with_the_pool() -> None:
     for pid in pids:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
+
+
+SLOW_SVG = (
+    b'<svg xmlns="http://www.w3.org/2000/svg" width="1200" height="1200">'
+    b'<filter id="f" x="0" y="0" width="1" height="1">'
+    + b'<feTurbulence baseFrequency=".2" numOctaves="9"/><feMorphology radius="40"/>' * 60
+    + b'</filter><rect filter="url(#f)" width="1200" height="1200"/></svg>'
+)
+
+
+def _svg_job(side: int) -> RenderJob:
+    facts = probe(SLOW_SVG, max_pixels=100_000_000)
+    target = plan(RenderSpec(width=side), width=facts.width, height=facts.height, max_pixels=100_000_000)
+    return RenderJob(facts=facts, plan=target, background=None, format=ImageFormat.PNG)
+
+
+async def test_a_light_task_goes_on_beside_a_heavy_one() -> None:
+    async with _pool(timeout_s=300) as pool:
+        heavy = asyncio.create_task(_render(pool, SLOW_SVG, _svg_job(5000)))
+        await asyncio.sleep(1)
+        facts = await pool.probe(PHOTO)
+        assert await _render(pool, PHOTO, _job(facts, 20))
+        await pool.check()
+        assert not heavy.done()
+        assert len(pool.pids) == 2
+        os.kill(pool.pids[1], signal.SIGKILL)
+        heavy.cancel()
+
+
+async def test_what_is_heavier_than_its_estimate_moves_to_the_heavy_lane() -> None:
+    async with _pool(timeout_s=300) as pool:
+        await pool.probe(PHOTO)
+        heavy = asyncio.create_task(_render(pool, SLOW_SVG, _svg_job(1200)))
+        while len(pool.pids) < 2:  # noqa: ASYNC110 - a process, not a task
+            await asyncio.sleep(0.05)
+        facts = await pool.probe(PHOTO)
+        assert await _render(pool, PHOTO, _job(facts, 20))
+        assert not heavy.done()
+        os.kill(pool.pids[1], signal.SIGKILL)
+        heavy.cancel()
+
+
+async def test_a_process_over_its_memory_is_ended_and_its_picture_refused() -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (5000, 5000), 3).save(file, "JPEG", progressive=True, subsampling=0)
+    facts = probe(file.getvalue(), max_pixels=100_000_000)
+    target = plan(RenderSpec(width=50), width=5000, height=5000, max_pixels=MAX_PIXELS)
+    job = RenderJob(facts=facts, plan=target, background=None, format=ImageFormat.PNG)
+    async with _pool(memory_bytes=120 << 20, max_pixels=100_000_000) as pool:
+        await pool.probe(PHOTO)
+        first = pool.pids
+        with pytest.raises(ImageLimitError, match="more memory than the limit, 120 MiB"):
+            await _render(pool, file.getvalue(), job)
+        assert await pool.probe(PHOTO)
+        assert pool.pids != first
+
+
+async def test_a_picture_that_ends_two_processes_is_to_blame() -> None:
+    async with _pool(timeout_s=300) as pool:
+        job = _svg_job(5000)
+        heavy = asyncio.create_task(_render(pool, SLOW_SVG, job))
+        killed: set[int] = set()
+        while not heavy.done():
+            for pid in set(pool.pids[1:]) - killed:
+                await asyncio.sleep(2)  # it has the task by then
+                os.kill(pid, signal.SIGKILL)
+                killed.add(pid)
+            await asyncio.sleep(0.05)
+        with pytest.raises(ImageError, match="crashes its decoder"):
+            await heavy
+        assert len(killed) == 2
+
+
+async def test_nobody_waits_for_ever() -> None:
+    async with _pool(wait_s=0.5) as pool:
+        facts = await pool.probe(PHOTO)
+        os.kill(pool.pids[0], signal.SIGSTOP)
+        waiting = [asyncio.create_task(_render(pool, PHOTO, _job(facts, width))) for width in (20, 21, 22)]
+        with pytest.raises(BusyError):
+            await waiting[2]
+        os.kill(pool.pids[0], signal.SIGCONT)
+        assert await waiting[0]
+        assert await waiting[1]
+
+
+async def test_the_check_is_not_turned_away_and_says_when_nothing_comes_through(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with _pool(max_waiting=2) as pool:
+        facts = await pool.probe(PHOTO)
+        os.kill(pool.pids[0], signal.SIGSTOP)
+        waiting = [asyncio.create_task(_render(pool, PHOTO, _job(facts, width))) for width in (20, 21, 22)]
+        await asyncio.sleep(0.1)
+        with pytest.raises(BusyError):
+            await _render(pool, PHOTO, _job(facts, 24))
+            await _render(pool, PHOTO, _job(facts, 25))
+        monkeypatch.setattr("pellucid.render.pool._CHECK_S", 0.3)
+        with pytest.raises(BusyError, match="no picture was rendered"):
+            await pool.check()
+        monkeypatch.setattr("pellucid.render.pool._CHECK_S", 30)
+        check = asyncio.create_task(pool.check())
+        await asyncio.sleep(0.1)
+        os.kill(pool.pids[0], signal.SIGCONT)
+        await check
+        assert all(await asyncio.gather(*waiting))
+
+
+async def test_what_is_gone_gives_its_place_back() -> None:
+    async def gone() -> None:
+        return None
+
+    async with _pool() as pool:
+        facts = await pool.probe(PHOTO)
+        for _ in range(5):
+            assert await pool.render(gone, _job(facts, 20), origin="gone", size_bytes=1, cut=False) is None
+        assert await _render(pool, PHOTO, _job(facts, 20))

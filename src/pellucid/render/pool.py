@@ -79,7 +79,7 @@ class PoolLimits:
 
 
 class RenderPool:
-    """Probes and renders in other processes. Use as an async context manager.
+    """Probes and renders in other processes. Use as an async context manager; on leaving it, what runs is ended.
 
     Every call raises BusyError when too many wait already or the wait took longer than `limits.wait_s`, ImageLimitError
     when the picture took more memory than a process may have, ImageError when it killed two processes, RenderError when
@@ -225,7 +225,8 @@ class _Lane:
             slot.start()
 
     async def aclose(self) -> None:
-        for _slot in self._slots:
+        for slot in self._slots:
+            slot.stop()
             self._tasks.put(None)
         for slot in self._slots:
             await asyncio.to_thread(slot.join)

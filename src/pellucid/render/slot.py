@@ -63,7 +63,6 @@ class Task:
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     future: Future[Any] = field(default_factory=Future[Any])
-    attempts: int = 0
 
 
 class _End(enum.Enum):
@@ -88,6 +87,7 @@ class Slot:
         self._rules = rules
         self._process: SpawnProcess | None = None
         self._pipe: Connection | None = None
+        self._stopping = False
         self._thread = threading.Thread(target=self._run, name="render-slot", daemon=True)
 
     @property
@@ -101,6 +101,14 @@ class Slot:
     def start(self) -> None:
         """Begin to take tasks."""
         self._thread.start()
+
+    def stop(self) -> None:
+        """End the process, whatever it does; who waits for it gets BusyError. The thread ends when it takes None."""
+        self._stopping = True
+        child = self._process
+        if child is not None:
+            with contextlib.suppress(ValueError):  # closed meanwhile by its thread
+                child.kill()
 
     def join(self) -> None:
         """Wait until None was taken and the process has ended."""
@@ -118,7 +126,11 @@ class Slot:
                 continue
             if task is None:
                 break
-            if task.future.set_running_or_notify_cancel():
+            if not task.future.set_running_or_notify_cancel():
+                continue
+            if self._stopping:
+                task.future.set_exception(_stopped())
+            else:
                 self._answer(task)
         self._end_process()
 
@@ -128,42 +140,51 @@ class Slot:
 
     def _answer(self, task: Task) -> None:
         leaving = False
-        while True:
-            task.attempts += 1
+        try:
+            kind, value, leaving = self._try(task)
+        except _EndedError as ended:
+            task.future.set_exception(self._explain(ended.reason))
+        except errors.PellucidError as error:
+            task.future.set_exception(error)
+        except Exception as error:  # the thread must outlive whatever it is, or every later task would wait for ever
+            _log.exception("render slot failed", task=task.name)
+            self._end_process()
+            task.future.set_exception(errors.RenderError(f"rendering failed ({type(error).__name__})"))
+        else:
+            if kind == "value":
+                task.future.set_result(value)
+            else:
+                name, message = value
+                task.future.set_exception(getattr(errors, name)(message))
+        if leaving:
+            self._end_process()
+        if self._process is None and self._rules.idle_s is None and not self._stopping:
+            # Now, not with the next task: that would wait for the imports.
+            self._prepare()
+
+    def _try(self, task: Task) -> process.Answer:
+        """The answer of a process; a task whose process died is tried once more on a fresh one.
+
+        Raises _EndedError when it broke a limit, ImageError when it ended two processes, BusyError when none could be
+        started or the pool ends.
+        """
+        for attempt in range(1, _ATTEMPTS + 1):
             try:
-                kind, value, leaving = self._ask(task)
-            except _EndedError as ended:
+                return self._ask(task)
+            except _EndedError:
                 self._end_process()
-                task.future.set_exception(self._explain(ended.reason))
+                raise
+            except errors.BusyError:
+                if attempt == _ATTEMPTS:
+                    raise
             except (EOFError, OSError) as error:
                 pid = self._process.pid if self._process else None
                 self._end_process()
-                _log.warning("render process died", pid=pid, task=task.name, attempt=task.attempts, error=repr(error))
-                if task.attempts < _ATTEMPTS:
-                    continue
-                task.future.set_exception(errors.ImageError("the picture crashes its decoder"))
-            except errors.BusyError as error:
-                if task.attempts < _ATTEMPTS:
-                    continue
-                task.future.set_exception(error)
-            except (
-                Exception
-            ) as error:  # the thread must outlive whatever it is, or every later task would wait for ever
-                _log.exception("render slot failed", task=task.name)
-                self._end_process()
-                task.future.set_exception(errors.RenderError(f"rendering failed ({type(error).__name__})"))
-            else:
-                if kind == "value":
-                    task.future.set_result(value)
-                else:
-                    name, message = value
-                    task.future.set_exception(getattr(errors, name)(message))
-            break
-        if leaving:
-            self._end_process()
-        if self._process is None and self._rules.idle_s is None:
-            # Now, not with the next task: that would wait for the imports.
-            self._prepare()
+                if not self._stopping:
+                    _log.warning("render process died", pid=pid, task=task.name, attempt=attempt, error=repr(error))
+            if self._stopping:
+                raise _stopped()
+        raise errors.ImageError("the picture crashes its decoder")
 
     def _explain(self, reason: _End) -> Exception:
         match reason:
@@ -225,6 +246,10 @@ class Slot:
                 self._process.join()
             self._process.close()
             self._process = None
+
+
+def _stopped() -> errors.BusyError:
+    return errors.BusyError("the server stops")
 
 
 def _start(rules: SlotRules) -> tuple[SpawnProcess, Connection]:
