@@ -33,9 +33,9 @@ from pellucid.formats import ImageFormat
 from pellucid.image import vips
 from pellucid.image.encode import DEFAULT_QUALITY, encode, webp_effort
 from pellucid.image.probe import probe
+from pellucid.memory import keep_freed
 from pellucid.render.cutting import cut_out
 from pellucid.render.plan import plan
-from pellucid.render.process import keep_freed_memory
 from pellucid.render.run import RenderJob, planned_matte, scale
 from pellucid.spec import RenderSpec
 
@@ -95,7 +95,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="write the tables to this file, too")
     options = parser.parse_args()
     vips.harden()
-    keep_freed_memory()
+    keep_freed()
     pictures = Pictures(options.photos)
     photos = pictures.jpegs(options.count, options.megapixels)
     mattes = make_mattes(photos)

@@ -127,3 +127,23 @@ def test_no_place_is_lost_or_given_twice(places: int, per_client: int, steps: li
         assert (semaphore.free, semaphore.waiting) == (places, 0)
 
     asyncio.run(play())
+
+
+async def test_the_first_is_served_before_a_full_line() -> None:
+    semaphore = FairSemaphore(1, max_waiting=1)
+    order: list[str] = []
+
+    async def take(name: str, *, first: bool = False) -> None:
+        async with semaphore.acquire(Client(name), first=first):
+            order.append(name)
+
+    async with semaphore.acquire(Client("holder")):
+        waiting = asyncio.create_task(take("waiting"))
+        await asyncio.sleep(0)
+        with pytest.raises(BusyError):
+            await take("late")
+        check = asyncio.create_task(take("check", first=True))
+        await asyncio.sleep(0)
+    await asyncio.gather(waiting, check)
+    assert order == ["check", "waiting"]
+    assert (semaphore.free, semaphore.waiting) == (1, 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import sqlite3
+import sys
 from collections.abc import AsyncGenerator
 from contextlib import closing, suppress
 from pathlib import Path
@@ -36,7 +37,7 @@ from pellucid.queue.port import (
 from pellucid.queue.sqlite import SqliteQueue
 from pellucid.spec import Tier, Token
 from pellucid.store.objects import ObjectBlobs
-from pellucid.worker import matte_handler
+from pellucid.worker import EXIT_MEMORY, matte_handler
 from tiny import TinyModel
 
 
@@ -378,3 +379,111 @@ def test_cut_accepts_bytes_paths_and_pixels(engine: Engine, tmp_path: Path) -> N
         engine.cut(b"no picture")
     with pytest.raises(FileNotFoundError):
         engine.cut(tmp_path / "missing.png")
+
+
+async def test_a_picture_too_large_to_be_decoded_whole_gets_a_coarser_matte(
+    tiny_model: TinyModel, blobs: ObjectBlobs, ledger: Ledger
+) -> None:
+    """Its whole pixels would take 3 MB and more; a half of its size does."""
+    engine = Engine(
+        models_dir=tiny_model.models_dir,
+        model="tiny",
+        cards=tiny_model.cards,
+        precision="f32",
+        threads=1,
+        max_decode_bytes=2_500_000,
+    )
+    pixels = np.zeros((800, 1001, 3), np.uint8)
+    pixels[200:600, 250:750] = 255
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "JPEG", quality=95)
+    job = _job(engine, out.getvalue())
+    await blobs.put(keys.origin_bytes_key(job.origin_digest), out.getvalue())
+    await _handler(engine, blobs, ledger)(job)
+    blob = await blobs.get(keys.matte_key(job.key))
+    assert blob is not None
+    header = unpack_header(blob)
+    assert (header.full.width, header.full.height) == (1001, 800)
+    alpha = to_array(matte_at(blob, width=1001, height=800))[:, :, 0]
+    assert alpha[400, 500] > 250
+    assert alpha[20, 20] < 5
+    assert alpha[20, 980] < 5
+
+
+async def test_a_job_that_would_take_too_much_memory_to_decode_is_refused(
+    tiny_model: TinyModel, blobs: ObjectBlobs, ledger: Ledger
+) -> None:
+    engine = Engine(
+        models_dir=tiny_model.models_dir,
+        model="tiny",
+        cards=tiny_model.cards,
+        precision="f32",
+        threads=1,
+        max_decode_bytes=100_000,
+    )
+    out = io.BytesIO()
+    Image.new("P", (800, 600), 3).save(out, "GIF")
+    job = _job(engine, out.getvalue())
+    await blobs.put(keys.origin_bytes_key(job.origin_digest), out.getvalue())
+    with pytest.raises(JobRefusedError, match="too-large"):
+        await _handler(engine, blobs, ledger)(job)
+
+
+_OVERFED = """
+import asyncio, os, sys
+from pathlib import Path
+from pellucid.database.database import Database
+from pellucid.engine import Engine
+from pellucid.image.vips import harden
+from pellucid.ledger.ledger import Ledger
+from pellucid.mattes import Mattes
+from pellucid.queue.port import WorkerInfo
+from pellucid.queue.sqlite import SqliteQueue
+from pellucid.store.objects import ObjectBlobs
+from pellucid.worker import Headroom, matte_handler
+
+async def main(models, cards, folder):
+    harden()
+    engine = Engine(models_dir=models, model="tiny", cards=cards, precision="f32", threads=1)
+    blobs = ObjectBlobs.local(folder / "store")
+    queue = await SqliteQueue.open(path=folder / "q" / "jobs.sqlite")
+    database = await Database.open(f"sqlite:///{folder / 'ledger.sqlite'}")
+    stop = asyncio.Event()
+    handler = matte_handler(
+        engine,
+        origins=blobs,
+        mattes=Mattes(blobs),
+        ledger=Ledger(database, price=lambda _: 200, limit=lambda _: None),
+        time_limit_s=60,
+        headroom=Headroom(200 << 20),
+        stop=stop,
+    )
+    info = WorkerInfo(worker_id="w", pid=os.getpid(), model="tiny", device="CPU", precision="f32")
+    await queue.work(handler, info=info, stop=stop)
+    await queue.aclose()
+
+asyncio.run(main(*map(Path, sys.argv[1:])))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+async def test_a_job_over_its_memory_fails_for_good_and_ends_its_worker(
+    engine: Engine, tiny_model: TinyModel, blobs: ObjectBlobs, tmp_path: Path
+) -> None:
+    """As too large, at its first attempt: three workers would die of it otherwise."""
+    out = io.BytesIO()
+    Image.new("RGB", (6000, 6000), (9, 9, 9)).save(out, "JPEG", progressive=True, subsampling=0)
+    job = _job(engine, out.getvalue())
+    await blobs.put(keys.origin_bytes_key(job.origin_digest), out.getvalue())
+    queue = await SqliteQueue.open(path=tmp_path / "q" / "jobs.sqlite")
+    await queue.submit(job, priority=Priority.IMPATIENT)
+    worker = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", _OVERFED, str(tiny_model.models_dir), str(tiny_model.cards), str(tmp_path)
+    )
+    assert await queue.wait(job.key, timeout_s=60)
+    look = await queue.look(job.key)
+    assert isinstance(look, Failed)
+    assert (look.reason, look.attempts) == ("too-large", 1)
+    async with asyncio.timeout(30):
+        assert await worker.wait() in (0, EXIT_MEMORY)
+    await queue.aclose()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -16,14 +17,14 @@ from pellucid.cutout.refine import enlarge, reduction, refine
 from pellucid.cutout.runtime import FloatArray, Precision, Session, describe_device
 from pellucid.cutout.segment import CoarseMatte, Scaled, segment
 from pellucid.cutout.tiers import TIERS
-from pellucid.errors import ImageError, ModelUnavailableError
+from pellucid.errors import ImageError, ImageLimitError, ModelUnavailableError
 from pellucid.folders import default_models_dir
 from pellucid.formats import ImageFormat
 from pellucid.image.decode import decode_full, decode_rgb_array
 from pellucid.image.encode import encode
 from pellucid.image.facts import ImageFacts
 from pellucid.image.matte_file import pack_matte
-from pellucid.image.probe import probe
+from pellucid.image.probe import DEFAULT_MAX_DECODE_BYTES, probe
 from pellucid.image.vips import from_array, to_array, to_srgb_size
 from pellucid.models.cards import DEFAULT_MODEL, find_card
 from pellucid.models.weights import is_pulled
@@ -31,6 +32,8 @@ from pellucid.render.cutting import cut_out
 from pellucid.spec import WHITE, Tier
 
 DEFAULT_MAX_PIXELS = 100_000_000
+
+_HALVINGS = 3
 
 
 Picture = bytes | str | os.PathLike[str] | npt.NDArray[np.uint8]
@@ -82,13 +85,15 @@ class Engine:
         cards: Path | None = None,
         allow_noncommercial: bool = False,
         max_pixels: int = DEFAULT_MAX_PIXELS,
+        max_decode_bytes: int = DEFAULT_MAX_DECODE_BYTES,
     ) -> None:
         """Load `model` from `models_dir` (None: the user's cache folder).
 
-        `quality` (fast, standard, best) is the tier where none is named. `threads` 0 leaves the number to the runtime;
-        `compiled_dir` keeps the compiled model between starts. Raises ModelUnavailableError when the weights are
-        missing, damaged or not licensed for the use, DeviceUnavailableError when `device` is not there, ValueError when
-        there is no such `quality`.
+        Pictures of more than `max_pixels`, or whose decoding would take more than `max_decode_bytes` of memory, are
+        refused. `quality` (fast, standard, best) is the tier where none is named. `threads` 0 leaves the number to the
+        runtime; `compiled_dir` keeps the compiled model between starts. Raises ModelUnavailableError when the weights
+        are missing, damaged or not licensed for the use, DeviceUnavailableError when `device` is not there, ValueError
+        when there is no such `quality`.
         """
         tier = Tier(quality)
         self.card = find_card(model, extra=cards)
@@ -106,6 +111,7 @@ class Engine:
         resolved, graph = find_graph(self.card, models_dir, wished=precision, device=self.device)
         self.recipe = Recipe(model=model, precision=resolved, tier=tier)
         self.max_pixels = max_pixels
+        self.max_decode_bytes = max_decode_bytes
         own_graphs = resolved is Precision.INT8 or not self.card.resizable
         self._session = Session(
             graph,
@@ -124,10 +130,13 @@ class Engine:
     def make_matte(self, data: bytes, facts: ImageFacts, *, tier: Tier | None = None) -> bytes:
         """The stored form (`image.matte_file`) of the matte of an encoded picture. Raises ImageError."""
         if TIERS[tier or self.recipe.tier].refined:
-            matte, coarse = self._matte(decode_rgb_array(data, facts, width=facts.width, height=facts.height), tier)
+            matte, coarse = self._matte(self._largest(data, facts), tier)
+            if matte.shape != (facts.height, facts.width):
+                levels = matte.astype(np.float32) * np.float32(1 / 255)
+                matte = enlarge(levels, width=facts.width, height=facts.height)
         else:
-            # Nothing needs the pixels at full size: JPEG shrinks while it decodes.
-            coarse = self._segment(partial(_decoded, data, facts), tier)
+            # Nothing needs the pixels at full size: JPEG and JPEG 2000 shrink while they decode.
+            coarse = self._segment(partial(self._decoded, data, facts), tier)
             matte = enlarge(coarse.alpha_hw, width=facts.width, height=facts.height)
         return pack_matte(
             matte,
@@ -175,11 +184,22 @@ class Engine:
                 raise ImageError(f"the picture has more than {self.max_pixels} pixels")
             return image
         data = image if isinstance(image, bytes) else Path(image).read_bytes()
-        return to_array(decode_full(data, probe(data, max_pixels=self.max_pixels)))
+        facts = probe(data, max_pixels=self.max_pixels, max_bytes=self.max_decode_bytes)
+        return to_array(decode_full(data, facts, max_bytes=self.max_decode_bytes))
 
+    def _largest(self, data: bytes, facts: ImageFacts) -> npt.NDArray[np.uint8]:
+        """The picture at its own size; at a half, a quarter, an eighth of it where more would take too much memory.
 
-def _decoded(data: bytes, facts: ImageFacts, width: int, height: int) -> npt.NDArray[np.uint8]:
-    return decode_rgb_array(data, facts, width=width, height=height)
+        Edges are then drawn along coarser contours, which beats none at all.
+        """
+        for halvings in range(_HALVINGS):
+            # What it takes is known before anything is decoded: a refusal costs nothing.
+            with suppress(ImageLimitError):
+                return self._decoded(data, facts, facts.width >> halvings or 1, facts.height >> halvings or 1)
+        return self._decoded(data, facts, facts.width >> _HALVINGS or 1, facts.height >> _HALVINGS or 1)
+
+    def _decoded(self, data: bytes, facts: ImageFacts, width: int, height: int) -> npt.NDArray[np.uint8]:
+        return decode_rgb_array(data, facts, width=width, height=height, max_bytes=self.max_decode_bytes)
 
 
 def _scaler(*pictures: npt.NDArray[np.uint8]) -> Scaled:

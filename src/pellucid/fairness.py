@@ -53,24 +53,34 @@ class FairSemaphore:
         return self._waiting
 
     @asynccontextmanager
-    async def acquire(self, client: Client, *, timeout_s: float | None = None) -> AsyncGenerator[None]:
-        """Hold a place for the block. Raises BusyError when too many wait already, or after `timeout_s`."""
-        await self._take(client, timeout_s)
+    async def acquire(
+        self, client: Client, *, timeout_s: float | None = None, first: bool = False
+    ) -> AsyncGenerator[None]:
+        """Hold a place for the block. Raises BusyError when too many wait already, or after `timeout_s`.
+
+        `first` = the next free place, however many wait: for a health check, which there is one of at a time.
+        """
+        await self._take(client, timeout_s, first=first)
         try:
             yield
         finally:
             self._give_back(client)
             self._hand_out()
 
-    async def _take(self, client: Client, timeout_s: float | None) -> None:
+    async def _take(self, client: Client, timeout_s: float | None, *, first: bool) -> None:
         if self._free and self._may_hold(client) and client not in self._waiters:
             self._grant(client)
             return
         line = self._waiters.get(client, ())
-        if self.waiting >= self._max_waiting or len(line) >= self._max_waiting_per_client:
+        full = self.waiting >= self._max_waiting or len(line) >= self._max_waiting_per_client
+        if full and not first:
             raise BusyError(self._busy)
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiters.setdefault(client, deque()).append(turn)
+        if first:
+            self._waiters.setdefault(client, deque()).appendleft(turn)
+            self._waiters.move_to_end(client, last=False)
+        else:
+            self._waiters.setdefault(client, deque()).append(turn)
         self._waiting += 1
         try:
             async with asyncio.timeout(timeout_s):

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
+from collections.abc import Coroutine
 
 import structlog
 from cachetools import LRUCache
 
-from pellucid import keys
+from pellucid import keys, memory
 from pellucid.engine import Engine
-from pellucid.errors import DatabaseError, ImageError, StoreError
+from pellucid.errors import DatabaseError, ImageError, ImageLimitError, StoreError
 from pellucid.image.probe import probe
 from pellucid.ledger.ledger import Ledger
 from pellucid.mattes import Mattes
@@ -33,11 +35,54 @@ _PAUSED_JOBS = 10_000
 EXIT_STUCK = 4
 """A job was over its time. A thread cannot be stopped, so the process ends; the queue counts the attempt."""
 
+EXIT_MEMORY = 5
+"""A job took more memory than it may. Here, too, only the end of the process stops it; the job has failed for good."""
+
+_WATCH_S = 0.02
+"""How often memory is looked at while a picture is worked on: 30 us each time; in between a decoder fills 40 MB."""
+
+_SETTLE_S = 2.0
+"""The time that the queue has to write a job down as failed before its thread is ended with the process."""
+
+_KEPT_BYTES = 128 << 20
+"""Above this, beside the model, freed memory is given back to the system after a job."""
+
+
+class Headroom:
+    """How much a job may take beside the loaded model. Made when the model is in memory.
+
+    The process is looked at; a single allocation can be faster than that: beyond twice as much the system refuses it
+    (RLIMIT_DATA), which decoders report as a picture that cannot be decoded.
+    """
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._base_bytes = memory.resident_bytes()
+        self.limit_bytes = limit_bytes
+        memory.limit_data(memory.data_bytes() + 2 * limit_bytes)
+
+    def is_exceeded(self) -> bool:
+        """Whether the process holds more than that."""
+        return memory.resident_bytes() > self._base_bytes + self.limit_bytes
+
+    def give_back(self) -> None:
+        """Return what a large picture left to the system."""
+        memory.give_back(self._base_bytes + _KEPT_BYTES)
+
 
 def matte_handler(
-    engine: Engine, *, origins: BlobStore, mattes: Mattes, ledger: Ledger, time_limit_s: float
+    engine: Engine,
+    *,
+    origins: BlobStore,
+    mattes: Mattes,
+    ledger: Ledger,
+    time_limit_s: float,
+    headroom: Headroom | None = None,
+    stop: asyncio.Event | None = None,
 ) -> Handler:
     """The handler for `Queue.work`. A job that takes longer than `time_limit_s` ends the process.
+
+    So does one that takes more memory than `headroom`: it is refused as `too-large`, `stop` is set, and the process
+    ends within 2 s.
 
     Doing a job twice changes nothing: a matte that is stored is not computed again, and charged once. An undecodable
     origin is refused for good; an origin whose bytes are gone makes the job moot, the next request fetches it and
@@ -45,16 +90,35 @@ def matte_handler(
     worker that is killed in between leaves a job that is done again, and charges then. While the ledger or the store is
     away, or the disk full, jobs stay owed, and no attempt is used up.
     """
-    return _MatteHandler(engine, origins=origins, mattes=mattes, ledger=ledger, time_limit_s=time_limit_s).handle
+    handler = _MatteHandler(
+        engine,
+        origins=origins,
+        mattes=mattes,
+        ledger=ledger,
+        time_limit_s=time_limit_s,
+        headroom=headroom,
+        stop=stop,
+    )
+    return handler.handle
 
 
 class _MatteHandler:
     """See `matte_handler`."""
 
     def __init__(
-        self, engine: Engine, *, origins: BlobStore, mattes: Mattes, ledger: Ledger, time_limit_s: float
+        self,
+        engine: Engine,
+        *,
+        origins: BlobStore,
+        mattes: Mattes,
+        ledger: Ledger,
+        time_limit_s: float,
+        headroom: Headroom | None,
+        stop: asyncio.Event | None,
     ) -> None:
         self._engine = engine
+        self._headroom = headroom
+        self._stop = stop
         self._origins = origins
         self._mattes = mattes
         self._ledger = ledger
@@ -99,12 +163,16 @@ class _MatteHandler:
         data = await self._origin_bytes(job)
         try:
             async with asyncio.timeout(self._time_limit_s):
-                matte = await asyncio.to_thread(_make, self._engine, data, tier)
+                making = asyncio.to_thread(_make, self._engine, data, tier)
+                matte = await _watched(making, self._headroom, self._stop, job)
         except TimeoutError:
             _log.error(
                 "job is over its time", origin=job.origin_digest, attempt=job.attempt, limit_s=self._time_limit_s
             )
             os._exit(EXIT_STUCK)
+        except (ImageLimitError, MemoryError) as error:
+            _log.warning("origin is too large to be cut", origin=job.origin_digest, error=str(error))
+            raise JobRefusedError("too-large") from error
         except ImageError as error:
             _log.warning("origin cannot be cut", origin=job.origin_digest, error=str(error))
             raise JobRefusedError("undecodable") from error
@@ -174,5 +242,31 @@ class _Store:
             await self._blobs.delete(self._probe)
 
 
+async def _watched(
+    work: Coroutine[None, None, bytes], headroom: Headroom | None, stop: asyncio.Event | None, job: Job
+) -> bytes:
+    if headroom is None:
+        return await work
+    making = asyncio.create_task(work)
+    while not making.done():
+        await asyncio.wait({making}, timeout=_WATCH_S)
+        if not making.done() and headroom.is_exceeded():
+            _log.error("job takes too much memory", origin=job.origin_digest, limit_bytes=headroom.limit_bytes)
+            _end_soon()
+            if stop is not None:
+                stop.set()
+            raise JobRefusedError("too-large")
+    headroom.give_back()
+    return await making
+
+
+def _end_soon() -> None:
+    """End the process once the job is settled, whatever its threads do."""
+    timer = threading.Timer(_SETTLE_S, os._exit, [EXIT_MEMORY])
+    timer.daemon = True
+    timer.start()
+
+
 def _make(engine: Engine, data: bytes, tier: Tier) -> bytes:
-    return engine.make_matte(data, probe(data, max_pixels=engine.max_pixels), tier=tier)
+    facts = probe(data, max_pixels=engine.max_pixels, max_bytes=engine.max_decode_bytes)
+    return engine.make_matte(data, facts, tier=tier)

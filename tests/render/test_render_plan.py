@@ -133,3 +133,16 @@ def _plan_or_skip(spec: RenderSpec, width: int, height: int) -> Plan:
         assert max(width, height) / min(width, height) > 100
         assume(False)
         raise
+
+
+def test_enlarging_has_a_limit_of_its_own_but_never_below_the_picture() -> None:
+    def resolve(width: int, *, of: int) -> Plan:
+        return plan(RenderSpec(width=width), width=of, height=of, max_pixels=10_000, max_enlarged_pixels=400)
+
+    assert resolve(20, of=10).width == 20
+    assert resolve(30, of=30).width == 30
+    assert resolve(29, of=30).width == 29
+    with pytest.raises(SpecError, match="the limit for enlarged pictures is 400 pixels"):
+        resolve(21, of=10)
+    with pytest.raises(SpecError, match="the limit for enlarged pictures is 400 pixels"):
+        resolve(31, of=30)

@@ -9,7 +9,7 @@ import pytest
 _COUNT_FAULTS = """
 import resource
 import numpy as np
-from pellucid.render.process import keep_freed_memory
+from pellucid.memory import keep_freed
 
 def new_pages():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -17,7 +17,7 @@ def new_pages():
         np.ones(2 << 20, np.uint8)
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
-keep_freed_memory()
+keep_freed()
 new_pages()
 print(new_pages())
 """

@@ -6,96 +6,153 @@ EXIF orientation), what comes out is sRGB with 8 bits a channel, upright, 3 band
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
 
-from pellucid.errors import ImageError
+from pellucid.errors import ImageError, ImageLimitError
 from pellucid.formats import ImageFormat
-from pellucid.image import heif, pillow, vips
+from pellucid.image import footprint, heif, pillow, vips
 from pellucid.image.box import Box
 from pellucid.image.facts import ImageFacts
-from pellucid.image.probe import LOADERS
+from pellucid.image.pillow import LEFT_TO_RESAMPLE
+from pellucid.image.probe import DEFAULT_MAX_DECODE_BYTES, LOADERS
 from pellucid.image.vips import FailOn, VipsImage
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+PixelsT = TypeVar("PixelsT")
+
 _JPEG_SHRINKS = (8, 4, 2)
 
-_LEFT_TO_RESAMPLE = 1.25
-"""Besides what libjpeg shrinks; libvips leaves 2 at least. Photos of 12 megapixels, SSIM with the whole photo
-resampled, and CPU: at 400 px a shrink of 8 gives 0.990 and takes 28 ms, one of 4 gives 0.996 and takes 34; at 1600 px
-a shrink of 2 gives 0.988 and takes 44, none takes 69. With hardly anything left (1.05) it is 0.980 to 0.989. What WebP
-loses comes on top, 0.970 at 400 px.
-"""
 
-
-def decode_scaled(data: bytes, facts: ImageFacts, *, width: int, height: int, crop: Box | None = None) -> VipsImage:
+def decode_scaled(
+    data: bytes,
+    facts: ImageFacts,
+    *,
+    width: int,
+    height: int,
+    crop: Box | None = None,
+    max_bytes: int = DEFAULT_MAX_DECODE_BYTES,
+) -> VipsImage:
     """The picture at exactly `width` x `height`, or the region `crop` of it, decoded into memory.
 
     `crop` is in pixels of the scaled picture; only its pixels are computed. Colours are premultiplied while resampling,
     so hidden colours of transparent pixels do not bleed; at the picture's own size they pass through untouched. A file
     that ends early gives what is there.
 
-    Raises `ImageError` when nothing can be decoded.
+    Raises `ImageLimitError` when decoding would take more than `max_bytes` of memory, `ImageError` when nothing can be
+    decoded.
     """
+    wanted = _Wanted(width=width, height=height, crop=crop, max_bytes=max_bytes)
+    return _decode_tolerantly(data, facts, wanted, lambda image: image.copy_memory(), _is_flat)
+
+
+def decode_full(data: bytes, facts: ImageFacts, *, max_bytes: int = DEFAULT_MAX_DECODE_BYTES) -> VipsImage:
+    """The picture at its own size; otherwise as `decode_scaled`."""
+    return decode_scaled(data, facts, width=facts.width, height=facts.height, max_bytes=max_bytes)
+
+
+def decode_rgb_array(
+    data: bytes, facts: ImageFacts, *, width: int, height: int, max_bytes: int = DEFAULT_MAX_DECODE_BYTES
+) -> NDArray[np.uint8]:
+    """The picture for a model: (height, width, 3) uint8 sRGB, transparency flattened over white.
+
+    Raises what `decode_scaled` raises.
+    """
+    wanted = _Wanted(width=width, height=height, crop=None, max_bytes=max_bytes)
+
+    def flattened(image: VipsImage) -> NDArray[np.uint8]:
+        return vips.to_array(image.flatten(background=(255, 255, 255)) if image.bands == 4 else image)
+
+    # Straight into the array: by way of libvips' memory it would be there twice.
+    return _decode_tolerantly(data, facts, wanted, flattened, lambda pixels: _is_flat(vips.from_array(pixels)))
+
+
+def _decode_tolerantly(
+    data: bytes,
+    facts: ImageFacts,
+    wanted: _Wanted,
+    compute: Callable[[VipsImage], PixelsT],
+    is_flat: Callable[[PixelsT], bool],
+) -> PixelsT:
+    """The pixels as `compute` makes them; of a file that is damaged or ends early, what is there."""
     try:
-        return _decode(data, facts, width=width, height=height, crop=crop, fail_on="truncated")
+        return _decode(data, facts, wanted, compute, fail_on="truncated")
+    except ImageLimitError:
+        raise
     except ImageError:
         if facts.format not in LOADERS:
             raise
     # Twice the work, but only for damaged files.
-    image = _decode(data, facts, width=width, height=height, crop=crop, fail_on="none")
-    if all(image[band].min() == image[band].max() for band in range(image.bands)):
+    pixels = _decode(data, facts, wanted, compute, fail_on="none")
+    if is_flat(pixels):
         # libvips gives a file without any pixel as one flat colour.
         raise ImageError(f"the {facts.format.upper()} file is damaged or ends before its first pixel")
-    return image
+    return pixels
 
 
-def decode_full(data: bytes, facts: ImageFacts) -> VipsImage:
-    """The picture at its own size; otherwise as `decode_scaled`."""
-    return decode_scaled(data, facts, width=facts.width, height=facts.height)
+def _is_flat(image: VipsImage) -> bool:
+    return all(image[band].min() == image[band].max() for band in range(image.bands))
 
 
-def decode_rgb_array(data: bytes, facts: ImageFacts, *, width: int, height: int) -> NDArray[np.uint8]:
-    """The picture for a model: (height, width, 3) uint8 sRGB, transparency flattened over white.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Wanted:
+    width: int
+    height: int
+    crop: Box | None
+    max_bytes: int
 
-    Raises `ImageError` when nothing can be decoded.
-    """
-    image = decode_scaled(data, facts, width=width, height=height)
-    return vips.to_array(image.flatten(background=(255, 255, 255)) if image.bands == 4 else image)
+    def result_bytes(self, *, has_alpha: bool) -> int:
+        """Of the pixels that come out."""
+        width, height = (self.width, self.height) if self.crop is None else (self.crop.width, self.crop.height)
+        return (4 if has_alpha else 3) * width * height
 
 
-def _decode(data: bytes, facts: ImageFacts, *, width: int, height: int, crop: Box | None, fail_on: FailOn) -> VipsImage:
+def _decode(
+    data: bytes, facts: ImageFacts, wanted: _Wanted, compute: Callable[[VipsImage], PixelsT], *, fail_on: FailOn
+) -> PixelsT:
     with vips.failing_as(ImageError, f"the {facts.format.upper()} picture cannot be decoded"):
-        image = _open(data, facts, width=width, height=height, fail_on=fail_on)
-        image = _to_rgb(vips.to_srgb_size(image, width=width, height=height))
+        image = _open(data, facts, wanted, fail_on=fail_on)
+        image = _to_rgb(vips.to_srgb_size(image, width=wanted.width, height=wanted.height))
+        crop = wanted.crop
         if crop is not None:
             image = image.crop(crop.left, crop.top, crop.width, crop.height)
-        return image.copy_memory()
+        return compute(image)
 
 
-def _open(data: bytes, facts: ImageFacts, *, width: int, height: int, fail_on: FailOn) -> VipsImage:
+def _open(data: bytes, facts: ImageFacts, wanted: _Wanted, *, fail_on: FailOn) -> VipsImage:
+    """The picture, not yet decoded where libvips decodes. Raises ImageLimitError."""
     format_ = facts.format
+    result_bytes = wanted.result_bytes(has_alpha=facts.has_alpha)
+    scale = max(wanted.width / facts.width, wanted.height / facts.height)
     if format_ is ImageFormat.HEIC:
+        needed_bytes = footprint.of_heif(
+            width=facts.width, height=facts.height, has_alpha=facts.has_alpha, result_bytes=result_bytes
+        )
+        footprint.check_memory(needed_bytes, max_bytes=wanted.max_bytes)
         return heif.read_pixels(data)
     if format_ is ImageFormat.ICO:
         data = pillow.largest_icon(data)
         format_ = ImageFormat.PNG if data.startswith(b"\x89PNG") else format_
     if format_ not in LOADERS:
-        return pillow.read_pixels(data, format_)
-    scale = max(width / facts.width, height / facts.height)
+        return pillow.read_pixels(data, format_, scale=scale, result_bytes=result_bytes, max_bytes=wanted.max_bytes)
+    options: dict[str, float] = {}
     if format_ is ImageFormat.SVG:
-        # Drawn at the size that is wanted, never enlarged from a bitmap.
-        return vips.load(LOADERS[format_], data, fail_on=fail_on, scale=scale)
-    if format_ is ImageFormat.JPEG:
-        return vips.load(LOADERS[format_], data, fail_on=fail_on, shrink=_jpeg_shrink(scale))
-    return vips.load(LOADERS[format_], data, fail_on=fail_on)
+        options["scale"] = scale  # drawn at the size that is wanted, never enlarged from a bitmap
+    elif format_ is ImageFormat.JPEG:
+        options["shrink"] = _jpeg_shrink(scale)
+    image = vips.load(LOADERS[format_], data, fail_on=fail_on, **options)
+    needed_bytes = footprint.of_vips(image, data, format_, result_bytes=result_bytes)
+    footprint.check_memory(needed_bytes, max_bytes=wanted.max_bytes)
+    return image
 
 
 def _jpeg_shrink(scale: float) -> int:
     """How much libjpeg may shrink while decoding; the rest is left to the good resampler."""
-    return next((shrink for shrink in _JPEG_SHRINKS if scale * shrink * _LEFT_TO_RESAMPLE <= 1), 1)
+    return next((shrink for shrink in _JPEG_SHRINKS if scale * shrink * LEFT_TO_RESAMPLE <= 1), 1)
 
 
 def _to_rgb(image: VipsImage) -> VipsImage:

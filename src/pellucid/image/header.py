@@ -15,6 +15,8 @@ class Header:
     height: int
     has_alpha: bool
     pages: int = 1
+    least_decode_bytes: int = 0
+    """Memory that decoding takes at the smallest size, as far as the header tells (`image.footprint`)."""
 
 
 def check_size(*, width: int, height: int, max_pixels: int) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 
 from pellucid.errors import ImageError
 from pellucid.image import vips
+from pellucid.image.footprint import of_heif
 from pellucid.image.header import Header
 from pellucid.image.vips import VipsImage
 
@@ -29,7 +30,14 @@ def read_header(data: bytes) -> Header:
     with _readable("the HEIC file's header cannot be read"):
         pictures = _open(data)
         (width, height), mode = _primary(pictures).size_mode
-        return Header(width=width, height=height, has_alpha=_has_alpha(mode), pages=len(pictures))
+        has_alpha = _has_alpha(mode)
+        return Header(
+            width=width,
+            height=height,
+            has_alpha=has_alpha,
+            pages=len(pictures),
+            least_decode_bytes=of_heif(width=width, height=height, has_alpha=has_alpha, result_bytes=0),
+        )
 
 
 def read_pixels(data: bytes) -> VipsImage:

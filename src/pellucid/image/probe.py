@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pellucid.errors import ImageError
 from pellucid.formats import ImageFormat
-from pellucid.image import heif, pillow, vips
+from pellucid.image import footprint, heif, pillow, vips
 from pellucid.image.facts import ImageFacts
 from pellucid.image.header import Header, check_size
 from pellucid.image.sniff import sniff
@@ -22,15 +22,20 @@ LOADERS: dict[ImageFormat, str] = {
 """The libvips loader of each format that libvips reads: the content chooses it, libvips never guesses."""
 
 
-def probe(data: bytes, *, max_pixels: int) -> ImageFacts:
+DEFAULT_MAX_DECODE_BYTES = 768 << 20
+
+
+def probe(data: bytes, *, max_pixels: int, max_bytes: int = DEFAULT_MAX_DECODE_BYTES) -> ImageFacts:
     """The facts of the picture in `data`, from its header alone.
 
     Raises `UnsupportedFormatError` (415 in HTTP words) for what is no known picture, `ImageLimitError` when the picture
-    has more than `max_pixels`, `ImageError` when its header cannot be read.
+    has more than `max_pixels` or takes more than `max_bytes` of memory to be decoded at whatever size, `ImageError`
+    when its header cannot be read.
     """
     format_ = sniff(data)
     header = _read_header(data, format_)
     check_size(width=header.width, height=header.height, max_pixels=max_pixels)
+    footprint.check_memory(header.least_decode_bytes, max_bytes=max_bytes)
     return ImageFacts(
         format=format_, width=header.width, height=header.height, has_alpha=header.has_alpha, pages=header.pages
     )
@@ -52,11 +57,18 @@ def _read_header(data: bytes, format_: ImageFormat) -> Header:
 def _read_vips_header(data: bytes, format_: ImageFormat) -> Header:
     with vips.failing_as(ImageError, f"the {format_.upper()} file's header cannot be read"):
         image = vips.load(LOADERS[format_], data)
+        least_bytes = footprint.of_vips(image, data, format_, result_bytes=0)
         pages = _integer(image, "n-pages", default=1)
         # 5 to 8 lay the picture on its side; anything outside 1..8 is no orientation.
         sideways = 5 <= _integer(image, "orientation", default=1) <= 8
     width, height = (image.height, image.width) if sideways else (image.width, image.height)
-    return Header(width=width, height=height, has_alpha=bool(image.hasalpha()), pages=max(1, pages))
+    return Header(
+        width=width,
+        height=height,
+        has_alpha=bool(image.hasalpha()),
+        pages=max(1, pages),
+        least_decode_bytes=least_bytes,
+    )
 
 
 def _integer(image: VipsImage, name: str, *, default: int) -> int:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 
 import structlog
-from cachetools import TTLCache
 
 from pellucid import keys
 from pellucid.clients import SERVER, Client
-from pellucid.errors import OriginUnreachableError, RenderError, SpecError, StoreError
+from pellucid.errors import BusyError, ImageError, OriginUnreachableError, RenderError, SpecError, StoreError
 from pellucid.flight import SingleFlight
 from pellucid.formats import FORMATS, ImageFormat
 from pellucid.mattes import Mattes
 from pellucid.notify.listening import Listening
 from pellucid.pipeline.cuttings import Cuttings, Wish
+from pellucid.pipeline.failures import Failures
 from pellucid.pipeline.states import CutoutState, Cutting, Delivery, Stages, Withheld
+from pellucid.render.cost import is_light_output
 from pellucid.render.output import OutputChoice, choose_output
 from pellucid.render.plan import Plan, plan
 from pellucid.render.pool import RenderPool
@@ -27,8 +28,8 @@ from pellucid.spec import Pending, Spec, Token
 
 _log = structlog.get_logger(__name__)
 
-_FAILURES = 1000
-_FAILURE_S = 60.0
+_TRIES = 3
+"""How often what vanished between look-up and rendering is looked for again before the caller is told to come back."""
 
 Maker = Callable[[], Awaitable[Rendition | None]]
 
@@ -48,6 +49,7 @@ class Pipeline:
         renditions: Renditions,
         pool: RenderPool,
         max_output_pixels: int,
+        max_enlarged_pixels: int,
         wait_s: float,
         listening: Listening | None = None,
     ) -> None:
@@ -57,11 +59,11 @@ class Pipeline:
         self._renditions = renditions
         self._pool = pool
         self._max_output_pixels = max_output_pixels
+        self._max_enlarged_pixels = max_enlarged_pixels
         self._wait_s = wait_s
         self._listening = listening or Listening()
         self._renders: SingleFlight[str, Rendition | None] = SingleFlight()
-        # A picture that crashed its decoder or took too long is left alone for a while, or it would hold up all others.
-        self._failures: TTLCache[str, str] = TTLCache(_FAILURES, _FAILURE_S, time.monotonic)
+        self._failures = Failures()
 
     async def deliver(
         self,
@@ -72,40 +74,47 @@ class Pipeline:
         client: Client = SERVER,
         patience_s: float = 0.0,
         keyed: bool = False,
-        unreadable: str | None = None,
     ) -> Delivery | Withheld:
         """The rendition for `spec` as it can be answered now: the cutout, or the interim while its matte is owed.
 
         `accepted` are the formats that the `client` names; it shares fetches and rendering with others. A pending
-        cutout is waited for `patience_s`, or longer where the spec says so. `keyed` if the token's key was sent;
-        `unreadable` names a matte that turned out to be so. Raises OriginError, ImageError, SpecError, RenderError,
-        BusyError, StoreError when not even the interim can be made.
+        cutout is waited for `patience_s`, or longer where the spec says so. `keyed` if the token's key was sent. Raises
+        OriginError, ImageError, SpecError, RenderError, BusyError, StoreError when not even the interim can be made.
         """
-        stages = Stages()
+        answer = _Answer(token=token, spec=spec, accepted=accepted, client=client, patience_s=patience_s, keyed=keyed)
+        for _ in range(_TRIES):
+            delivery = await self._try(answer)
+            if delivery is not None:
+                return delivery
+        raise BusyError("the picture changes while it is rendered")
+
+    async def _try(self, answer: _Answer) -> Delivery | Withheld | None:
+        """None when the matte, or the origin's former bytes, vanished between look-up and rendering."""
+        token, spec, client, stages = answer.token, answer.spec, answer.client, answer.stages
         notify = self._listening.listeners(token, spec)
         with stages.measure("origin"):
             origin = await self._origins.get(token, spec.origin, client=client)
         self._plan(spec, origin)  # what cannot be rendered owes no matte
-        cutting, waited = None, False
+        cutting = None
         if spec.cutout:
-            wish = Wish(token=token, ref=spec.origin, origin=origin, tier=spec.tier, keyed=keyed)
+            wish = Wish(token=token, ref=spec.origin, origin=origin, tier=spec.tier, keyed=answer.keyed)
             with stages.measure("cutout"):
                 cutting = await self._cuttings.request(wish, notify=notify)
-            patience_s = max(patience_s, self._wait_s if spec.pending is Pending.WAIT else 0.0)
-            if cutting.state is CutoutState.PENDING and patience_s > 0:
+            patience_s = max(answer.patience_s, self._wait_s if spec.pending is Pending.WAIT else 0.0)
+            if cutting.state is CutoutState.PENDING and patience_s > 0 and not answer.waited:
                 with stages.measure("wait"):
                     await self._cuttings.wait(cutting, timeout_s=patience_s)
                     cutting = await self._cuttings.request(wish, notify=notify)
-                waited = True
-            if unreadable is not None and cutting.shown == unreadable:
+                answer.waited = True
+            if answer.unreadable is not None and cutting.shown == answer.unreadable:
                 cutting = cutting.without_matte(origin)
             if cutting.state in _OWED_SOON and spec.pending in (Pending.ACCEPTED, Pending.LOCKED):
-                negotiable = choose_output(spec, origin.facts, cut=False, accepted=accepted).negotiable
+                negotiable = choose_output(spec, origin.facts, cut=False, accepted=answer.accepted).negotiable
                 return Withheld(cutting=cutting, negotiable=negotiable)
         pixels = origin if cutting is None else cutting.origin
         blank = cutting is not None and cutting.state in _OWED_SOON and spec.pending is Pending.BLANK
         cut = blank or (cutting is not None and cutting.shown is not None)
-        output = choose_output(spec, pixels.facts, cut=cut, accepted=accepted)
+        output = choose_output(spec, pixels.facts, cut=cut, accepted=answer.accepted)
         target = self._plan(spec, pixels)
         _check_sides(target, output.format)
         with stages.measure("render"):
@@ -123,18 +132,17 @@ class Pipeline:
                 )
             )
         if made is None:
-            # The matte or the former bytes vanished between look-up and rendering: owe it again, answer the interim.
             # One that is there and cannot be read is not owed again.
             shown = None if cutting is None else cutting.shown
-            failed = shown if shown is not None and self._mattes.is_unreadable(shown) else None
-            return await self.deliver(token, spec, accepted=accepted, client=client, keyed=keyed, unreadable=failed)
+            answer.unreadable = shown if shown is not None and self._mattes.is_unreadable(shown) else None
+            return None
         return Delivery(
             rendition=made[0],
             found=made[1],
             origin=origin,
             negotiable=output.negotiable,
             cutting=cutting,
-            waited=waited,
+            waited=answer.waited,
             stages=stages,
         )
 
@@ -154,7 +162,13 @@ class Pipeline:
 
     def _plan(self, spec: Spec, origin: Origin) -> Plan:
         facts = origin.facts
-        return plan(spec.render, width=facts.width, height=facts.height, max_pixels=self._max_output_pixels)
+        return plan(
+            spec.render,
+            width=facts.width,
+            height=facts.height,
+            max_pixels=self._max_output_pixels,
+            max_enlarged_pixels=self._max_enlarged_pixels,
+        )
 
     async def _render(
         self,
@@ -174,27 +188,30 @@ class Pipeline:
         )
         job = RenderJob(facts=origin.facts, plan=target, background=background, format=output.format, quality=quality)
 
+        light = is_light_output(job, cut=matte is not None)
+        scope = origin.digest if matte is None else f"{origin.digest} {matte}"
+
         async def make() -> Rendition | None:
-            failure = self._failures.get(origin.digest)
-            if failure is not None:
-                raise RenderError(failure)
-            async with self._pool.room(client):
+            self._failures.check(key, scope, light=light)
+            for _ in range(_TRIES):
+                inputs = _Inputs(self._origins, self._mattes, origin, matte)
                 try:
-                    matte_blob = await self._mattes.read(matte) if matte is not None else None
-                except StoreError as error:
-                    _log.error("matte not read", matte=matte, error=str(error))
-                    return None
-                if matte is not None and matte_blob is None:
-                    return None
-                data = await self._bytes(token, spec, origin, client)
-                if data is None:
-                    return None
-                try:
-                    body = await self._pool.render(data, matte_blob, job)
-                except RenderError as error:
-                    self._failures[origin.digest] = str(error)
+                    body = await self._pool.render(
+                        inputs.read,
+                        job,
+                        origin=origin.digest,
+                        size_bytes=origin.size_bytes,
+                        cut=matte is not None,
+                        client=client,
+                    )
+                except (RenderError, ImageError) as error:
+                    self._failures.remember(key, scope, error, light=light)
                     raise
-            return await self._keep(key, body, output)
+                if body is not None:
+                    return await self._keep(key, body, output)
+                if inputs.matte_is_gone or not await self._bring_back(token, spec, origin, client):
+                    return None
+            raise OriginUnreachableError("the origin's bytes were lost while it was rendered; ask again")
 
         return await self._found_or_made(key, make)
 
@@ -211,8 +228,7 @@ class Pipeline:
         key = keys.rendition_key(token, "blank", repr(job))
 
         async def make() -> Rendition:
-            async with self._pool.room(client):
-                body = await self._pool.blank(job)
+            body = await self._pool.blank(job, client=client)
             return await self._keep(key, body, output)
 
         return await self._found_or_made(key, make)
@@ -230,17 +246,57 @@ class Pipeline:
         await self._renditions.put(key, rendition)
         return rendition
 
-    async def _bytes(self, token: Token, spec: Spec, origin: Origin, client: Client) -> bytes | None:
-        """The bytes of `origin`; None for former ones that are gone."""
-        data = await self._origins.read(origin)
-        if data is None:
-            again = await self._origins.refetch(token, spec.origin, client=client)
-            if again.digest != origin.digest and any(each.digest == origin.digest for each in again.former):
+    async def _bring_back(self, token: Token, spec: Spec, origin: Origin, client: Client) -> bool:
+        """Fetch the bytes of `origin` again; False for former ones, which are gone. Raises what `Origins.get` raises,
+        and OriginUnreachableError when its server sends other bytes now.
+        """
+        again = await self._origins.refetch(token, spec.origin, client=client)
+        if again.digest == origin.digest:
+            return True
+        if any(each.digest == origin.digest for each in again.former):
+            return False
+        raise OriginUnreachableError("the origin's bytes were lost while it was rendered; ask again")
+
+
+@dataclass(slots=True, kw_only=True)
+class _Answer:
+    """One request on its way, through all tries: what was measured and waited stays."""
+
+    token: Token
+    spec: Spec
+    accepted: frozenset[ImageFormat]
+    client: Client
+    patience_s: float
+    keyed: bool
+    waited: bool = False
+    unreadable: str | None = None
+    """A matte that turned out to be there and unreadable: the answer goes without."""
+    stages: Stages = field(default_factory=Stages)
+
+
+class _Inputs:
+    """The bytes that a rendition is made of. Read while a place is held: from the store, never from a server."""
+
+    def __init__(self, origins: Origins, mattes: Mattes, origin: Origin, matte: str | None) -> None:
+        self._origins = origins
+        self._mattes = mattes
+        self._origin = origin
+        self._matte = matte
+        self.matte_is_gone = False
+
+    async def read(self) -> tuple[bytes, bytes | None] | None:
+        """Origin and matte; None when one of them is gone."""
+        matte = None
+        if self._matte is not None:
+            try:
+                matte = await self._mattes.read(self._matte)
+            except StoreError as error:
+                _log.error("matte not read", matte=self._matte, error=str(error))
+            if matte is None:
+                self.matte_is_gone = True
                 return None
-            data = await self._origins.read(again)
-            if data is None or again.digest != origin.digest:
-                raise OriginUnreachableError("the origin's bytes were lost while it was rendered; ask again")
-        return data
+        data = await self._origins.read(self._origin)
+        return None if data is None else (data, matte)
 
 
 def _check_sides(target: Plan, written: ImageFormat) -> None:

@@ -54,7 +54,7 @@ def unmix(rgba: NDArray[np.uint8]) -> None:
     # The first byte in memory is the lowest one here, so alpha counts most.
     pixels = rgba.view("<u4").reshape(-1)
     strips = range(0, pixels.size, _STRIP_PIXELS)
-    mixed: dict[int, NDArray[np.intp]] = {}
+    mixed: dict[int, NDArray[np.uint32]] = {}
 
     def parts_of(start: int) -> Iterator[tuple[int, NDArray[np.uint32]]]:
         end = min(start + _STRIP_PIXELS, pixels.size)
@@ -62,12 +62,17 @@ def unmix(rgba: NDArray[np.uint8]) -> None:
 
     def find(start: int) -> None:
         # 1 to 254 in one comparison: 0 wraps round to 255.
-        found = [np.flatnonzero(part - _ALPHA_OF_ONE < 254 * _ALPHA_OF_ONE) + at for at, part in parts_of(start)]
+        # In 32 bits: where all pixels are mixed, positions would else be the largest of all arrays.
+        found = [
+            (np.flatnonzero(part - _ALPHA_OF_ONE < 254 * _ALPHA_OF_ONE) + at).astype(np.uint32)
+            for at, part in parts_of(start)
+        ]
         mixed[start] = np.concatenate(found)
 
     def correct(start: int) -> None:
         for first in range(0, mixed[start].size, _AT_A_TIME):
-            _correct(pixels, mixed[start][first : first + _AT_A_TIME], grid, shares)
+            at = mixed[start][first : first + _AT_A_TIME].astype(np.intp)
+            _correct(pixels, at, grid, shares)
 
     def blacken(start: int) -> None:
         for _, part in parts_of(start):
@@ -92,7 +97,7 @@ def _shrunk(rgba: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
 class _Grid:
     """Smooth F and B between the pixels of a working picture `factor` times smaller, bilinear."""
 
-    def __init__(self, rgba: NDArray[np.uint8], mixed: Iterable[NDArray[np.intp]], *, factor: int) -> None:
+    def __init__(self, rgba: NDArray[np.uint8], mixed: Iterable[NDArray[np.uint32]], *, factor: int) -> None:
         height, width = rgba.shape[:2]
         small = _shrunk(rgba, factor)
         rows, columns = small.shape[:2]
@@ -113,13 +118,13 @@ class _Grid:
         down, across = self._rows.at(row), self._columns.at(column)
         return _mean(self._fg, down, across), _mean(self._bg, down, across)
 
-    def _cells(self, positions: NDArray[np.intp], columns: int) -> NDArray[np.intp]:
+    def _cells(self, positions: NDArray[np.uint32], columns: int) -> NDArray[np.intp]:
         """The pixels of the working picture that `positions` of the full one lie in, each once or a few times."""
         row, column = self._split(positions)
         cells = row // np.uint32(self._factor) * np.uint32(columns) + column // np.uint32(self._factor)
         return cells[np.flatnonzero(np.diff(cells, prepend=np.uint32(0xFFFFFFFF)))].astype(np.intp)
 
-    def _split(self, positions: NDArray[np.intp]) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
+    def _split(self, positions: NDArray[np.intp] | NDArray[np.uint32]) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
         """Row and column."""
         # Division by one number is fast in 32 bits, ten times slower in 64.
         small = positions.astype(np.uint32)

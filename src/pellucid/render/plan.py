@@ -27,18 +27,25 @@ class Plan:
     height: int
 
 
-def plan(render: RenderSpec, *, width: int, height: int, max_pixels: int) -> Plan:
+def plan(
+    render: RenderSpec, *, width: int, height: int, max_pixels: int, max_enlarged_pixels: int | None = None
+) -> Plan:
     """Resolve `render` for an upright picture of `width` x `height` pixels.
 
     No size keeps the picture as it is; one size keeps its proportions; both fill the box and cut the overflow around
     the centre (`Fit.CROP`) or lie inside it (`Fit.BOUND`). Fractions are rounded half up, at the end. Raises
-    `SpecError` when the result has more than `max_pixels`.
+    `SpecError` when the result has more than `max_pixels`, or more than both the picture and `max_enlarged_pixels`
+    (None: no bound of its own).
     """
     resolved = _resolve(render, width, height)
-    if resolved.width * resolved.height > max_pixels:
+    pixels = resolved.width * resolved.height
+    size = f"the result would have {resolved.width} x {resolved.height} = {pixels} pixels"
+    if pixels > max_pixels:
+        raise SpecError(f"{size}, the limit is {max_pixels} pixels")
+    if max_enlarged_pixels is not None and pixels > max(max_enlarged_pixels, width * height):
         raise SpecError(
-            f"the result would have {resolved.width} x {resolved.height} = {resolved.width * resolved.height} pixels, "
-            f"the limit is {max_pixels} pixels"
+            f"{size}, more than the picture, which has {width} x {height}; the limit for enlarged pictures is "
+            f"{max_enlarged_pixels} pixels"
         )
     if max(resolved.scaled_width, resolved.scaled_height) > _LARGEST_SIDE:
         raise SpecError(

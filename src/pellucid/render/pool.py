@@ -1,231 +1,248 @@
-"""A small pool of render processes, seen from a web process.
+"""Render processes, seen from a web process: a lane for light work, one for heavy work.
 
-One pipe and one thread per process. The standard library's pool is of no use here: the death of one worker breaks the
-whole pool and every task in it; pools with a shared task pipe can dead-lock when the process that holds its lock is
-killed. With a pipe each, a death concerns one task, which is tried once more on a fresh process.
+What a rendition costs is estimated before (`render.cost`). Light ones share `processes` processes; heavy ones queue for
+one of their own, which is started when one comes, is nicer than the others, and ends when there is nothing to do. So a
+picture of 400 px never waits behind one of 50 megapixels, on one core either. Where the estimate is wrong, a light task
+that has used `_LIGHT_CPU_S` of CPU loses its process and begins again in the heavy lane.
+
+A place is held by a task that runs, or that is next with its bytes at hand. Inside a place the store is read, nothing
+else is waited for: no fetch, no other place (docs/architecture.md, "What is held while something is waited for").
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import multiprocessing
 import queue
-import threading
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from concurrent.futures import Future
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from multiprocessing.connection import Connection
-from multiprocessing.context import SpawnProcess
-from typing import Any, cast
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import cast
 
-import structlog
+from cachetools import TTLCache
 
-from pellucid import errors
 from pellucid.clients import SERVER, Client
+from pellucid.errors import BusyError, RenderError
 from pellucid.fairness import FairSemaphore
+from pellucid.formats import ImageFormat
 from pellucid.image.facts import ImageFacts
-from pellucid.render import process
+from pellucid.render.cost import is_heavy, is_heavy_blank
+from pellucid.render.plan import Plan
 from pellucid.render.run import BlankJob, RenderJob
+from pellucid.render.slot import OutgrownError, Slot, SlotRules, Task
 
-_log = structlog.get_logger(__name__)
+_LIGHT_NICE = 17
+"""Between web processes (0) and matte workers (19), near the latter: with all cores busy, 1 of 100 cached pictures
+takes 5 ms beside renditions at 17, 6 to 7 ms beside renditions at 5.
+"""
 
-_START_TIMEOUT_S = 60.0
-_ATTEMPTS = 2
+_HEAVY_NICE = 19
+
+_LIGHT_CPU_S = 2.0
+"""Four times what the heaviest light task is estimated at: a slower machine, or a picture that costs more than its kind
+does. CPU time, because a machine with other work to do makes no picture heavier.
+"""
+
+_HEAVY_IDLE_S = 60.0
+
+_OUTGROWN = 1000
+_OUTGROWN_S = 600.0
+
+_CHECK_S = 5.0
+"""Longer than two light tasks that are about to be ended."""
+
+_CHECK_PNG = bytes.fromhex(
+    "89504e470d0a1a0a0000000d4948445200000002000000020802000000fdd49a730000001649444154"
+    "789c633c2117c5c0c0c0c4c0c0c0c0c000000f980144e249c0260000000049454e44ae426082"
+)
+"""2 x 2 pixels."""
+
+Inputs = Callable[[], Awaitable[tuple[bytes, bytes | None] | None]]
+"""Reads the bytes of an origin, and of its matte if there is one to apply, from the store; None when some are gone."""
 
 
-@dataclass(slots=True)
-class _Task:
-    name: str
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-    future: Future[Any] = field(default_factory=Future[Any])
-    attempts: int = 0
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolLimits:
+    """What rendering may take.
+
+    `processes` light ones and one heavy one; of each lane `max_waiting` callers wait at most, none longer than
+    `wait_s`. A task ends after `timeout_s` of work, a process beyond `memory_bytes`. `max_pixels` and
+    `max_decode_bytes` bound the pictures themselves.
+    """
+
+    processes: int
+    max_waiting: int
+    timeout_s: float
+    max_pixels: int
+    wait_s: float = 30.0
+    memory_bytes: int = 1 << 30
+    max_decode_bytes: int = 768 << 20
 
 
 class RenderPool:
-    """Probes and renders in other processes. Use as an async context manager.
+    """Probes and renders in other processes. Use as an async context manager; on leaving it, what runs is ended.
 
-    Every call raises BusyError when `max_waiting` tasks wait already, RenderError when the picture killed two processes
-    or took longer than `timeout_s`, and whatever the task itself raises.
+    Every call raises BusyError when too many wait already or the wait took longer than `limits.wait_s`, ImageLimitError
+    when the picture took more memory than a process may have, ImageError when it killed two processes, RenderError when
+    it took longer than `limits.timeout_s`, and whatever the task itself raises.
     """
 
-    def __init__(self, *, processes: int, max_waiting: int, timeout_s: float, max_pixels: int) -> None:
-        self._max_pixels = max_pixels
-        self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
-        # One more than renders, so that the next one's bytes are at hand; the others wait without theirs.
-        self._places = FairSemaphore(
-            processes + 1,
-            max_waiting=max_waiting,
-            max_waiting_per_client=max(1, max_waiting // 2),
+    def __init__(self, limits: PoolLimits) -> None:
+        self._limits = limits
+        rules = SlotRules(timeout_s=limits.timeout_s, memory_bytes=limits.memory_bytes, nice=_LIGHT_NICE)
+        # One place more than processes, so that the next one's bytes are at hand; the others wait without theirs.
+        self._light = _Lane(
+            limits,
+            slots=limits.processes,
+            places_per_client=None,
+            rules=replace(rules, cpu_s=min(_LIGHT_CPU_S, limits.timeout_s)),
             busy="too many pictures wait to be rendered",
         )
-        self._slots = [_Slot(self._tasks, timeout_s=timeout_s) for _ in range(processes)]
+        # One client's second heavy picture waits until its first is done, or others would wait for both.
+        self._heavy = _Lane(
+            limits,
+            slots=1,
+            places_per_client=1,
+            rules=replace(rules, nice=_HEAVY_NICE, idle_s=_HEAVY_IDLE_S),
+            busy="too many large pictures wait to be rendered",
+        )
+        # What turned out to be heavy goes there at once for a while.
+        self._outgrown: TTLCache[str, bool] = TTLCache(_OUTGROWN, _OUTGROWN_S, time.monotonic)
 
     async def __aenter__(self) -> RenderPool:
-        for slot in self._slots:
-            slot.start()
+        self._light.start()
+        self._heavy.start()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for _slot in self._slots:
+        await asyncio.gather(self._light.aclose(), self._heavy.aclose())
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """Process ids of the living render processes, the heavy lane's last."""
+        return (*self._light.pids, *self._heavy.pids)
+
+    async def probe(self, data: bytes, client: Client = SERVER) -> ImageFacts:
+        """`image.probe.probe` in a render process."""
+
+        async def inputs() -> tuple[object, ...]:
+            return (data,)
+
+        return await self._probe(inputs, client)
+
+    async def probe_when_read(self, read: Callable[[], Awaitable[bytes]], client: Client = SERVER) -> ImageFacts:
+        """`probe` of what `read` reads once there is a place: pictures that wait are not in memory."""
+
+        async def inputs() -> tuple[object, ...]:
+            return (await read(),)
+
+        return await self._probe(inputs, client)
+
+    async def _probe(self, inputs: _Read, client: Client) -> ImageFacts:
+        options = {"max_pixels": self._limits.max_pixels, "max_bytes": self._limits.max_decode_bytes}
+        return cast("ImageFacts", await self._run("probe", inputs, client, options, heavy=False))
+
+    async def render(
+        self, inputs: Inputs, job: RenderJob, *, origin: str, size_bytes: int, cut: bool, client: Client = SERVER
+    ) -> bytes | None:
+        """`render.run.render` in a render process, for `client`, with what `inputs` reads once there is a place: 256
+        waiting pictures of 20 MB would else be 5 GB. None when `inputs` says that something is gone.
+
+        `inputs` waits for nothing but the store. `origin` names the picture, whose file has `size_bytes`; `cut` = there
+        is a matte.
+        """
+
+        async def read() -> tuple[object, ...] | None:
+            found = await inputs()
+            return None if found is None else (*found, job)
+
+        heavy = is_heavy(job, size_bytes=size_bytes, cut=cut) or self._outgrown.get(origin, False)
+        options = {"max_bytes": self._limits.max_decode_bytes}
+        return cast("bytes | None", await self._run("render", read, client, options, heavy=heavy, name=origin))
+
+    async def blank(self, job: BlankJob, *, client: Client = SERVER) -> bytes:
+        """`render.run.render_blank` in a render process."""
+
+        async def inputs() -> tuple[object, ...]:
+            return (job,)
+
+        return cast("bytes", await self._run("blank", inputs, client, {}, heavy=is_heavy_blank(job)))
+
+    async def check(self) -> None:
+        """Render a tiny picture, before all that wait. Raises BusyError when it does not come through in 5 s,
+        PellucidError when it fails.
+        """
+        facts = ImageFacts(format=ImageFormat.PNG, width=2, height=2, has_alpha=False)
+        plan = Plan(scaled_width=1, scaled_height=1, left=0, top=0, width=1, height=1)
+        job = RenderJob(facts=facts, plan=plan, background=None, format=ImageFormat.PNG)
+        try:
+            async with asyncio.timeout(_CHECK_S), self._light.places.acquire(SERVER, first=True):
+                await self._light.call("render", (_CHECK_PNG, None, job), {})
+        except TimeoutError as error:
+            raise BusyError(f"no picture was rendered within {_CHECK_S:g} s") from error
+        except OutgrownError as error:
+            raise RenderError("a picture of one pixel took too long") from error
+
+    async def _run(
+        self,
+        task: str,
+        inputs: _Read,
+        client: Client,
+        options: Mapping[str, object],
+        *,
+        heavy: bool,
+        name: str | None = None,
+    ) -> object:
+        """The result of `task`; None when `inputs` is."""
+        if not heavy:
+            try:
+                return await self._in(self._light, task, inputs, client, options)
+            except OutgrownError:
+                if name is not None:
+                    self._outgrown[name] = True
+        return await self._in(self._heavy, task, inputs, client, options)
+
+    async def _in(self, lane: _Lane, task: str, inputs: _Read, client: Client, options: Mapping[str, object]) -> object:
+        async with lane.places.acquire(client, timeout_s=self._limits.wait_s):
+            args = await inputs()
+            return None if args is None else await lane.call(task, args, options)
+
+
+_Read = Callable[[], Awaitable[tuple[object, ...] | None]]
+
+
+class _Lane:
+    """Some processes, the tasks that are at hand for them, and the places that callers wait for."""
+
+    def __init__(
+        self, limits: PoolLimits, *, slots: int, places_per_client: int | None, rules: SlotRules, busy: str
+    ) -> None:
+        self.places = FairSemaphore(
+            slots + 1,
+            per_client=places_per_client,
+            max_waiting=limits.max_waiting,
+            max_waiting_per_client=max(1, limits.max_waiting // 2),
+            busy=busy,
+        )
+        self._tasks: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
+        self._slots = [Slot(self._tasks, rules=rules) for _ in range(slots)]
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        return tuple(pid for slot in self._slots if (pid := slot.pid) is not None)
+
+    def start(self) -> None:
+        for slot in self._slots:
+            slot.start()
+
+    async def aclose(self) -> None:
+        for slot in self._slots:
+            slot.stop()
             self._tasks.put(None)
         for slot in self._slots:
             await asyncio.to_thread(slot.join)
 
-    @property
-    def pids(self) -> tuple[int, ...]:
-        """Process ids of the living render processes."""
-        return tuple(pid for slot in self._slots if (pid := slot.pid) is not None)
-
-    @asynccontextmanager
-    async def room(self, client: Client = SERVER) -> AsyncGenerator[None, None]:
-        """Hold a place at a process, which clients that wait get in turns. What a task needs in memory is to be read
-        inside: 256 waiting pictures of 20 MB would else be 5 GB. Raises BusyError when too many wait already.
-        """
-        async with self._places.acquire(client):
-            yield
-
-    async def probe(self, data: bytes, client: Client = SERVER) -> ImageFacts:
-        """`image.probe.probe` in a render process."""
-        async with self.room(client):
-            return cast(ImageFacts, await self._call("probe", data, max_pixels=self._max_pixels))
-
-    async def probe_when_read(self, read: Callable[[], Awaitable[bytes]], client: Client = SERVER) -> ImageFacts:
-        """`probe` of what `read` reads once there is a place: pictures that wait are not in memory."""
-        async with self.room(client):
-            return cast(ImageFacts, await self._call("probe", await read(), max_pixels=self._max_pixels))
-
-    async def render(self, origin: bytes, matte: bytes | None, job: RenderJob) -> bytes:
-        """`render.run.render` in a render process; to be called inside `room`."""
-        return cast(bytes, await self._call("render", origin, matte, job))
-
-    async def blank(self, job: BlankJob) -> bytes:
-        """`render.run.render_blank` in a render process; to be called inside `room`."""
-        return cast(bytes, await self._call("blank", job))
-
-    async def _call(self, name: str, *args: object, **kwargs: object) -> object:
-        task = _Task(name=name, args=args, kwargs=kwargs)
+    async def call(self, name: str, args: tuple[object, ...], kwargs: Mapping[str, object]) -> object:
+        """The result of a task; to be called by who holds a place."""
+        task = Task(name=name, args=args, kwargs=dict(kwargs))
         self._tasks.put(task)
         return await asyncio.wrap_future(task.future)
-
-
-class _Slot:
-    """One render process and the thread that speaks with it."""
-
-    def __init__(self, tasks: queue.SimpleQueue[_Task | None], *, timeout_s: float) -> None:
-        self._tasks = tasks
-        self._timeout_s = timeout_s
-        self._process: SpawnProcess | None = None
-        self._pipe: Connection | None = None
-        self._thread = threading.Thread(target=self._run, name="render-slot", daemon=True)
-
-    @property
-    def pid(self) -> int | None:
-        return self._process.pid if self._process is not None and self._process.is_alive() else None
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def join(self) -> None:
-        self._thread.join()
-
-    def _run(self) -> None:
-        # Started before the first task, so that the first visitor does not pay for the imports.
-        with contextlib.suppress(errors.RenderError, OSError):
-            self._connection()
-        while (task := self._tasks.get()) is not None:
-            if not task.future.set_running_or_notify_cancel():
-                continue
-            self._answer(task)
-        self._end_process()
-
-    def _answer(self, task: _Task) -> None:
-        while True:
-            task.attempts += 1
-            try:
-                kind, value = self._ask(task)
-            except TimeoutError:
-                self._end_process()
-                task.future.set_exception(errors.RenderError(f"rendering took longer than {self._timeout_s:.0f} s"))
-                return
-            except (EOFError, OSError) as error:
-                pid = self._process.pid if self._process else None
-                self._end_process()
-                _log.warning("render process died", pid=pid, task=task.name, attempt=task.attempts, error=repr(error))
-                if task.attempts < _ATTEMPTS:
-                    continue
-                task.future.set_exception(errors.RenderError("the picture crashed its decoder"))
-                return
-            except errors.RenderError as error:
-                task.future.set_exception(error)
-                return
-            except (
-                Exception
-            ) as error:  # the thread must outlive whatever it is, or every later task would wait for ever
-                _log.exception("render slot failed", task=task.name)
-                self._end_process()
-                task.future.set_exception(errors.RenderError(f"rendering failed ({type(error).__name__})"))
-                return
-            if kind == "value":
-                task.future.set_result(value)
-            else:
-                name, message = value
-                task.future.set_exception(getattr(errors, name)(message))
-            return
-
-    def _ask(self, task: _Task) -> process.Answer:
-        pipe, child = self._connection(), self._process
-        over = threading.Event()
-
-        def end() -> None:
-            over.set()
-            if child is not None:
-                child.kill()
-
-        # Sending blocks as well when the process does not read: only its death ends that.
-        timer = threading.Timer(self._timeout_s, end)
-        timer.daemon = True
-        timer.start()
-        try:
-            pipe.send((task.name, task.args, task.kwargs))
-            return pipe.recv()
-        except (EOFError, OSError):
-            if over.is_set():
-                raise TimeoutError from None
-            raise
-        finally:
-            timer.cancel()
-            timer.join()
-
-    def _connection(self) -> Connection:
-        if self._pipe is not None and self._process is not None and self._process.is_alive():
-            return self._pipe
-        self._end_process()
-        context = multiprocessing.get_context("spawn")
-        ours, theirs = context.Pipe()
-        child = context.Process(target=process.main, args=(theirs,), name="pellucid-render")
-        child.start()
-        theirs.close()
-        self._process, self._pipe = child, ours
-        try:
-            if ours.poll(_START_TIMEOUT_S):
-                ours.recv()
-                return ours
-        except EOFError:
-            pass
-        self._end_process()
-        raise errors.RenderError("no render process could be started")
-
-    def _end_process(self) -> None:
-        if self._pipe is not None:
-            self._pipe.close()
-            self._pipe = None
-        if self._process is not None:
-            self._process.join(0.2)
-            if self._process.is_alive():
-                self._process.kill()
-                self._process.join()
-            self._process.close()
-            self._process = None

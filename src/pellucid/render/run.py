@@ -26,6 +26,7 @@ from pellucid.image.decode import decode_scaled
 from pellucid.image.encode import encode
 from pellucid.image.facts import ImageFacts
 from pellucid.image.matte_file import matte_at
+from pellucid.image.probe import DEFAULT_MAX_DECODE_BYTES
 from pellucid.image.vips import VipsImage
 from pellucid.render.compose import compose
 from pellucid.render.cutting import cut_out
@@ -65,12 +66,13 @@ class BlankJob:
 Step = Callable[[VipsImage, bytes | None, RenderJob], VipsImage]
 
 
-def render(origin: bytes, matte: bytes | None, job: RenderJob) -> bytes:
+def render(origin: bytes, matte: bytes | None, job: RenderJob, *, max_bytes: int = DEFAULT_MAX_DECODE_BYTES) -> bytes:
     """The bytes of a rendition of `origin`; with `matte` (a blob of `image.matte_file`) its background is removed.
 
-    Raises `ImageError` when the origin or the matte cannot be decoded, `RenderError` when the result cannot be written.
+    Raises `ImageError` when the origin or the matte cannot be decoded, `ImageLimitError` when decoding would take more
+    than `max_bytes` of memory, `RenderError` when the result cannot be written.
     """
-    image = scale(origin, job)
+    image = scale(origin, job, max_bytes=max_bytes)
     for step in STEPS:
         image = step(image, matte, job)
     return encode(image, format=job.format, quality=job.quality)
@@ -86,10 +88,17 @@ def render_blank(job: BlankJob) -> bytes:
     return encode(image, format=job.format, quality=job.quality)
 
 
-def scale(origin: bytes, job: RenderJob) -> VipsImage:
+def scale(origin: bytes, job: RenderJob, *, max_bytes: int = DEFAULT_MAX_DECODE_BYTES) -> VipsImage:
     """The picture at the planned size, cropped: 3 bands, or 4 with straight alpha."""
     plan = job.plan
-    return decode_scaled(origin, job.facts, width=plan.scaled_width, height=plan.scaled_height, crop=_box(plan))
+    return decode_scaled(
+        origin,
+        job.facts,
+        width=plan.scaled_width,
+        height=plan.scaled_height,
+        crop=_box(plan),
+        max_bytes=max_bytes,
+    )
 
 
 def cut(image: VipsImage, matte: bytes | None, job: RenderJob) -> VipsImage:

@@ -70,7 +70,7 @@ async def _work(settings: SettingsTree, recipe: Recipe, *, own_terminal: bool) -
     from pellucid.wiring.accounts import ledger_of  # noqa: PLC0415
     from pellucid.wiring.engines import open_engine  # noqa: PLC0415
     from pellucid.wiring.storage import START_S, open_blobs, open_database, open_queue  # noqa: PLC0415
-    from pellucid.worker import matte_handler  # noqa: PLC0415
+    from pellucid.worker import Headroom, matte_handler  # noqa: PLC0415
 
     harden()
     stop = asyncio.Event()
@@ -97,6 +97,8 @@ async def _work(settings: SettingsTree, recipe: Recipe, *, own_terminal: bool) -
             mattes=Mattes(blobs),
             ledger=ledger_of(settings, database),
             time_limit_s=settings.queue.job_timeout_s,
+            headroom=Headroom(settings.model.memory_bytes),
+            stop=stop,
         )
         if not own_terminal:
             # Not before: a child that is only starting has nothing to finish, and ends at once.

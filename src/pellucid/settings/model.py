@@ -206,6 +206,16 @@ class ImageSettings(Section):
 
     max_pixels: int = Field(default=100_000_000, gt=0, description="Largest origin, in pixels.")
     max_output_pixels: int = Field(default=50_000_000, gt=0, description="Largest rendition, in pixels.")
+    max_enlarged_pixels: int = Field(
+        default=16_000_000,
+        gt=0,
+        description="Largest rendition that has more pixels than its origin.",
+    )
+    max_decode_bytes: int = Field(
+        default=768 * MIB,
+        ge=32 * MIB,
+        description="Memory that decoding an origin may take, estimated from its header; beyond that: 422.",
+    )
 
 
 class WebSettings(Section):
@@ -265,10 +275,26 @@ class WebSettings(Section):
 class RenderSettings(Section):
     """The pool of processes that decode and render."""
 
-    processes: int = Field(default_factory=_half_the_cores, gt=0, description="Render processes per web process.")
-    max_waiting: int = Field(default=256, gt=0, description="Renditions that may wait; beyond that the answer is 503.")
+    processes: int = Field(
+        default_factory=_half_the_cores,
+        gt=0,
+        description="Render processes per web process; large renditions have one more, started when one is asked for.",
+    )
+    max_waiting: int = Field(
+        default=256,
+        gt=0,
+        description="Renditions that may wait, and as many large ones; beyond that the answer is 503.",
+    )
+    wait_s: float = Field(default=30, gt=0, description="Seconds that a rendition may wait; then the answer is 503.")
     timeout_s: float = Field(
-        default=20, gt=0, description="A rendition that takes longer is given up, its process replaced."
+        default=20,
+        gt=0,
+        description="A rendition that is worked on for longer is given up, its process replaced.",
+    )
+    memory_bytes: int = Field(
+        default=GIB,
+        ge=256 * MIB,
+        description="Resident memory of a render process; one that has more is ended, its picture answered with 422.",
     )
 
 
@@ -287,6 +313,12 @@ class ModelSettings(Section):
         default=Tier.STANDARD, description="`fast`, `standard` or `best`: the tier of a URL that names no `bg_quality`."
     )
     threads: int = Field(default=0, ge=0, description="Threads per matte worker; 0: its share of the cores.")
+    memory_bytes: int = Field(
+        default=GIB,
+        ge=512 * MIB,
+        description="Memory that a matte worker may take for a picture, beside the loaded model; a picture that takes "
+        "more is not cut out (`failed;reason=too-large`).",
+    )
     allow_noncommercial: bool = Field(
         default=False, description="Use weights whose licence forbids commercial use or does not clearly allow it."
     )

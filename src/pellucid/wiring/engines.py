@@ -12,6 +12,9 @@ from pellucid.models.cards import find_card
 from pellucid.settings.model import SettingsTree, available_cores
 from pellucid.wiring.storage import Paths
 
+_INFERENCE_BYTES = 320 << 20
+"""What U2-Net works in, at all sizes that it was shown: 160 to 270 MiB, kept from the first picture on."""
+
 
 def resolve_recipe(settings: SettingsTree) -> Recipe:
     """The recipe of new mattes, with `auto` resolved for this machine; builds the int8 graph if that is missing.
@@ -32,6 +35,7 @@ def open_engine(settings: SettingsTree, recipe: Recipe) -> Engine:
         precision=recipe.precision,
         threads=settings.model.threads or share,
         compiled_dir=Paths.below(settings.data_dir).compiled,
+        max_decode_bytes=min(settings.image.max_decode_bytes, settings.model.memory_bytes - _INFERENCE_BYTES),
     )
 
 
@@ -42,10 +46,11 @@ def open_library_engine(settings: SettingsTree) -> Engine:
         precision=settings.model.precision,
         threads=settings.model.threads,
         compiled_dir=settings.models_dir / "compiled",
+        max_decode_bytes=settings.image.max_decode_bytes,
     )
 
 
-def _open(settings: SettingsTree, *, precision: str, threads: int, compiled_dir: Path) -> Engine:
+def _open(settings: SettingsTree, *, precision: str, threads: int, compiled_dir: Path, max_decode_bytes: int) -> Engine:
     model = settings.model
     return Engine(
         models_dir=settings.models_dir,
@@ -58,4 +63,5 @@ def _open(settings: SettingsTree, *, precision: str, threads: int, compiled_dir:
         cards=model.cards,
         allow_noncommercial=model.allow_noncommercial,
         max_pixels=settings.image.max_pixels,
+        max_decode_bytes=max_decode_bytes,
     )

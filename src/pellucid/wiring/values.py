@@ -7,6 +7,7 @@ from pellucid.errors import OriginRefusedError, SettingsError
 from pellucid.notify.cdn import CdnApi
 from pellucid.notify.listening import Listening
 from pellucid.notify.signature import SigningKeys, signing_keys
+from pellucid.render.pool import PoolLimits
 from pellucid.settings.model import SettingsTree
 from pellucid.source.limits import FetchLimits, Freshness
 from pellucid.source.netguard import Guard
@@ -109,6 +110,19 @@ def outgoing_descriptors(settings: SettingsTree) -> int:
     fetching = settings.origin.concurrency + MAX_IDLE
     messages = 2 * (settings.notify.concurrency + _MESSAGE_IDLE)
     return fetching + messages + _RESOLVER_DESCRIPTORS
+
+
+def pool_limits_of(settings: SettingsTree) -> PoolLimits:
+    """What rendering may take."""
+    return PoolLimits(
+        processes=settings.render.processes,
+        max_waiting=settings.render.max_waiting,
+        timeout_s=settings.render.timeout_s,
+        wait_s=settings.render.wait_s,
+        memory_bytes=settings.render.memory_bytes,
+        max_pixels=settings.image.max_pixels,
+        max_decode_bytes=settings.image.max_decode_bytes,
+    )
 
 
 def freshness_of(settings: SettingsTree) -> Freshness:

@@ -15,7 +15,7 @@ import structlog
 from pellucid import keys
 from pellucid.cutout.recipe import Recipe
 from pellucid.database.database import Database
-from pellucid.errors import PellucidError, StoreError
+from pellucid.errors import StoreError
 from pellucid.ledger.ledger import Ledger
 from pellucid.mattes import Mattes
 from pellucid.notify.cdn import ANYWHERE
@@ -41,6 +41,7 @@ from pellucid.uploads.shelf import UPLOADS_ALIAS, Shelf
 from pellucid.wiring.accounts import customers_of, ledger_of
 from pellucid.wiring.changes import ChangedOrigins
 from pellucid.wiring.chores import keep_accounts, keep_house, sending, sweep_uploads
+from pellucid.wiring.readiness import Readiness
 from pellucid.wiring.storage import START_S, Paths, instance_name, open_blobs, open_database, open_queue
 from pellucid.wiring.values import (
     aliases_of,
@@ -49,6 +50,7 @@ from pellucid.wiring.values import (
     freshness_of,
     listening_of,
     message_session,
+    pool_limits_of,
     signing_keys_of,
     upload_limits_of,
 )
@@ -91,6 +93,7 @@ class Web:
     customers: Customers
     swap_script: bool
     purger: CdnPurger
+    readiness: Readiness
 
     async def invalidate(self, refs: Collection[OriginRef], paths: Sequence[str]) -> None:
         """On return no web process believes what it knew of these origins, for whichever token, and the CDN is being
@@ -151,25 +154,8 @@ class Web:
                 forget(purge.record_key)
 
     async def check_ready(self) -> tuple[dict[str, str], list[dict[str, str]]]:
-        """("ok" or what is wrong) for store, queue and model, and the living workers."""
-        checks = {"store": "ok", "queue": "ok", "model": "ok"}
-        workers: list[dict[str, str]] = []
-        try:
-            await self.blobs.put("check/ready", bytes(4096))  # an empty file fits on a full disk
-        except StoreError as error:
-            _log.error("store is not writable", error=str(error))
-            checks["store"] = "not writable, see the log"
-        try:
-            await self.queue.check_writable()
-            wanted = self.recipe.id
-            alive = [w for w in (await self.queue.stats()).workers if wanted in w.recipe_ids]
-            workers = [{"model": w.model, "device": w.device, "precision": w.precision} for w in alive]
-            if not alive:
-                checks["model"] = f"no worker has loaded the model yet ({wanted})"
-        except PellucidError as error:
-            _log.error("queue is not writable", error=str(error))
-            checks |= {"queue": "not writable, see the log", "model": "unknown"}
-        return checks, workers
+        """("ok" or what is wrong) for store, queue, model and rendering, and the living workers."""
+        return await self.readiness.check()
 
 
 @asynccontextmanager
@@ -200,14 +186,7 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
         )
         await cache.open()
         stack.push_async_callback(cache.aclose)
-        pool = await stack.enter_async_context(
-            RenderPool(
-                processes=settings.render.processes,
-                max_waiting=settings.render.max_waiting,
-                timeout_s=settings.render.timeout_s,
-                max_pixels=settings.image.max_pixels,
-            )
-        )
+        pool = await stack.enter_async_context(RenderPool(pool_limits_of(settings)))
         instance = await asyncio.to_thread(instance_name, paths)
         freshness = freshness_of(settings)
         guard = Guard(allow_networks=settings.origin.allow_networks, allow_ports=settings.origin.allow_ports)
@@ -227,7 +206,9 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
         purges = Purges(paths.purges)
         stack.callback(purges.close)
         cdn = cdn_api_of(settings)
-        purger = CdnPurger(queue, api=cdn, again_s=settings.render.timeout_s + _SLACK_S)
+        # An answer that was begun before a purge may wait for its lane, twice, before it is rendered.
+        again_s = 2 * settings.render.wait_s + settings.render.timeout_s + _SLACK_S
+        purger = CdnPurger(queue, api=cdn, again_s=again_s)
         changes = ChangedOrigins(purges, purger, heard_s=_HEARD_S)
         origins = Origins(
             fetcher=fetcher,
@@ -278,6 +259,7 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
             renditions=Renditions(cache, memory_bytes=settings.cache.memory_bytes // 2),
             pool=pool,
             max_output_pixels=settings.image.max_output_pixels,
+            max_enlarged_pixels=settings.image.max_enlarged_pixels,
             wait_s=settings.web.wait_s,
             listening=listening_of(settings, guard),
         )
@@ -308,6 +290,7 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
             customers=customers,
             swap_script=settings.web.swap_script,
             purger=purger,
+            readiness=Readiness(blobs=blobs, queue=queue, pool=pool, recipe=recipe),
         )
         # Uploads are swept also where no more are taken: those that are there expire.
         for chore in (
