@@ -21,6 +21,7 @@ from pellucid.cutout.recipe import Recipe
 from pellucid.errors import PERMANENT_ERRORS, PellucidError, QueueError
 from pellucid.observe import set_up_logging
 from pellucid.queue.port import Handler, Queue, WorkerInfo
+from pellucid.serve.allocator import give_large_blocks_back
 from pellucid.settings.model import SettingsTree
 
 _log = structlog.get_logger(__name__)
@@ -46,6 +47,7 @@ def run_web(settings: SettingsTree, recipe: Recipe, sock: socket.socket, lifelin
     from pellucid.http.server import serve_app  # noqa: PLC0415
 
     _begin("pellucid: web", settings, lifeline)
+    give_large_blocks_back()
     app = App(settings, recipe=recipe)
     if not serve_app(app, sock, limits=connection_limits_of(settings), stop_s=_GRACE_S, on_stop=app.stop_waiting):
         _exit("web process cannot start", app.failure)

@@ -6,6 +6,7 @@ import resource
 
 from pellucid.errors import SettingsError
 from pellucid.settings.model import SettingsTree
+from pellucid.wiring.values import outgoing_descriptors
 
 _WANTED = 65_536
 """The soft limit is raised to this, where the hard one lets us. A shell's 1,024 are fewer than one neighbour's sockets;
@@ -43,7 +44,7 @@ def connections_within(limit: int, settings: SettingsTree) -> int:
     """The connections that a web process takes with `limit` descriptors. Raises SettingsError when these are too few,
     or fewer than `web.connections` asks for.
     """
-    outgoing = max(_OUTGOING, 2 * settings.origin.concurrency + settings.notify.concurrency)
+    outgoing = max(_OUTGOING, outgoing_descriptors(settings))
     room = limit - _FILES - outgoing
     if room < _FEWEST_CONNECTIONS:
         raise SettingsError(
