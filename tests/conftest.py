@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import structlog
 
@@ -12,6 +13,10 @@ from tiny import TinyModel, make_tiny_model
 
 pytest_plugins = ["database_fixtures", "serial_tests"]
 
+
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
+"""How long an example takes says something of the machine, not of the code."""
 
 E2E = Path(__file__).parent / "e2e"
 

@@ -28,9 +28,12 @@ def handlers() -> Iterator[None]:
 def _until(condition: Callable[[], bool]) -> Callable[[], None]:
     """A tick that stops the supervisor, as a signal would, once the condition holds."""
     deadline = time.monotonic() + _DEADLINE_S
+    told: list[bool] = []
 
     def tick() -> None:
-        if condition():
+        # Once: another thread may have taken the signal, and a second one stops harder.
+        if not told and condition():
+            told.append(True)
             os.kill(os.getpid(), signal.SIGTERM)
         assert time.monotonic() < deadline
 
