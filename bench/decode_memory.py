@@ -88,7 +88,10 @@ def main() -> None:
 def measure(path: Path, width: int) -> tuple[int, int, str]:
     """Bytes that resident memory grew by, the estimate, and what came out."""
     command = [sys.executable, "-c", _MEASURE, str(path), str(width)]
-    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    try:
+        ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        return 0, 0, f"takes more than {TIMEOUT_S} s"
     if ran.returncode:
         return 0, 0, f"ended with {ran.returncode}: {ran.stderr.strip().splitlines()[-1:]}"
     peak, estimate, note = ran.stdout.strip().split("\t")
@@ -195,6 +198,9 @@ def heic(mode: str, colour: Option, **options: Option) -> Maker:
 
     return make
 
+
+TIMEOUT_S = 120
+"""Filters of an SVG at 100 megapixels take half an hour; a render process gives up after 20 s."""
 
 RED, GLASS, INK = (200, 30, 90), (200, 30, 90, 120), (20, 200, 90, 10)
 CIRCLE = '<circle cx="50" cy="50" r="40" fill="red"/>'

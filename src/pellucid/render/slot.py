@@ -86,6 +86,8 @@ class Slot:
         self._tasks = tasks
         self._rules = rules
         self._process: SpawnProcess | None = None
+        # For other threads: only the own one may ask whether a process lives, or one takes its end from the other.
+        self._pid: int | None = None
         self._pipe: Connection | None = None
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="render-slot", daemon=True)
@@ -93,10 +95,7 @@ class Slot:
     @property
     def pid(self) -> int | None:
         """The id of the process; None when there is none."""
-        child = self._process
-        with contextlib.suppress(ValueError):  # closed meanwhile by its thread
-            return child.pid if child is not None and child.is_alive() else None
-        return None
+        return self._pid
 
     def start(self) -> None:
         """Begin to take tasks."""
@@ -224,7 +223,7 @@ class Slot:
         except OSError as error:  # no descriptors, no memory
             _log.error("no render process could be started", error=str(error))
             raise errors.BusyError("no render process could be started") from error
-        self._process, self._pipe = child, ours
+        self._process, self._pipe, self._pid = child, ours, child.pid
         try:
             if ours.poll(_START_TIMEOUT_S):
                 ours.recv()
@@ -236,6 +235,7 @@ class Slot:
         raise errors.BusyError("no render process could be started")
 
     def _end_process(self) -> None:
+        self._pid = None
         if self._pipe is not None:
             self._pipe.close()
             self._pipe = None
