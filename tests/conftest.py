@@ -8,7 +8,6 @@ from pathlib import Path
 import hypothesis
 import pytest
 import structlog
-from hypothesis import settings
 
 from tiny import TinyModel, make_tiny_model
 
@@ -26,9 +25,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Real servers first: they take longest, so several processes of one run end together."""
     items.sort(key=lambda item: E2E not in item.path.parents)
 
-
-settings.register_profile("any speed", deadline=None)  # by default 0.2 s for an example
-settings.load_profile("any speed")
 
 structlog.configure(
     processors=[
