@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import time
@@ -14,6 +15,20 @@ from supervised import cannot_start, cannot_start_again, fails_twice
 from pellucid.serve.supervisor import Supervisor
 
 _DEADLINE_S = 30.0
+
+
+class _Stack(ctypes.Structure):
+    """`stack_t` of sigaltstack(2)."""
+
+    _fields_ = (("ss_sp", ctypes.c_void_p), ("ss_flags", ctypes.c_int), ("ss_size", ctypes.c_size_t))
+
+
+@pytest.fixture(autouse=True)
+def signals_on_the_usual_stack() -> None:
+    """OpenVINO (2026.4) sets another one for the thread that compiles a model, and frees it with the model: where other
+    tests did that, the next signal would end this process with SIGSEGV.
+    """
+    ctypes.CDLL(None).sigaltstack(ctypes.byref(_Stack(ss_flags=2)), None)  # SS_DISABLE
 
 
 @pytest.fixture(autouse=True)
