@@ -45,7 +45,7 @@ _DRAIN_S = 90.0
 
 PROMISES = (
     Promise("pellucid: serve", 200 * _MIB, 64),
-    Promise("pellucid: web", 1024 * _MIB, 4096),
+    Promise("pellucid: web", 1600 * _MIB, 4864),
     Promise("pellucid: render", 1024 * _MIB, 64),
     Promise("pellucid: matte worker", 2048 * _MIB, 64),
 )
