@@ -15,6 +15,7 @@ pytest_plugins = ["database_fixtures", "serial_tests"]
 
 
 hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.register_profile("quick", deadline=None, max_examples=25)  # `make quick`; 100 else
 hypothesis.settings.load_profile("untimed")
 """How long an example takes says something of the machine, not of the code."""
 

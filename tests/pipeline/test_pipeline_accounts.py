@@ -384,6 +384,9 @@ def test_whatever_happens_everybody_pays_once(database_url: str, engine: Engine)
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=25, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=settings.default.max_examples // 4,
+            stateful_step_count=30,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
         ),
     )
