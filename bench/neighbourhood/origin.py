@@ -48,7 +48,7 @@ def origin() -> Iterator[Origin]:
 
 
 def _run(pipe: Connection) -> None:
-    os.nice(10)  # it stands for other machines
+    os.nice(19)  # it stands for other machines, whose processors are not the server's
     asyncio.run(_serve(pipe))
 
 

@@ -152,5 +152,5 @@ async def _send(attack: Attack, me: Stranger, seconds: float) -> None:
 
 def run_strangers(server: str, origin: str, seconds: float) -> dict[str, Counter[str]]:
     """For a process of its own."""
-    os.nice(10)  # it stands for other machines
+    os.nice(19)  # it stands for other machines, whose processors are not the server's
     return asyncio.run(_run(server, origin, seconds))

@@ -161,3 +161,18 @@ def test_a_stale_cutout_without_its_matte_is_pending() -> None:
     assert replace(stale, receipt=None).without_matte(ORIGIN).state is CutoutState.BUSY
     refused = replace(stale, state=CutoutState.NO_CREDITS, receipt=None, reason="x").without_matte(ORIGIN)
     assert (refused.state, refused.shown, refused.reason) == (CutoutState.NO_CREDITS, None, "x")
+
+
+async def test_what_takes_seconds_lets_all_others_go_first(world: World) -> None:
+    huge = replace(
+        ORIGIN, digest="f" * 32, facts=ImageFacts(format=ImageFormat.PNG, width=9000, height=9000, has_alpha=False)
+    )
+    positions: list[int] = []
+    for origin in (huge, ORIGIN, replace(ORIGIN, digest="a" * 32)):
+        cutting = await world.cuttings.request(replace(WISH, origin=origin))
+        assert isinstance(cutting.receipt, Owed)
+        positions.append(cutting.receipt.position)
+    assert positions == [1, 1, 2]
+    last = await world.cuttings.request(replace(WISH, origin=huge))
+    assert isinstance(last.receipt, Owed)
+    assert last.receipt.position == 3

@@ -31,6 +31,12 @@ _STATES: dict[type[Receipt] | None, CutoutState] = {
 """By what the queue said; None = it could not be asked, or no worker could read the origin's bytes."""
 
 
+_HUGE_PIXELS = 40_000_000
+"""The matte of a larger picture takes seconds (4 s at 100 million pixels, 0.16 at one): all others go first, or a few
+of those would hold up every cutout.
+"""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
     """Whose cutout of what: `ref` is how the URL named `origin`, `tier` None for the server's default. `keyed` if the
@@ -111,7 +117,8 @@ class Cuttings:
             shown=None if older is None else older[0],
         )
         # Who sees a cutout already can wait for the better one longer than who sees a background.
-        priority = Priority.IMPATIENT if older is None else Priority.PATIENT
+        is_huge = wish.origin.facts.width * wish.origin.facts.height > _HUGE_PIXELS
+        priority = Priority.IMPATIENT if older is None and not is_huge else Priority.PATIENT
         receipt = await self._known_failure(job)
         if receipt is None:
             if await self._ledger.hold(claim, job.key, may_spend=may_spend) is Standing.REFUSED:
