@@ -30,15 +30,22 @@ def large_photo() -> bytes:
     return _encoded(Image.fromarray(noise).resize((4000, 3000), Image.Resampling.BICUBIC), "JPEG", quality=80)
 
 
+BOMBS = ("jp2", "avif", "png")
+"""By extension: few bytes, 81 to 100 million pixels."""
+
+
 @cache
-def bombs() -> tuple[tuple[str, bytes], ...]:
-    """Few bytes, 81 to 100 million pixels: by extension."""
-    flat = Image.new("RGB", (9000, 9000), (200, 30, 40))
-    return (
-        ("jp2", _encoded(Image.new("RGB", (10000, 10000), (200, 30, 40)), "JPEG2000", quality_layers=[500])),
-        ("avif", _encoded(flat, "AVIF", quality=10, speed=10)),
-        ("png", _encoded(Image.new("RGBA", (10000, 10000), (200, 30, 40, 90)), "PNG")),
+def bombs() -> dict[str, bytes]:
+    """`BOMBS` by extension; drawing them takes some ten seconds."""
+    jp2 = Image.new("RGB", (10000, 10000), (200, 30, 40))
+    avif = Image.new("RGB", (9000, 9000), (200, 30, 40))
+    png = Image.new("RGBA", (10000, 10000), (200, 30, 40, 90))
+    drawn = (
+        _encoded(jp2, "JPEG2000", quality_layers=[500]),
+        _encoded(avif, "AVIF", quality=10, speed=10),
+        _encoded(png, "PNG"),
     )
+    return dict(zip(BOMBS, drawn, strict=True))
 
 
 def _encoded(image: Image.Image, kind: str, **options: object) -> bytes:

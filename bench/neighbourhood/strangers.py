@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 import aiohttp
 
 from neighbourhood.open_loop import at_rate
-from neighbourhood.pictures import bombs
+from neighbourhood.pictures import BOMBS
 
 _GIVE_UP_S = 40.0
 
@@ -102,9 +102,8 @@ async def loop(me: Stranger, number: int) -> None:
 
 async def bomb(me: Stranger, number: int) -> None:
     """Few bytes, very many pixels; every other time the background is to be removed."""
-    kinds = [kind for kind, _ in bombs()]
     query = "w=100" + "&bg_remove=1" * (number % 2)
-    await me.get(f"/{me.origin}/bomb/{number}.{kinds[number % len(kinds)]}?{query}")
+    await me.get(f"/{me.origin}/bomb/{number}.{BOMBS[number % len(BOMBS)]}?{query}")
 
 
 @dataclass(frozen=True)
