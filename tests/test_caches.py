@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import numpy as np
 import pytest
+from memory_blobs import MemoryBlobs
 
 from pellucid import keys
 from pellucid.errors import StoreError
 from pellucid.image.matte_file import pack_matte
 from pellucid.mattes import Mattes
-from pellucid.renditions import Found, Renditions, make_rendition
+from pellucid.renditions import Found, Rendition, Renditions, make_rendition
 from pellucid.spec import DEFAULT_TOKEN, Tier
 from pellucid.store.objects import ObjectBlobs
 
@@ -35,11 +37,16 @@ def _loop(path: Path) -> None:
     path.symlink_to(path.name)
 
 
+async def _stored(renditions: Renditions, rendition: Rendition) -> None:
+    renditions.put(KEY, rendition)
+    await renditions.aclose()
+
+
 @pytest.mark.parametrize("damage", ["link", "folder", "empty", "half", "other"])
 async def test_a_rendition_that_fails_is_a_miss(tmp_path: Path, blobs: ObjectBlobs, damage: str) -> None:
     rendition = make_rendition(b"body" * 100, "image/png")
     renditions = Renditions(blobs, memory_bytes=0)
-    await renditions.put(KEY, rendition)
+    await _stored(renditions, rendition)
     assert await renditions.get(KEY) == (rendition, Found.DISK)
     path = tmp_path / "store" / KEY
     whole = path.read_bytes()
@@ -52,9 +59,55 @@ async def test_a_rendition_that_fails_is_a_miss(tmp_path: Path, blobs: ObjectBlo
         case _:
             path.write_bytes({"empty": b"", "half": whole[: len(whole) // 2], "other": b"x" * len(whole)}[damage])
     assert await renditions.get(KEY) is None
-    await renditions.put(KEY, rendition)
+    await _stored(renditions, rendition)
     if damage != "folder":
         assert await renditions.get(KEY) == (rendition, Found.DISK)
+
+
+class SlowBlobs(MemoryBlobs):
+    """A store that takes things when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.takes = asyncio.Event()
+
+    async def put(self, key: str, data: bytes) -> None:
+        await self.takes.wait()
+        await super().put(key, data)
+
+
+async def test_nobody_waits_for_a_rendition_to_be_stored() -> None:
+    blobs = SlowBlobs()
+    rendition = make_rendition(b"body", "image/png")
+    renditions = Renditions(blobs, memory_bytes=0)
+    renditions.put(KEY, rendition)
+    renditions.put(KEY, rendition)
+    await asyncio.sleep(0)
+    assert await renditions.get(KEY) == (rendition, Found.MEMORY), "also what is too large for the memory"
+    assert not await blobs.exists(KEY)
+    closing = asyncio.create_task(renditions.aclose())
+    await asyncio.sleep(0.01)
+    assert not closing.done(), "a stop waits for what is on its way"
+    blobs.takes.set()
+    await closing
+    assert await renditions.get(KEY) == (rendition, Found.DISK)
+
+
+@pytest.mark.parametrize(("count", "size_bytes", "kept"), [(70, 10, 64), (10, 10 << 20, 6)])
+async def test_a_slow_disk_holds_so_many_renditions_in_memory(count: int, size_bytes: int, kept: int) -> None:
+    blobs = SlowBlobs()
+    renditions = Renditions(blobs, memory_bytes=0)
+    rendition = make_rendition(bytes(size_bytes), "image/png")
+    names = [keys.rendition_key(DEFAULT_TOKEN, str(number)) for number in range(count)]
+    for name in names:
+        renditions.put(name, rendition)
+    blobs.takes.set()
+    await renditions.aclose()
+    found = [await renditions.get(name) for name in names]
+    assert [each is not None for each in found] == [number < kept for number in range(count)]
+    renditions.put(names[-1], rendition)
+    await renditions.aclose()
+    assert await renditions.get(names[-1]) == (rendition, Found.DISK), "there is room again"
 
 
 async def test_a_matte_that_cannot_be_read_is_neither_there_nor_missing(tmp_path: Path, blobs: ObjectBlobs) -> None:

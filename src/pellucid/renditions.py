@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import enum
 from dataclasses import dataclass
 
@@ -15,6 +16,10 @@ from pellucid.store.envelope import seal, unseal
 from pellucid.store.port import BlobStore
 
 _log = structlog.get_logger(__name__)
+
+_UNWRITTEN = 64
+_UNWRITTEN_BYTES = 64 << 20
+"""Renditions on their way to the disk. Beyond that, more are sent and not stored: a disk so slow saves no work."""
 
 
 class Found(enum.StrEnum):
@@ -47,16 +52,23 @@ def make_rendition(body: bytes, media_type: str) -> Rendition:
 
 
 class Renditions:
-    """A cache of renditions by key. What the disk cannot take is served all the same: a full disk is not an outage."""
+    """A cache of renditions by key. What the disk cannot take is served all the same: a full disk is not an outage.
+
+    Nobody waits for the disk to take a rendition: on a busy one that is seconds. `aclose` waits, before the store is
+    closed.
+    """
 
     def __init__(self, blobs: BlobStore, *, memory_bytes: int) -> None:
         self._blobs = blobs
         self._memory: LRUCache[str, Rendition] = LRUCache(memory_bytes, getsizeof=lambda item: len(item.body) + 500)
         self._largest = memory_bytes // 8
+        self._unwritten: dict[str, Rendition] = {}
+        self._unwritten_bytes = 0
+        self._writes: set[asyncio.Task[None]] = set()
 
     async def get(self, key: str) -> tuple[Rendition, Found] | None:
         """The rendition under `key`, None when it must be made: it is not there, damaged, or cannot be read."""
-        found = self._memory.get(key)
+        found = self._memory.get(key) or self._unwritten.get(key)
         if found is not None:
             return found, Found.MEMORY
         try:
@@ -72,14 +84,34 @@ class Renditions:
         self._remember(key, rendition)
         return rendition, Found.DISK
 
-    async def put(self, key: str, rendition: Rendition) -> None:
-        """Keep `rendition`."""
+    def put(self, key: str, rendition: Rendition) -> None:
+        """Keep `rendition`: found from now on, on disk soon."""
         self._remember(key, rendition)
+        size_bytes = len(rendition.body)
+        if key in self._unwritten:
+            return  # its bytes are on their way
+        if len(self._unwritten) >= _UNWRITTEN or self._unwritten_bytes + size_bytes > _UNWRITTEN_BYTES:
+            _log.warning("rendition not stored", key=key, error="the disk is too slow")
+            return
+        self._unwritten[key] = rendition
+        self._unwritten_bytes += size_bytes
+        write = asyncio.create_task(self._write(key, rendition))
+        self._writes.add(write)
+        write.add_done_callback(self._writes.discard)
+
+    async def aclose(self) -> None:
+        """Return when all is stored that was kept."""
+        await asyncio.gather(*self._writes)
+
+    async def _write(self, key: str, rendition: Rendition) -> None:
         header = _Header(media_type=rendition.media_type, etag=rendition.etag)
         try:
             await self._blobs.put(key, seal(header, rendition.body))
         except StoreError as error:
             _log.warning("rendition not stored", key=key, error=str(error))
+        finally:
+            del self._unwritten[key]
+            self._unwritten_bytes -= len(rendition.body)
 
     def _remember(self, key: str, rendition: Rendition) -> None:
         # One huge picture must not push out a thousand small ones.

@@ -208,7 +208,7 @@ class Pipeline:
                     self._failures.remember(key, scope, error, light=light)
                     raise
                 if body is not None:
-                    return await self._keep(key, body, output)
+                    return self._keep(key, body, output)
                 if inputs.matte_is_gone or not await self._bring_back(token, spec, origin, client):
                     return None
             raise OriginUnreachableError("the origin's bytes were lost while it was rendered; ask again")
@@ -229,7 +229,7 @@ class Pipeline:
 
         async def make() -> Rendition:
             body = await self._pool.blank(job, client=client)
-            return await self._keep(key, body, output)
+            return self._keep(key, body, output)
 
         return await self._found_or_made(key, make)
 
@@ -241,9 +241,9 @@ class Pipeline:
         made = await self._renders.run(key, make)
         return None if made is None else (made, Found.SHARED if shared else Found.MADE)
 
-    async def _keep(self, key: str, body: bytes, output: OutputChoice) -> Rendition:
+    def _keep(self, key: str, body: bytes, output: OutputChoice) -> Rendition:
         rendition = make_rendition(body, FORMATS[output.format].media_type)
-        await self._renditions.put(key, rendition)
+        self._renditions.put(key, rendition)
         return rendition
 
     async def _bring_back(self, token: Token, spec: Spec, origin: Origin, client: Client) -> bool:

@@ -242,6 +242,9 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
             lacks_space=cache.lacks_space,
         )
         mattes = Mattes(blobs)
+        # Half of the memory is `http.hot`'s, which holds the same bodies under their URLs.
+        renditions = Renditions(cache, memory_bytes=settings.cache.memory_bytes // 2)
+        stack.push_async_callback(renditions.aclose)
         pipeline = Pipeline(
             origins=origins,
             mattes=mattes,
@@ -255,8 +258,7 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
                 show_stale=settings.cache.show_stale,
                 lacks_space=cache.lacks_space,
             ),
-            # Half of the memory is `http.hot`'s, which holds the same bodies under their URLs.
-            renditions=Renditions(cache, memory_bytes=settings.cache.memory_bytes // 2),
+            renditions=renditions,
             pool=pool,
             max_output_pixels=settings.image.max_output_pixels,
             max_enlarged_pixels=settings.image.max_enlarged_pixels,
