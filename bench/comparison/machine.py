@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from comparison.results import Machine
-from pellucid.settings.model import available_cores
+from pellucid.settings.cores import available_cores
 
 _FEATURES = (
     "avx2",

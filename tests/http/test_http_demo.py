@@ -13,7 +13,9 @@ from contract_world import Answer, ask
 from starlette.applications import Starlette
 
 from pellucid.http.demo import accepts_html, demo_routes, embedded_json
-from pellucid.settings.model import SettingsTree, UploadSettings, WebSettings
+from pellucid.settings.model import SettingsTree
+from pellucid.settings.sections.origin import UploadSettings
+from pellucid.settings.sections.web import WebSettings
 from pellucid.spec import Tier
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,image/webp,*/*;q=0.8"}

@@ -9,8 +9,8 @@ import pytest
 
 from pellucid.cli.doctor import list_settings
 from pellucid.errors import SettingsError
+from pellucid.settings.cores import _quota_cores, available_cores
 from pellucid.settings.load import load_settings, refuse_open_proxy, setting_names, variable_name
-from pellucid.settings.model import _quota_cores, available_cores
 
 
 def test_flags_beat_environment_beats_file(tmp_path: Path) -> None:

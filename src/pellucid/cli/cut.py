@@ -14,7 +14,8 @@ from pellucid.errors import ImageError, SettingsError
 from pellucid.formats import ImageFormat
 from pellucid.image.encode import encode
 from pellucid.image.vips import from_array
-from pellucid.settings.model import SettingsTree, available_cores
+from pellucid.settings.cores import available_cores
+from pellucid.settings.model import SettingsTree
 from pellucid.wiring.engines import open_library_engine
 
 _SUFFIXES = frozenset(

@@ -13,7 +13,8 @@ from pellucid.spec import DEFAULT_TOKEN, Token
 from pellucid.tokens import hash_key, make_key
 
 if TYPE_CHECKING:
-    from pellucid.settings.model import SettingsTree, TokenSettings
+    from pellucid.settings.model import SettingsTree
+    from pellucid.settings.sections.accounts import TokenSettings
 
 tokens_app = typer.Typer(help="Customers: make their keys, list them.", no_args_is_help=True)
 

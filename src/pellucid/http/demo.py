@@ -22,7 +22,8 @@ from pellucid.demo.samples import SAMPLES, SAMPLES_ALIAS
 from pellucid.http.answers import problem_answer
 from pellucid.http.headers import is_not_modified
 from pellucid.http.problems import NO_SUCH_PAGE, make_problem
-from pellucid.settings.model import SettingsTree, UploadSettings
+from pellucid.settings.model import SettingsTree
+from pellucid.settings.sections.origin import UploadSettings
 from pellucid.wiring.storage import Paths
 
 _PREFIX = "/-/demo/"

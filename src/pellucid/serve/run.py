@@ -30,7 +30,8 @@ from pellucid.serve.descriptors import connections_within, is_low, raise_limit
 from pellucid.serve.listen import address_of, end_listening, listen
 from pellucid.serve.supervisor import Supervisor
 from pellucid.settings.load import refuse_open_proxy
-from pellucid.settings.model import MIB, SettingsTree
+from pellucid.settings.model import SettingsTree
+from pellucid.settings.types import MIB
 from pellucid.store.objects import free_bytes, sweep_staging
 from pellucid.wiring.accounts import describe_closed
 from pellucid.wiring.engines import resolve_recipe

@@ -9,7 +9,8 @@ from pellucid.cutout.recipe import Recipe
 from pellucid.cutout.runtime import describe_device
 from pellucid.engine import Engine
 from pellucid.models.cards import find_card
-from pellucid.settings.model import SettingsTree, available_cores
+from pellucid.settings.cores import available_cores
+from pellucid.settings.model import SettingsTree
 from pellucid.wiring.storage import Paths
 
 _INFERENCE_BYTES = 320 << 20
