@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import structlog
+from cachetools import LRUCache
 
 from pellucid import keys
 from pellucid.clients import Client
@@ -22,9 +23,13 @@ _log = structlog.get_logger(__name__)
 
 Read = Callable[[], Awaitable[bytes]]
 Probe = Callable[[Read, Client], Awaitable[ImageFacts]]
-"""Reads a picture once there is room for its bytes, and then its header."""
+"""Reads a picture once there is room for its bytes, and then its header. What it finds depends on the bytes alone."""
 
 _SNIFFED_BYTES = 8192
+_FACTS = 10_000
+"""Facts kept in memory, 0.3 kB each. One picture may have many URLs (query strings, tokens), and to probe it sends all
+of it through a pipe: 0.2 s for 45 MB.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +54,7 @@ class Bodies:
         self._blobs = blobs
         self._probe = probe
         self._sniff = sniff
+        self._facts: LRUCache[str, ImageFacts] = LRUCache(_FACTS)
 
     async def exists(self, digest: str) -> bool:
         """Whether there are bytes of that name, sound or not. Raises StoreError."""
@@ -96,16 +102,21 @@ class Bodies:
         )
 
     async def examine(self, arrived: Arrived, client: Client) -> ImageFacts:
-        """What the header says, probed on behalf of `client`.
+        """What the header says, probed on behalf of `client`; at once for bytes that were probed before, under
+        whichever URL.
 
-        Raises ImageError or RenderError for what is no usable picture: its bytes are not kept. BusyError and StoreError
-        say nothing about the bytes.
+        Raises ImageError or RenderError for what is no usable picture: its bytes are not kept, and the next who brings
+        them has them probed again. BusyError and StoreError say nothing about the bytes.
         """
-        try:
-            return await self._probe(partial(self._read_arrived, arrived), client)
-        except (ImageError, RenderError):
-            await self._discard(arrived)
-            raise
+        facts = self._facts.get(arrived.digest)
+        if facts is None:
+            try:
+                facts = await self._probe(partial(self._read_arrived, arrived), client)
+            except (ImageError, RenderError):
+                await self._discard(arrived)
+                raise
+            self._facts[arrived.digest] = facts
+        return facts
 
     async def _read_arrived(self, arrived: Arrived) -> bytes:
         if arrived.body is not None:
