@@ -188,7 +188,8 @@ def test_fetched_bodies_that_wait_for_rendering_are_not_in_memory(
     (web,) = server.pids("pellucid: web")
     before = _resident_bytes(web)
     origin.files["/busy.svg"] = endless_svg()
-    paths = [origin.put(f"/large-{number}.jpg", rocket_jpg + bytes(20 << 20)) for number in range(24)]
+    # Of the same bytes only the first would be probed.
+    paths = [origin.put(f"/large-{number}.jpg", rocket_jpg + bytes(20 << 20) + bytes([number])) for number in range(24)]
     with ThreadPoolExecutor(25) as pool:
         busy = pool.submit(server.ask, f"/{origin.host}/busy.svg?w=9")
         while not origin.hits["/busy.svg"]:

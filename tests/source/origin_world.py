@@ -15,6 +15,7 @@ from pellucid.clients import SERVER, Client
 from pellucid.errors import PellucidError, UnsupportedFormatError
 from pellucid.formats import ImageFormat
 from pellucid.image.facts import ImageFacts
+from pellucid.source.bodies import Bodies
 from pellucid.source.fetch import Fetcher
 from pellucid.source.limits import FetchLimits
 from pellucid.source.memory import BodyMemory
@@ -85,10 +86,8 @@ class World:
         return Origins(
             fetcher=fetcher,
             records=self.records,
-            blobs=self.blobs,
+            bodies=Bodies(self.blobs, probe=self.probe, sniff=self.sniff),
             memory=self.memory,
-            probe=self.probe,
-            sniff=self.sniff,
             aliases=aliases or {},
             allow_hosts=allow_hosts,
             freshness=FRESHNESS,

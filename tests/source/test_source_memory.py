@@ -283,8 +283,8 @@ async def test_refused_bytes_are_deleted_unless_they_were_there(world: World) ->
         return web.Response(body=b"damaged")
 
     async with serving(answer) as server, make_fetcher() as fetcher:
-        origins = world.origins(fetcher)
-        await origins.get(DEFAULT_TOKEN, at(server, "/good"))
+        await world.origins(fetcher).get(DEFAULT_TOKEN, at(server, "/good"))
+        origins = world.origins(fetcher)  # another process: this one has not probed them yet
         world.probe_error = UnsupportedFormatError("damaged")
         for path in ("/1", "/2"):
             with pytest.raises(UnsupportedFormatError):

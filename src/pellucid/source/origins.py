@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -15,7 +15,6 @@ from pellucid import keys
 from pellucid.clients import SERVER, Client
 from pellucid.errors import (
     BusyError,
-    EmptyOriginError,
     ImageError,
     LoopDetectedError,
     OriginError,
@@ -23,13 +22,12 @@ from pellucid.errors import (
     OriginUnreachableError,
     PellucidError,
     RenderError,
-    StoreError,
 )
 from pellucid.flight import SingleFlight
 from pellucid.image.facts import ImageFacts
-from pellucid.image.sniff import sniff
 from pellucid.source.answers import Fetched, NotModified, Sharing, Validators
 from pellucid.source.asking import Asker, Known
+from pellucid.source.bodies import Arrived, Bodies
 from pellucid.source.fetch import Fetcher
 from pellucid.source.known import KnownOrigins
 from pellucid.source.limits import Freshness
@@ -50,12 +48,7 @@ from pellucid.store.port import BlobStore
 
 _log = structlog.get_logger(__name__)
 
-Read = Callable[[], Awaitable[bytes]]
-Probe = Callable[[Read, Client], Awaitable[ImageFacts]]
-"""Reads a picture once there is room for its bytes, and then its header."""
-
 _STALE_PATIENCE_S = 0.5
-_SNIFFED_BYTES = 8192
 # An answer that is no picture, such as a maintenance page sent with status 200, is believed no longer than this.
 _NO_PICTURE_S = 60.0
 
@@ -95,20 +88,6 @@ class _Wanted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Arrived:
-    """What a server sent; its bytes are in the store, or in `body` where that failed."""
-
-    answer: Fetched
-    """Without its bytes."""
-    scheme: str
-    digest: str
-    size_bytes: int
-    was_stored: bool
-    """Whether the bytes were in the store before."""
-    body: HeldBody | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class _Question:
     """What is asked of an origin's server, and when."""
 
@@ -122,9 +101,8 @@ class _Question:
 
 
 class Origins:
-    """The cache in front of the fetcher. `records` holds what is known about origins, `blobs` their bytes; both may
-    be one store. Bodies are in `memory` until they are stored. `sniff` looks at the first bytes of a picture, `probe`
-    reads its header; both raise ImageError for what is none. `changed` hears of origins that hold other bytes than
+    """The cache in front of the fetcher. `records` holds what is known about origins, `bodies` their bytes; both may
+    lie in one store. Bytes are in `memory` until they are stored. `changed` hears of origins that hold other bytes than
     before, and when their servers were asked, in seconds since the epoch.
     """
 
@@ -133,23 +111,19 @@ class Origins:
         *,
         fetcher: Fetcher,
         records: BlobStore,
-        blobs: BlobStore,
+        bodies: Bodies,
         memory: BodyMemory,
-        probe: Probe,
         aliases: Mapping[str, str],
         allow_hosts: tuple[str, ...],
         freshness: Freshness,
         changed: Callable[[Token, OriginRef, float], None] | None = None,
-        sniff: Callable[[bytes], object] = sniff,
         clock: Callable[[], float] = time.time,
     ) -> None:
         check_aliases(aliases)
         self._known = KnownOrigins(records, clock=clock)
         self._asker = Asker(fetcher, freshness=freshness, clock=clock)
-        self._blobs = blobs
+        self._bodies = bodies
         self._memory = memory
-        self._probe = probe
-        self._sniff = sniff
         self._aliases = dict(aliases)
         self._allow_hosts = normalise_hosts(allow_hosts)
         self._freshness = freshness
@@ -185,7 +159,7 @@ class Origins:
         """The bytes of `origin`; None when they were evicted or damaged: then `refetch`. Raises StoreError."""
         if origin.body is not None:
             return bytes(origin.body.data)
-        return await self._read_stored(origin.digest)
+        return await self._bodies.read(origin.digest)
 
     async def refetch(self, token: Token, ref: OriginRef, *, client: Client = SERVER) -> Origin:
         """The origin with bytes in the store for certain, fetched again if need be, whatever its freshness.
@@ -197,7 +171,7 @@ class Origins:
 
     async def former(self, origin: Origin, former: FormerBytes) -> Origin | None:
         """The origin as it was, None when those bytes are gone. Raises StoreError."""
-        if not await self._blobs.exists(keys.origin_bytes_key(former.digest)):
+        if not await self._bodies.exists(former.digest):
             return None
         return replace(
             origin, digest=former.digest, facts=former.facts, size_bytes=former.size_bytes, former=(), body=None
@@ -223,7 +197,7 @@ class Origins:
         key = wanted.key
         record = await self._usable(wanted)
         believed = record is not None and self._known.is_believed(key, record)
-        present = record is not None and await self._has_bytes(record)
+        present = record is not None and await self._bodies.exists(record.digest)
         if record is not None and present and believed and self._clock() < record.fresh_until:
             self._known.hold(key, record)
             return _origin(record, key)
@@ -239,7 +213,7 @@ class Origins:
 
     async def _restore(self, wanted: _Wanted) -> Origin:
         record = await self._usable(wanted)
-        if record is not None and await self._has_bytes(record):
+        if record is not None and await self._bodies.exists(record.digest):
             self._known.hold(wanted.key, record)
             return _origin(record, wanted.key)
         return await self._renew(wanted, known=record, present=False)
@@ -254,17 +228,6 @@ class Origins:
                 raise recall_failure(record)
             return None
         return record
-
-    async def _has_bytes(self, record: KnownOrigin) -> bool:
-        return await self._blobs.exists(keys.origin_bytes_key(record.digest))
-
-    async def _read_stored(self, digest: str) -> bytes | None:
-        key = keys.origin_bytes_key(digest)
-        data = await self._blobs.get(key)
-        if data is not None and await asyncio.to_thread(keys.digest, data) != digest:
-            await self._blobs.delete(key)
-            return None
-        return data
 
     async def _renew(self, wanted: _Wanted, *, known: KnownOrigin | None, present: bool) -> Origin:
         """Ask the origin's server. If the bytes of `known` are `present`, they stand in when it cannot be reached; if
@@ -287,9 +250,10 @@ class Origins:
                     if known is None:
                         raise OriginUnreachableError("the origin's answer makes no sense")
                     return await self._save(question, self._confirmed(question, known, answer))
-                arrived = await self._store(question, answer, known=known, scheme=scheme, room=room)
+                arrived = await self._store(question, answer, known=known, room=room)
                 del answer  # the memory is given back now, and the bytes with it
-            record = await self._examine(question, arrived, known=known)
+            facts = await self._examine(question, arrived, known=known)
+            record = self._described(question, arrived, facts, known=known, scheme=scheme)
         except (OriginUnreachableError, OriginTimeoutError, LoopDetectedError, BusyError) as error:
             if spare is not None:
                 return await self._stand_in(question, spare, error)
@@ -334,57 +298,32 @@ class Origins:
         )
 
     async def _store(
-        self, question: _Question, answer: Fetched, *, known: KnownOrigin | None, scheme: str, room: Reservation
-    ) -> _Arrived:
-        """Put what was fetched into the store, before anybody waits for a renderer. What begins like no picture is
-        remembered as such and not stored. A full disk stops no answer: the bytes stay in memory for this one.
-        """
-        body = answer.body
-        digest = await asyncio.to_thread(keys.digest, body)
-        if known is None or known.digest != digest:
-            try:
-                if not body:
-                    raise EmptyOriginError("the origin has no bytes")
-                self._sniff(bytes(body[:_SNIFFED_BYTES]))
-            except ImageError as error:
-                await self._save_failure(question, error, for_s=min(answer.fresh_s, _NO_PICTURE_S))
-                raise
-        key = keys.origin_bytes_key(digest)
-        was_stored, held = False, None
+        self, question: _Question, answer: Fetched, *, known: KnownOrigin | None, room: Reservation
+    ) -> Arrived:
+        """Put what was fetched into the store. What begins like no picture is remembered as such and not stored."""
         try:
-            was_stored = await self._blobs.exists(key)
-            if not was_stored:
-                await self._blobs.put(key, body)
-        except StoreError as error:
-            _log.error("origin not stored", origin=digest, error=str(error))
-            held = room.hand_over(body)
-        return _Arrived(
-            answer=replace(answer, body=b""),
-            scheme=scheme,
-            digest=digest,
-            size_bytes=len(body),
-            was_stored=was_stored,
-            body=held,
-        )
+            return await self._bodies.store(answer, room=room, known_digest=None if known is None else known.digest)
+        except ImageError as error:
+            await self._save_unusable(question, error, fresh_s=answer.fresh_s)
+            raise
 
-    async def _examine(self, question: _Question, arrived: _Arrived, *, known: KnownOrigin | None) -> KnownOrigin:
+    async def _examine(self, question: _Question, arrived: Arrived, *, known: KnownOrigin | None) -> ImageFacts:
         """Probe what arrived. Bytes that are no usable picture are remembered as such, and not kept."""
+        if known is not None and known.digest == arrived.digest:
+            return known.facts
+        try:
+            return await self._bodies.examine(arrived, question.wanted.client)
+        except (ImageError, RenderError) as error:
+            await self._save_unusable(question, error, fresh_s=arrived.answer.fresh_s)
+            raise
+
+    def _described(
+        self, question: _Question, arrived: Arrived, facts: ImageFacts, *, known: KnownOrigin | None, scheme: str
+    ) -> KnownOrigin:
         answer, digest = arrived.answer, arrived.digest
-        if known is not None and known.digest == digest:
-            facts = known.facts
-        else:
-            try:
-                facts = await self._probe(partial(self._read_arrived, arrived), question.wanted.client)
-            except (ImageError, RenderError) as error:
-                await self._discard(arrived)
-                # RenderError: the picture took its renderer too long. Not again at once, but before long.
-                unusable_s = min(answer.fresh_s, _NO_PICTURE_S)
-                for_s = unusable_s if isinstance(error, ImageError) else self._freshness.failure_s
-                await self._save_failure(question, error, for_s=for_s)
-                raise
         return KnownOrigin(
             source=question.source,
-            scheme=arrived.scheme,
+            scheme=scheme,
             digest=digest,
             facts=facts,
             size_bytes=arrived.size_bytes,
@@ -397,26 +336,16 @@ class Origins:
             sharing=answer.sharing,
         )
 
-    async def _read_arrived(self, arrived: _Arrived) -> bytes:
-        if arrived.body is not None:
-            return bytes(arrived.body.data)
-        data = await self._read_stored(arrived.digest)
-        if data is None:
-            raise BusyError("the origin's bytes were evicted before their turn came")
-        return data
-
-    async def _discard(self, arrived: _Arrived) -> None:
-        """Remove bytes that are no picture, unless they were in the store before: elsewhere they may be one."""
-        if arrived.was_stored or arrived.body is not None:
-            return
-        try:
-            await self._blobs.delete(keys.origin_bytes_key(arrived.digest))
-        except StoreError as error:
-            _log.error("refused bytes not deleted", origin=arrived.digest, error=str(error))
-
     async def _save(self, question: _Question, record: KnownOrigin) -> Origin:
         await self._known.save(question.wanted.key, record)
         return _origin(record, question.wanted.key)
+
+    async def _save_unusable(self, question: _Question, error: ImageError | RenderError, *, fresh_s: float) -> None:
+        """Remember that what came is no usable picture; its server says that it is fresh for `fresh_s`."""
+        # RenderError: the picture took its renderer too long. Not again at once, but before long.
+        unusable_s = min(fresh_s, _NO_PICTURE_S)
+        for_s = unusable_s if isinstance(error, ImageError) else self._freshness.failure_s
+        await self._save_failure(question, error, for_s=for_s)
 
     async def _save_failure(self, question: _Question, error: PellucidError, *, for_s: float) -> None:
         until = self._clock() + for_s

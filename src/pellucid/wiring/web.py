@@ -28,6 +28,7 @@ from pellucid.queue.sqlite import SqliteQueue
 from pellucid.render.pool import RenderPool
 from pellucid.renditions import Renditions
 from pellucid.settings.model import SettingsTree
+from pellucid.source.bodies import Bodies
 from pellucid.source.fetch import Fetcher
 from pellucid.source.memory import BodyMemory
 from pellucid.source.netguard import Guard
@@ -213,9 +214,8 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
         origins = Origins(
             fetcher=fetcher,
             records=cache,
-            blobs=cache,
+            bodies=Bodies(cache, probe=pool.probe_when_read),
             memory=BodyMemory(settings.origin.memory_bytes, largest_bytes=settings.origin.max_bytes),
-            probe=pool.probe_when_read,
             aliases=aliases_of(settings, paths),
             allow_hosts=settings.origin.allow_hosts,
             freshness=freshness,
