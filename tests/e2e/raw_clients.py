@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import resource
 import socket
 import time
@@ -60,6 +61,14 @@ def read_all(sock: socket.socket) -> bytes:
     while part := sock.recv(1 << 16):
         parts.append(part)
     return b"".join(parts)
+
+
+def read_answer(sock: socket.socket) -> int:
+    """The status of one answer, which is read to the end of its body: that may come later than its head."""
+    answer = http.client.HTTPResponse(sock)
+    answer.begin()
+    answer.read()
+    return answer.status
 
 
 def wait_until_closed(sock: socket.socket, *, within_s: float) -> float:

@@ -117,7 +117,7 @@ def settings_for(folder: Path, **more: Any) -> SettingsTree:
             "data_dir": folder / "data",
             "aliases": {"_p_": (folder / "pictures").resolve().as_uri()},
             "render": {"processes": 1},
-            "web": {"wait_s": 0.05},
+            "web": {"wait_s": 0.02},
             **more,
         }
     )

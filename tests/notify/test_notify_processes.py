@@ -17,6 +17,8 @@ from queue_helpers import until
 
 from pellucid.queue.sqlite import SqliteQueue
 
+pytestmark = pytest.mark.processes
+
 SCRIPT = Path(__file__).with_name("notify_process.py")
 
 # Starting an interpreter counts in, on a machine that may be busy.

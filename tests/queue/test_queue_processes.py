@@ -19,6 +19,8 @@ from queue_helpers import SOON_S, make_job, until
 from pellucid.queue.port import Failed, Owed, Priority
 from pellucid.queue.sqlite import SqliteQueue
 
+pytestmark = pytest.mark.processes
+
 SCRIPT = Path(__file__).with_name("queue_process.py")
 
 # Starting an interpreter counts in, on a machine that may be busy. Well below the lease of 30 s.

@@ -14,6 +14,8 @@ from supervised import cannot_start, cannot_start_again, fails_twice
 
 from pellucid.serve.supervisor import Supervisor
 
+pytestmark = pytest.mark.processes
+
 _DEADLINE_S = 30.0
 
 

@@ -39,8 +39,6 @@ from pellucid.wiring.storage import START_S, Paths, open_blobs, open_database, o
 
 _log = structlog.get_logger(__name__)
 
-_log = structlog.get_logger(__name__)
-
 _MIN_FREE_BYTES = 200 * MIB
 """Below this the server would soon fail to store anything; it does not start."""
 
