@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from memory_blobs import MemoryBlobs
 
+from memory_blobs import MemoryBlobs
 from pellucid import keys
 from pellucid.errors import StoreError
 from pellucid.image.matte_file import pack_matte

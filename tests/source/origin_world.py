@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from aiohttp import web
-from memory_blobs import MemoryBlobs
 from origin_servers import FRESHNESS, Server, serving
 
+from memory_blobs import MemoryBlobs
 from pellucid.clients import SERVER, Client
 from pellucid.errors import PellucidError, UnsupportedFormatError
 from pellucid.formats import ImageFormat
