@@ -230,6 +230,14 @@ def _parent(pid: int) -> int | None:
         return None
 
 
+def wait_until(condition: Callable[[], object]) -> None:
+    """Until it holds, with the deadline of all that is waited for."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 def wait_until_dead(pids: list[int]) -> None:
     """Until none of `pids` runs; a zombie is dead (who reaps orphans is not ours to say)."""
     deadline = time.monotonic() + DEADLINE_S

@@ -8,11 +8,11 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from urllib.parse import quote
 
 import pytest
-from e2e_server import DEADLINE_S, PellucidServer, PhotoOrigin, running_server
+from e2e_server import DEADLINE_S, PellucidServer, PhotoOrigin, running_server, wait_until
 
 KEY = "a key for tests"
 
@@ -126,7 +126,7 @@ def test_what_was_fetched_before_a_purge_and_arrives_after_it_is_not_believed(
     old = [threading.Thread(target=pair.ask, args=(f"{path}?w={100 + number}",)) for number in range(20)]
     for thread in old:
         thread.start()
-    _until(lambda: origin.hits["/late.jpg"] == 2)
+    wait_until(lambda: origin.hits["/late.jpg"] == 2)
     origin.put("/late.jpg", rocket_jpg)
     purge = threading.Thread(
         target=pair.ask,
@@ -153,7 +153,7 @@ def test_both_processes_answer_and_one_may_die(pair: PellucidServer, origin: Pho
     for _ in range(20):
         answer = pair.ask(url)
         assert (answer.status, answer.body) == (200, first.body)
-    _until(lambda: len(pair.pids("pellucid: web")) == 2)
+    wait_until(lambda: len(pair.pids("pellucid: web")) == 2)
 
 
 def test_the_swap_script_is_there(pair: PellucidServer) -> None:
@@ -165,10 +165,3 @@ def test_the_swap_script_is_there(pair: PellucidServer) -> None:
 
 def _invalidation(url: str) -> bytes:
     return json.dumps({"urls": [url]}).encode()
-
-
-def _until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
