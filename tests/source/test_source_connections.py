@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import resource
+import socket
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
 from aiohttp import web
+from aiohttp.abc import AbstractResolver, ResolveResult
 from origin_servers import LOOPBACK, make_fetcher, serving
 from origin_world import LIMITS, Picture, World, showing
 from yarl import URL
@@ -59,7 +62,7 @@ async def test_no_more_sockets_than_the_bound() -> None:
         await held.wait()
         return web.Response(body=b"x")
 
-    async with serving(slow) as server, GuardedSession(guard=LOOPBACK, max_requests=2, max_idle=0) as session:
+    async with serving(slow) as server, GuardedSession(guard=LOOPBACK, max_requests=1, max_idle=0) as session:
         url = URL(server.url)
 
         async def call() -> object:
@@ -73,6 +76,39 @@ async def test_no_more_sockets_than_the_bound() -> None:
         held.set()
         await asyncio.gather(*first)
         await call()
+
+
+class _EightAddresses(AbstractResolver):
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        return [ResolveResult(hostname=host, host="127.0.0.1", port=port, family=socket.AF_INET, proto=0, flags=0)] * 8
+
+    async def close(self) -> None:
+        pass
+
+
+async def test_a_host_of_addresses_that_do_not_answer_gets_two_sockets() -> None:
+    with closing(socket.socket()) as deaf, ExitStack() as stack:
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen(0)
+        # The kernel takes one or two, and drops what comes once its line is full.
+        for _ in range(4):
+            full = stack.enter_context(closing(socket.socket()))
+            full.setblocking(False)
+            full.connect_ex(("127.0.0.1", deaf.getsockname()[1]))
+        async with GuardedSession(guard=LOOPBACK, resolver=_EightAddresses()) as session:
+            url = URL(f"http://deaf.test:{deaf.getsockname()[1]}/")
+            dialling = asyncio.create_task(session.call("POST", url, headers={}, body=b"", timeout_s=2.5))
+            most = 0
+            while not dialling.done():
+                most = max(most, len(session._sockets))
+                await asyncio.sleep(0.05)
+            with pytest.raises(NoReplyError):
+                await dialling
+            assert most == 2
+            await asyncio.sleep(0.05)
+            assert len(session._sockets) == 0
 
 
 async def test_a_process_without_descriptors_blames_no_origin(world: World) -> None:

@@ -10,7 +10,7 @@ from aiohttp import web
 from origin_servers import make_fetcher, serving
 from origin_world import World, at
 
-from pellucid.errors import LoopDetectedError, OriginError
+from pellucid.errors import LoopDetectedError, OriginError, PellucidError
 from pellucid.source.fetch import Fetcher
 from pellucid.source.loops import Trail, current_trail, following, read_trail
 from pellucid.spec import DEFAULT_TOKEN
@@ -118,6 +118,49 @@ async def test_a_508_is_a_circle_and_one_of_this_request_no_longer(world: World)
         with following(Trail(cdn_loop="edge")), pytest.raises(LoopDetectedError, match="508"):
             await origins.get(DEFAULT_TOKEN, ref)
         await origins.get(DEFAULT_TOKEN, ref)  # at once, for who did not come that way
+
+
+@pytest.mark.parametrize("status", [403, 404, 500, 508, 200])
+async def test_what_an_origin_refuses_for_its_trail_is_not_refused_to_others(world: World, status: int) -> None:
+    """Whoever likes may send `CDN-Loop`; some origins answer what looks odd with an error, or with a page."""
+
+    async def answer(request: web.Request) -> web.Response:
+        odd = "odd" in request.headers["CDN-Loop"]
+        return web.Response(status=status, body=b"<html>") if odd else web.Response(body=b"picture")
+
+    async with serving(answer) as server, make_fetcher() as fetcher:
+        origins, ref = world.origins(fetcher), at(server)
+        for _ in range(2):
+            with following(Trail(cdn_loop="odd")), pytest.raises(PellucidError):
+                await origins.get(DEFAULT_TOKEN, ref)
+        assert len(server.requests) == 1, "those that come the same way are told again"
+        with following(Trail(cdn_loop="edge")):
+            await origins.get(DEFAULT_TOKEN, ref)
+        assert (await world.origins(fetcher).get(DEFAULT_TOKEN, ref)).size_bytes == len(b"picture")
+        assert len(server.requests) == 2
+
+
+async def test_a_trail_does_not_keep_old_bytes_alive(world: World) -> None:
+    body = b"old"
+
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response(status=500) if "odd" in request.headers["CDN-Loop"] else web.Response(body=body)
+
+    async with serving(answer) as server, make_fetcher() as fetcher:
+        origins, ref = world.origins(fetcher), at(server)
+        old = await origins.get(DEFAULT_TOKEN, ref)
+        body = b"the new one"
+        world.now += 10
+        await origins.doubt(old.record_key, world.now)
+        world.now += 1
+        for _ in range(2):
+            with following(Trail(cdn_loop="odd")):
+                assert (await origins.get(DEFAULT_TOKEN, ref)).digest == old.digest, "they stand in"
+        assert len(server.requests) == 2
+        assert (await origins.get(DEFAULT_TOKEN, ref)).size_bytes == len(body)
+        world.now += 11
+        with following(Trail(cdn_loop="odd")):
+            assert (await origins.get(DEFAULT_TOKEN, ref)).size_bytes == len(body)
 
 
 async def test_a_508_for_everybody_is_left_alone_for_a_while(world: World) -> None:

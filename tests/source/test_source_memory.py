@@ -127,6 +127,23 @@ async def test_two_bodies_half_read_do_not_wait_for_each_other() -> None:
     await waiting
 
 
+@pytest.mark.parametrize(("bodies", "clients"), [(8, 2), (30, 4), (48, 48)])
+async def test_however_many_bodies_are_half_read_all_get_through(bodies: int, clients: int) -> None:
+    """As they are read: in steps, with the default bounds; none says how long it is."""
+    memory = BodyMemory(256 * MB, largest_bytes=50 * MB)
+
+    async def read(client: Client) -> None:
+        with memory.reserve(client) as room:
+            for size in range(MB, 51 * MB, MB):
+                await room.grow(size, expected_bytes=None, limit_bytes=50 * MB, timeout_s=60)
+                assert memory.held_bytes <= (256 + 50 + 16) * MB
+                await asyncio.sleep(0)
+
+    async with asyncio.timeout(30):
+        await asyncio.gather(*(read(Client(str(number % clients))) for number in range(bodies)))
+    assert memory.held_bytes == memory.waiting == 0
+
+
 async def test_a_body_that_could_not_be_stored_holds_its_memory_until_nobody_needs_it() -> None:
     memory = BodyMemory(2 * MB, largest_bytes=2 * MB)
     with memory.reserve(A) as first, memory.reserve(B) as second:

@@ -381,14 +381,17 @@ async def test_a_full_store(world: World, fetcher: Fetcher) -> None:
         await _until(lambda: world.memory.held_bytes == 0)
 
 
-async def test_a_maintenance_page_does_not_replace_the_picture(world: World, fetcher: Fetcher) -> None:
+@pytest.mark.parametrize("error", [UnsupportedFormatError("a page, not a picture"), RenderError("it took too long")])
+async def test_what_cannot_be_used_does_not_replace_the_picture(
+    world: World, fetcher: Fetcher, error: PellucidError
+) -> None:
     picture = Picture()
     async with showing(picture) as (_, ref):
         origins = world.origins(fetcher)
         known = await origins.get(DEFAULT_TOKEN, ref)
         world.now += 100_000
         picture.body, picture.etag = b"not a picture", '"2"'
-        world.probe_error = UnsupportedFormatError("a page, not a picture")
+        world.probe_error = error
         assert await origins.get(DEFAULT_TOKEN, ref) == known
         picture.body, picture.etag = b"picture again", '"3"'
         world.probe_error = None

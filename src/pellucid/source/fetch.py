@@ -135,7 +135,7 @@ class Fetcher:
         self._guard.check_port(start.port or 0)
         # Before a slot is taken: names that hang, however many, keep nobody else from fetching.
         await self._look_up(start, client)
-        async with self._slots.acquire(start.raw_authority, client, timeout_s=total_s):
+        async with self._slots.acquire(f"{bare_host(start)}:{start.port}", client, timeout_s=total_s):
             call = _Call(
                 client=client,
                 validators=validators or Validators(),

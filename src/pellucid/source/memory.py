@@ -35,8 +35,8 @@ class BodyMemory:
 
     Clients that wait get memory in turns, and nobody overtakes one that waits for much. A body of unknown length that
     is half read may have to wait for more while it holds some; several of those could wait for each other for ever, so
-    one of them at a time gets what it needs beyond the bound. All together hold `total_bytes`, `largest_bytes` and 16
-    MiB of first bytes at most.
+    one of them at a time gets what it needs beyond the bound, step by step, until it is given back. All together hold
+    `total_bytes`, `largest_bytes` and 16 MiB of first bytes at most.
     """
 
     def __init__(self, total_bytes: int, *, largest_bytes: int) -> None:
@@ -147,12 +147,12 @@ class BodyMemory:
             if self._large + first.more_bytes <= self._total:
                 return first
             break
-        if self._beyond is None:
-            for line in self._waiters.values():
-                for waiter in line:
-                    if waiter.reservation.large_bytes:
-                        self._beyond = waiter.reservation
-                        return waiter
+        for line in self._waiters.values():
+            for waiter in line:
+                half_read = self._beyond is None and waiter.reservation.large_bytes
+                if half_read or waiter.reservation is self._beyond:
+                    self._beyond = waiter.reservation
+                    return waiter
         return None
 
 

@@ -10,6 +10,7 @@ from functools import partial
 
 import msgspec
 import structlog
+from cachetools import TLRUCache
 
 from pellucid import keys
 from pellucid.clients import SERVER, Client
@@ -32,7 +33,7 @@ from pellucid.source.fetch import Fetcher
 from pellucid.source.known import KnownOrigins
 from pellucid.source.limits import Freshness
 from pellucid.source.location import Location, check_aliases, resolve
-from pellucid.source.loops import current_trail
+from pellucid.source.loops import Trail, current_trail
 from pellucid.source.memory import BodyMemory, HeldBody, Reservation
 from pellucid.source.records import (
     FormerBytes,
@@ -51,6 +52,12 @@ _log = structlog.get_logger(__name__)
 _STALE_PATIENCE_S = 0.5
 # An answer that is no picture, such as a maintenance page sent with status 200, is believed no longer than this.
 _NO_PICTURE_S = 60.0
+
+_REFUSED = 2000
+"""Failures under a trail that are remembered, of up to 4 kB each."""
+
+_STAND_IN_FOR = (OriginUnreachableError, OriginTimeoutError, LoopDetectedError)
+"""Failures for which the bytes that are there stand in."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +136,11 @@ class Origins:
         self._freshness = freshness
         self._changed = changed
         self._clock = clock
+        # Failures of requests that came through other servers, which are named in what the origin is asked: anybody
+        # may claim to, and an origin that refuses such a request may serve all others.
+        self._refused: TLRUCache[tuple[str, Trail], KnownFailure] = TLRUCache(
+            _REFUSED, lambda _key, failure, _now: failure.until, clock
+        )
         self._flights: SingleFlight[str, Origin] = SingleFlight()
         self._refetches: SingleFlight[str, Origin] = SingleFlight()
         self._renewals: SingleFlight[str, Origin] = SingleFlight()
@@ -151,9 +163,7 @@ class Origins:
             case KnownFailure() as failure:
                 raise recall_failure(failure)
             case None:
-                # Whoever comes after a purge does not share the question that was put before it.
-                flight = f"{key} {self._known.purged_at(key)}"
-                return await self._flights.run(flight, partial(self._settle, wanted))
+                return await self._flights.run(self._flight(key), partial(self._settle, wanted))
 
     async def read(self, origin: Origin) -> bytes | None:
         """The bytes of `origin`; None when they were evicted or damaged: then `refetch`. Raises StoreError."""
@@ -167,7 +177,7 @@ class Origins:
         Raises what `get` raises.
         """
         wanted = self._wanted(token, ref, client)
-        return await self._refetches.run(wanted.key, partial(self._restore, wanted))
+        return await self._refetches.run(self._flight(wanted.key), partial(self._restore, wanted))
 
     async def former(self, origin: Origin, former: FormerBytes) -> Origin | None:
         """The origin as it was, None when those bytes are gone. Raises StoreError."""
@@ -193,6 +203,13 @@ class Origins:
         key = keys.origin_record_key(token, ref)
         return _Wanted(token=token, ref=ref, key=key, location=location, client=client)
 
+    def _flight(self, key: str) -> str:
+        """Who shares a question: nobody who comes after a purge shares one that was put before it, and who came through
+        other servers shares it with those that came the same way.
+        """
+        trail = current_trail()
+        return f"{key} {self._known.purged_at(key)}\n{trail.cdn_loop}\n{trail.via}"
+
     async def _settle(self, wanted: _Wanted) -> Origin:
         key = wanted.key
         record = await self._usable(wanted)
@@ -201,13 +218,20 @@ class Origins:
         if record is not None and present and believed and self._clock() < record.fresh_until:
             self._known.hold(key, record)
             return _origin(record, key)
+        failure = self._refused.get((key, current_trail()))
+        if failure is not None and self._known.is_believed(key, failure):
+            error = recall_failure(failure)
+            if record is not None and present and isinstance(error, _STAND_IN_FOR):
+                return _origin(record, key)
+            raise error
         renew = partial(self._renew, wanted, known=record, present=present)
         if record is None or not present or not believed:
             return await renew()
         # A slow origin does not slow what is there: past a short patience the stale one is answered, while the
         # question goes on and settles the next answer.
-        patience_s = 0 if self._renewals.is_flying(key) else _STALE_PATIENCE_S
-        renewal = self._renewals.start(key, renew)
+        flight = self._flight(key)
+        patience_s = 0 if self._renewals.is_flying(flight) else _STALE_PATIENCE_S
+        renewal = self._renewals.start(flight, renew)
         done, _ = await asyncio.wait({renewal}, timeout=patience_s)
         return renewal.result() if done else _origin(record, key)
 
@@ -254,17 +278,16 @@ class Origins:
                 del answer  # the memory is given back now, and the bytes with it
             facts = await self._examine(question, arrived, known=known)
             record = self._described(question, arrived, facts, known=known, scheme=scheme)
-        except (OriginUnreachableError, OriginTimeoutError, LoopDetectedError, BusyError) as error:
+        except (*_STAND_IN_FOR, BusyError) as error:
             if spare is not None:
                 return await self._stand_in(question, spare, error)
-            # A circle that this request came through is not one for others.
-            if not (isinstance(error, BusyError) or (isinstance(error, LoopDetectedError) and current_trail())):
+            if not isinstance(error, BusyError):
                 await self._save_failure(question, error, for_s=self._freshness.failure_s)
             raise
         except OriginError as error:
             await self._save_failure(question, error, for_s=self._freshness.not_found_s)
             raise
-        except ImageError as error:
+        except (ImageError, RenderError) as error:
             if spare is None:
                 raise
             return await self._stand_in(question, spare, error)
@@ -278,6 +301,10 @@ class Origins:
         """`known` as it is, for a while: its server cannot be reached, or sends what is no picture."""
         _log.warning("stale origin served", origin=question.source, error=str(error))
         fresh_until = self._clock() + self._freshness.failure_s
+        if current_trail():
+            if not isinstance(error, BusyError):
+                await self._save_failure(question, error, for_s=self._freshness.failure_s)
+            return _origin(known, question.wanted.key)
         record = msgspec.structs.replace(known, asked_at=question.asked_at, fresh_until=fresh_until)
         return await self._save(question, record)
 
@@ -350,6 +377,10 @@ class Origins:
     async def _save_failure(self, question: _Question, error: PellucidError, *, for_s: float) -> None:
         until = self._clock() + for_s
         failure = remember_failure(error, source=question.source, asked_at=question.asked_at, until=until)
+        trail = current_trail()
+        if trail:
+            self._refused[question.wanted.key, trail] = failure
+            return
         await self._known.save(question.wanted.key, failure)
 
 

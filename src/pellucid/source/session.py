@@ -9,7 +9,7 @@ import ssl
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from types import TracebackType
 
@@ -24,8 +24,11 @@ from pellucid.source.netguard import Guard
 from pellucid.source.resolver import NameNotFoundError, NameResolver
 
 MAX_IDLE = 64
-"""Idle connections that a session keeps, and sockets that it opens beyond its requests in flight: while a host with
-several addresses is dialled, one request has several.
+"""Idle connections that a session keeps."""
+
+_DIALS = 2
+"""Sockets that one request has at a time. A name may have eight addresses that answer nothing, and happy eyeballs dial
+the next one every 250 ms without giving up the last: sixteen requests would have all sockets of a session.
 """
 
 _NO_DESCRIPTOR = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
@@ -54,8 +57,14 @@ class _Dials:
 
     allowed: int = 0
     refusal: OriginRefusedError | None = None
+    opened: list[socket.socket] = field(default_factory=list[socket.socket])
     starved: bool = False
     """Whether this process had no socket left: the other end is not to blame."""
+
+
+def max_sockets(max_requests: int, max_idle: int) -> int:
+    """The most sockets that a session opens for so many requests at a time, with so many connections kept."""
+    return max(_DIALS * max_requests, max_requests + max_idle)
 
 
 class _DialRefused(OSError):  # noqa: N818 - never seen outside the connector, which retries and reports OSErrors only
@@ -71,9 +80,9 @@ class GuardedSession:
     """An HTTP client without cookies, proxies and redirects. Use as an async context manager.
 
     `accept` and `accept_encoding` are the headers of those names; `max_header_bytes` bounds one field of an answer. The
-    caller bounds its requests, `max_requests` at a time; `max_idle` connections are kept beside them, and no more
-    sockets are opened than both together. `ssl_context` replaces the system's; a `resolver` is shared, without one the
-    session has its own.
+    caller bounds its requests, `max_requests` at a time, of which each has two sockets at most while it dials;
+    `max_idle` connections are kept beside them, and closed where their sockets are needed. `ssl_context` replaces the
+    system's; a `resolver` is shared, without one the session has its own.
     """
 
     def __init__(
@@ -99,7 +108,7 @@ class GuardedSession:
         self._resolver = resolver
         self._own_resolver: NameResolver | None = None
         self._max_idle = max_idle
-        self._sockets = OpenSockets(max_requests + max_idle)
+        self._sockets = OpenSockets(max_sockets(max_requests, max_idle))
         self._connector: BoundedConnector | None = None
         self._session: aiohttp.ClientSession | None = None
 
@@ -228,6 +237,9 @@ class GuardedSession:
             dials.refusal = error
             raise _DialRefused(errno.EACCES, "refused by the guard") from error
         dials.allowed += 1
+        dials.opened = [each for each in dials.opened if each.fileno() >= 0]
+        if len(dials.opened) >= _DIALS:
+            raise OSError(errno.EMFILE, "enough addresses of this host are being dialled")
         if self._sockets.is_full and not (self._connector is not None and self._connector.close_oldest()):
             dials.starved = True
             raise OSError(errno.EMFILE, "too many connections")
@@ -237,6 +249,7 @@ class GuardedSession:
             dials.starved = dials.starved or error.errno in _NO_DESCRIPTOR
             raise
         self._sockets.add(opened)
+        dials.opened.append(opened)
         return opened
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from pellucid.clients import Client
+from pellucid.errors import BusyError
 from pellucid.fairness import FairSemaphore
 
 _WAITING = 1000
-"""Fetches that may wait, of one host and for all; each is a request, which weighs some 20 kB."""
+"""Fetches that may wait, for all hosts together; each is a request, which weighs some 20 kB."""
 
 _BUSY = "too many origins are being fetched"
 
@@ -30,28 +33,46 @@ class FetchSlots:
     """
 
     def __init__(self, *, total: int, per_host: int) -> None:
+        self._places = total
         self._total = _shared(total)
         self._per_host = per_host
         self._hosts: dict[str, _HostSlots] = {}
+        self._users: Counter[Client] = Counter()
 
     @asynccontextmanager
     async def acquire(self, host: str, client: Client, *, timeout_s: float) -> AsyncGenerator[None]:
         """A slot for the block. Raises BusyError when none came free within `timeout_s`, or too many wait."""
+        # Those that have a slot, and those that wait for their host's or for one of all.
+        if (
+            self._users.total() >= self._places + _WAITING
+            or self._users[client] >= _share(self._places) + _WAITING // 2
+        ):
+            raise BusyError(_BUSY)
+        deadline = asyncio.get_running_loop().time() + timeout_s
+        self._users[client] += 1
         slots = self._hosts.setdefault(host, _HostSlots(_shared(self._per_host)))
         slots.users += 1
         try:
             async with AsyncExitStack() as stack:
                 await stack.enter_async_context(slots.semaphore.acquire(client, timeout_s=timeout_s))
-                await stack.enter_async_context(self._total.acquire(client, timeout_s=timeout_s))
+                left_s = deadline - asyncio.get_running_loop().time()
+                await stack.enter_async_context(self._total.acquire(client, timeout_s=left_s))
                 yield
         finally:
             slots.users -= 1
             if not slots.users:
                 del self._hosts[host]
+            self._users[client] -= 1
+            if not self._users[client]:
+                del self._users[client]
+
+
+def _share(places: int) -> int:
+    """What one client gets of them."""
+    return max(1, places - max(1, places // 4))
 
 
 def _shared(places: int) -> FairSemaphore:
-    most = max(1, places - max(1, places // 4))
     return FairSemaphore(
-        places, per_client=most, max_waiting=_WAITING, max_waiting_per_client=_WAITING // 2, busy=_BUSY
+        places, per_client=_share(places), max_waiting=_WAITING, max_waiting_per_client=_WAITING // 2, busy=_BUSY
     )

@@ -12,7 +12,7 @@ from pellucid.settings.model import SettingsTree
 from pellucid.source.limits import FetchLimits, Freshness
 from pellucid.source.netguard import Guard
 from pellucid.source.resolver import NameResolver
-from pellucid.source.session import MAX_IDLE, GuardedSession
+from pellucid.source.session import MAX_IDLE, GuardedSession, max_sockets
 from pellucid.source.weburl import parse_web_url
 from pellucid.spec import Token
 from pellucid.uploads.shelf import UPLOADS_ALIAS
@@ -106,9 +106,9 @@ def message_session(settings: SettingsTree, *, guard: Guard, resolver: NameResol
 
 
 def outgoing_descriptors(settings: SettingsTree) -> int:
-    """The most descriptors that a web process holds towards the outside: 192 by default."""
-    fetching = settings.origin.concurrency + MAX_IDLE
-    messages = 2 * (settings.notify.concurrency + _MESSAGE_IDLE)
+    """The most descriptors that a web process holds towards the outside: 208 by default."""
+    fetching = max_sockets(settings.origin.concurrency, MAX_IDLE)
+    messages = 2 * max_sockets(settings.notify.concurrency, _MESSAGE_IDLE)
     return fetching + messages + _RESOLVER_DESCRIPTORS
 
 
