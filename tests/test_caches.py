@@ -10,6 +10,7 @@ import pytest
 
 from memory_blobs import MemoryBlobs
 from pellucid import keys
+from pellucid.clients import Client
 from pellucid.errors import StoreError
 from pellucid.image.matte_file import pack_matte
 from pellucid.mattes import Mattes
@@ -65,13 +66,22 @@ async def test_a_rendition_that_fails_is_a_miss(tmp_path: Path, blobs: ObjectBlo
 
 
 class SlowBlobs(MemoryBlobs):
-    """A store that takes things when it is told to."""
+    """A store that takes things, and gives them, when it is told to."""
 
     def __init__(self) -> None:
         super().__init__()
         self.takes = asyncio.Event()
+        self.gives = asyncio.Event()
+        self.gives.set()
+        self.reading = 0
 
-    async def put(self, key: str, data: bytes) -> None:
+    async def get(self, key: str) -> bytes | None:
+        self.reading += 1
+        await self.gives.wait()
+        self.reading -= 1
+        return await super().get(key)
+
+    async def put(self, key: str, data: bytes | bytearray) -> None:
         await self.takes.wait()
         await super().put(key, data)
 
@@ -108,6 +118,46 @@ async def test_a_slow_disk_holds_so_many_renditions_in_memory(count: int, size_b
     renditions.put(names[-1], rendition)
     await renditions.aclose()
     assert await renditions.get(names[-1]) == (rendition, Found.DISK), "there is room again"
+
+
+async def test_who_asks_for_the_same_shares_one_reading_and_the_sum_is_bounded() -> None:
+    """A rendition too large for the memory, asked for on 256 connections, was read 256 times at once."""
+    blobs = SlowBlobs()
+    blobs.takes.set()
+    renditions = Renditions(blobs, memory_bytes=0)
+    names = [keys.rendition_key(DEFAULT_TOKEN, str(number)) for number in range(20)]
+    for name in names:
+        renditions.put(name, make_rendition(name.encode(), "image/png"))
+    await renditions.aclose()
+    blobs.gives.clear()
+    asked = [asyncio.create_task(renditions.get(name, client=Client("a"))) for name in names * 13]
+    await asyncio.sleep(0.01)
+    assert blobs.reading == 3
+    another = asyncio.create_task(renditions.get(keys.rendition_key(DEFAULT_TOKEN, "none"), client=Client("b")))
+    await asyncio.sleep(0.01)
+    assert blobs.reading == 4
+    blobs.gives.set()
+    found = await asyncio.gather(*asked)
+    assert [each and each[0].body for each in found] == [name.encode() for name in names] * 13
+    assert await another is None
+    assert blobs.calls["get"] == len(names) + 1
+
+
+async def test_a_cold_matte_is_looked_at_once() -> None:
+    blobs = SlowBlobs()
+    blobs.takes.set()
+    await Mattes(blobs).store(NAME, _matte(), origin_digest=DIGEST, page=0, tier=Tier.FAST)
+    others = [keys.matte_name(DIGEST, 0, f"other-{number}") for number in range(10)]
+    mattes = Mattes(blobs)
+    blobs.gives.clear()
+    asked = [asyncio.create_task(mattes.header(name)) for name in (NAME, *others) for _ in range(30)]
+    await asyncio.sleep(0.01)
+    assert blobs.reading == 4
+    blobs.gives.set()
+    headers = await asyncio.gather(*asked)
+    assert all(each is not None for each in headers[:30])
+    assert headers[30:] == [None] * 300
+    assert blobs.calls["get"] == 11
 
 
 async def test_a_matte_that_cannot_be_read_is_neither_there_nor_missing(tmp_path: Path, blobs: ObjectBlobs) -> None:

@@ -18,6 +18,7 @@ from pellucid import keys
 from pellucid.database.database import Database
 from pellucid.engine import Engine
 from pellucid.errors import ImageError, ModelUnavailableError, StoreError
+from pellucid.exits import EXIT_MEMORY
 from pellucid.image.matte_file import matte_at, pack_matte, unpack_header
 from pellucid.image.vips import to_array
 from pellucid.ledger.ledger import Ledger
@@ -37,7 +38,7 @@ from pellucid.queue.port import (
 from pellucid.queue.sqlite import SqliteQueue
 from pellucid.spec import Tier, Token
 from pellucid.store.objects import ObjectBlobs
-from pellucid.worker import EXIT_MEMORY, matte_handler
+from pellucid.worker import matte_handler
 from tiny import TinyModel
 
 

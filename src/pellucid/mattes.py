@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from functools import partial
 
 import structlog
 from cachetools import LRUCache, TTLCache
 
 from pellucid import keys
 from pellucid.errors import ImageError, StoreError
+from pellucid.flight import SingleFlight
 from pellucid.image.matte_file import MatteHeader, verify_matte
 from pellucid.spec import Tier
 from pellucid.store.port import BlobStore
 
 _HEADERS = 20_000
 """Headers kept in memory, about 0.5 kB each: a known matte costs no disk access on the way to a cached rendition."""
+
+_LOOKS = 4
+"""Mattes that are read for their headers at a time: some MB each, while its checksum is looked at."""
 
 _UNREADABLE_S = 5.0
 _UNREADABLE = 1000
@@ -33,6 +39,8 @@ class Mattes:
     def __init__(self, blobs: BlobStore) -> None:
         self._blobs = blobs
         self._headers: LRUCache[str, MatteHeader] = LRUCache(_HEADERS)
+        self._looks: SingleFlight[str, MatteHeader | None] = SingleFlight()
+        self._places = asyncio.Semaphore(_LOOKS)
         self._unreadable: TTLCache[str, str] = TTLCache(_UNREADABLE, _UNREADABLE_S, time.monotonic)
 
     async def header(self, name: str) -> MatteHeader | None:
@@ -43,8 +51,7 @@ class Mattes:
         failure = self._unreadable.get(name)
         if failure is not None:
             raise StoreError(failure)
-        blob = await self.read(name)
-        return None if blob is None else self._headers[name]
+        return await self._looks.run(name, partial(self._look, name))
 
     async def store(self, job_key: str, matte: bytes, *, origin_digest: str, page: int, tier: Tier) -> None:
         """Keep a finished matte under its name, then say that it is the newest of its origin and tier."""
@@ -91,6 +98,11 @@ class Mattes:
     def is_unreadable(self, name: str) -> bool:
         """Whether the matte could not be read when that was last tried, a few seconds ago."""
         return name in self._unreadable
+
+    async def _look(self, name: str) -> MatteHeader | None:
+        async with self._places:
+            await self.read(name)
+        return self._headers.get(name)
 
     async def _remove_damaged(self, name: str) -> None:
         try:

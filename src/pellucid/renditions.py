@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import enum
 from dataclasses import dataclass
+from functools import partial
 
 import msgspec
 import structlog
 from cachetools import LRUCache
 
 from pellucid import keys
+from pellucid.clients import SERVER, Client
 from pellucid.errors import StoreError
+from pellucid.fairness import FairSemaphore
+from pellucid.flight import SingleFlight
 from pellucid.store.envelope import seal, unseal
 from pellucid.store.port import BlobStore
 
@@ -20,6 +24,13 @@ _log = structlog.get_logger(__name__)
 _UNWRITTEN = 64
 _UNWRITTEN_BYTES = 64 << 20
 """Renditions on their way to the disk. Beyond that, more are sent and not stored: a disk so slow saves no work."""
+
+
+_READS = 4
+"""Renditions that are read from the disk at a time, of which one client has three: each may have 64 MiB, and twice that
+while its checksum is looked at."""
+
+_READS_WAITING = 1000
 
 
 class Found(enum.StrEnum):
@@ -65,24 +76,24 @@ class Renditions:
         self._unwritten: dict[str, Rendition] = {}
         self._unwritten_bytes = 0
         self._writes: set[asyncio.Task[None]] = set()
+        self._reads: SingleFlight[str, Rendition | None] = SingleFlight()
+        self._places = FairSemaphore(
+            _READS,
+            per_client=_READS - 1,
+            max_waiting=_READS_WAITING,
+            max_waiting_per_client=_READS_WAITING // 2,
+            busy="too many pictures are being read",
+        )
 
-    async def get(self, key: str) -> tuple[Rendition, Found] | None:
-        """The rendition under `key`, None when it must be made: it is not there, damaged, or cannot be read."""
+    async def get(self, key: str, *, client: Client = SERVER) -> tuple[Rendition, Found] | None:
+        """The rendition under `key`, None when it must be made: it is not there, damaged, or cannot be read. Whoever
+        asks for it at the same time shares one reading. Raises BusyError.
+        """
         found = self._memory.get(key) or self._unwritten.get(key)
         if found is not None:
             return found, Found.MEMORY
-        try:
-            blob = await self._blobs.get(key)
-        except StoreError as error:
-            _log.warning("rendition not read", key=key, error=str(error))
-            return None
-        opened = unseal(blob, _Header) if blob is not None else None
-        if opened is None:
-            return None
-        header, body = opened
-        rendition = Rendition(body=body, media_type=header.media_type, etag=header.etag)
-        self._remember(key, rendition)
-        return rendition, Found.DISK
+        read = await self._reads.run(key, partial(self._read, key, client))
+        return None if read is None else (read, Found.DISK)
 
     def put(self, key: str, rendition: Rendition) -> None:
         """Keep `rendition`: found from now on, on disk soon."""
@@ -102,6 +113,24 @@ class Renditions:
     async def aclose(self) -> None:
         """Return when all is stored that was kept."""
         await asyncio.gather(*self._writes)
+
+    async def _read(self, key: str, client: Client) -> Rendition | None:
+        async with self._places.acquire(client):
+            return await self._read_now(key)
+
+    async def _read_now(self, key: str) -> Rendition | None:
+        try:
+            blob = await self._blobs.get(key)
+        except StoreError as error:
+            _log.warning("rendition not read", key=key, error=str(error))
+            return None
+        opened = unseal(blob, _Header) if blob is not None else None
+        if opened is None:
+            return None
+        header, body = opened
+        rendition = Rendition(body=body, media_type=header.media_type, etag=header.etag)
+        self._remember(key, rendition)
+        return rendition
 
     async def _write(self, key: str, rendition: Rendition) -> None:
         header = _Header(media_type=rendition.media_type, etag=rendition.etag)

@@ -13,6 +13,7 @@ from cachetools import LRUCache
 from pellucid import keys, memory
 from pellucid.engine import Engine
 from pellucid.errors import DatabaseError, ImageError, ImageLimitError, StoreError
+from pellucid.exits import EXIT_MEMORY, EXIT_STUCK
 from pellucid.image.probe import probe
 from pellucid.ledger.ledger import Ledger
 from pellucid.mattes import Mattes
@@ -31,12 +32,6 @@ _STORE_PAUSE_S, _STORE_PAUSE_MAX_S = 5.0, 60.0
 
 _PAUSED_JOBS = 10_000
 """Jobs whose pauses are remembered, about 0.2 kB each; a queue holds a thousand by default."""
-
-EXIT_STUCK = 4
-"""A job was over its time. A thread cannot be stopped, so the process ends; the queue counts the attempt."""
-
-EXIT_MEMORY = 5
-"""A job took more memory than it may. Here, too, only the end of the process stops it; the job has failed for good."""
 
 _WATCH_S = 0.02
 """How often memory is looked at while a picture is worked on: 30 us each time; in between a decoder fills 40 MB."""

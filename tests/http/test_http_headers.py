@@ -35,7 +35,7 @@ LIVES = Lifetimes(browser_s=2592000, cdn_s=31536000, pending_s=5, failed_s=300, 
 LONG = "public, max-age=2592000, s-maxage=31536000"
 SHORT = "public, max-age=5, s-maxage=5"
 FACTS = ImageFacts(format=ImageFormat.JPEG, width=8, height=6, has_alpha=False)
-ORIGIN = Origin(digest="0" * 32, facts=FACTS, size_bytes=1, url="", record_key="origins/default/x")
+ORIGIN = Origin(digest="0" * 32, facts=FACTS, size_bytes=1, url="", source="", record_key="origins/default/x")
 SPEC = Spec(origin=OriginRef(host="example.com", path="/a.jpg"), cutout=True)
 
 

@@ -159,6 +159,17 @@ async def test_bytes_stay_for_who_else_has_them(tmp_path: Path, app: ASGIApp) ->
     assert len(list((tmp_path / "data" / "store" / "bytes").iterdir())) == 1
 
 
+async def test_a_customers_mattes_stay_though_its_bytes_were_evicted(tmp_path: Path, app: ASGIApp) -> None:
+    """An upload of a public picture, once deleted, took the cutouts with it."""
+    data = photo(1)
+    await put_matte(_settings(tmp_path), data)
+    told = json.loads((await _send(app, data)).body)
+    key = {"authorization": f"Bearer {told['delete_key']}"}
+    assert (await ask(app, "DELETE", f"{UPLOADS}/{told['name']}", key)).status == 204
+    mattes = tmp_path / "data" / "store" / "mattes"
+    assert len([path for path in mattes.rglob("*") if path.is_file()]) == 2, "the matte, and which one is newest"
+
+
 async def test_the_operator_deletes_what_nobody_should_see(app: ASGIApp) -> None:
     told = json.loads((await _send(app, photo(1))).body)
     answer = await ask(app, "DELETE", f"{UPLOADS}/{told['name']}", {"authorization": f"Bearer {ADMIN}"})

@@ -368,7 +368,12 @@ def _wish(token: Token, kind: str, tier: Tier, *, stranger: bool) -> Wish:
     host = "elsewhere.example" if stranger else "img.shop.example"
     facts = ImageFacts(format=ImageFormat.PNG, width=32, height=24, has_alpha=False)
     origin = Origin(
-        digest=DIGESTS[kind], facts=facts, size_bytes=len(PICTURES[kind]), url=f"http://{host}/a", record_key="r"
+        digest=DIGESTS[kind],
+        facts=facts,
+        size_bytes=len(PICTURES[kind]),
+        url=f"http://{host}/a",
+        source=f"{host}/a",
+        record_key="r",
     )
     ref = OriginRef(host=host, path="/a.png")
     return Wish(token=token, ref=ref, origin=origin, tier=tier)

@@ -39,7 +39,14 @@ OLDER = replace(RECIPE, version=RECIPE.version - 1)
 TOKEN = Token("shop")
 FACTS = ImageFacts(format=ImageFormat.PNG, width=8, height=8, has_alpha=False)
 DIGEST, FORMER = "d" * 32, "e" * 32
-ORIGIN = Origin(digest=DIGEST, facts=FACTS, size_bytes=9, url="https://shop.example/a.png", record_key="r")
+ORIGIN = Origin(
+    digest=DIGEST,
+    facts=FACTS,
+    size_bytes=9,
+    url="https://shop.example/a.png",
+    source="shop.example/a.png",
+    record_key="r",
+)
 WISH = Wish(token=TOKEN, ref=OriginRef(host="shop.example", path="/a.png"), origin=ORIGIN, tier=None)
 NAME = keys.matte_name(DIGEST, 0, RECIPE.id)
 

@@ -21,7 +21,9 @@ UPLOADED = OriginRef(alias=UPLOADS_ALIAS, path="/a")
 
 
 def _may(customer: Customer | None, ref: OriginRef, *, url: str | None = None, keyed: bool = False) -> bool:
-    return may_spend(customer, ref=ref, url=f"https://{ref}" if url is None else url, keyed=keyed)
+    source = "file:///pictures/a.jpg" if ref.alias else str(ref)
+    home = source if ref.alias else f"https://{ref}"
+    return may_spend(customer, ref=ref, source=source, url=home if url is None else url, keyed=keyed)
 
 
 @pytest.mark.parametrize(
@@ -39,6 +41,24 @@ def _may(customer: Customer | None, ref: OriginRef, *, url: str | None = None, k
 def test_who_has_a_limit_says_whose_pictures_count(customer: Customer | None, refs: list[OriginRef]) -> None:
     assert [ref for ref in (OWN, STRANGE, ALIASED, UPLOADED) if _may(customer, ref)] == refs
     assert all(_may(customer, ref, keyed=True) for ref in (OWN, STRANGE, ALIASED, UPLOADED))
+
+
+@pytest.mark.parametrize(
+    ("source", "url", "expected"),
+    [
+        ("cdn.example/shop/a.jpg", "https://cdn.example/shop/a.jpg", True),
+        ("http://cdn.example/shop/a.jpg", "https://cdn.example./elsewhere", True),
+        ("cdn.example/shop/a.jpg", "https://img.cdn.example/a.jpg", True),
+        ("cdn.example/out?to=x", "https://elsewhere.example/a.jpg", False),
+        ("cdn.example/out?to=x", "https://cdn.example.elsewhere.example/a.jpg", False),
+        ("cdn.example/out?to=x", "https://img.shop.example/a.jpg", True),  # listed
+        ("cdn.example/out?to=x", "nonsense", False),
+        ("file:///pictures/a.jpg", "file:///pictures/a.jpg", True),
+    ],
+)
+def test_an_alias_stands_for_its_host_not_for_where_that_redirects(source: str, url: str, expected: bool) -> None:
+    alias = OriginRef(alias="_shop_", path="/a.jpg")
+    assert may_spend(SHOP, ref=alias, source=source, url=url, keyed=False) is expected
 
 
 @pytest.mark.parametrize(

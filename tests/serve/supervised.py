@@ -7,7 +7,7 @@ import time
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from pellucid.serve.children import EXIT_CANNOT_START
+from pellucid.exits import EXIT_CANNOT_START, EXIT_MEMORY
 
 
 def _begin(file: Path) -> int:
@@ -26,6 +26,12 @@ def fails_twice(file: Path, _: Connection) -> None:
     if _begin(file) < 2:
         sys.exit(1)
     time.sleep(60)
+
+
+def gives_pictures_up(file: Path, _: Connection) -> None:
+    """Each takes more memory than it may."""
+    _begin(file)
+    sys.exit(EXIT_MEMORY)
 
 
 def cannot_start_again(file: Path, _: Connection) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from supervised import cannot_start, cannot_start_again, fails_twice
+from supervised import cannot_start, cannot_start_again, fails_twice, gives_pictures_up
 
 from pellucid.serve.supervisor import Supervisor
 
@@ -66,6 +66,22 @@ def test_a_child_that_cannot_start_ends_the_server(tmp_path: Path) -> None:
     supervisor.add("child", cannot_start, tmp_path / "starts")
     assert supervisor.run(tick=lambda: None) == 1
     assert _starts(tmp_path / "starts") == 1
+
+
+def test_a_child_that_cannot_start_after_long_trying_ends_the_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pellucid.serve.supervisor._SOUND_S", 0.0)
+    supervisor = Supervisor()
+    supervisor.add("child", cannot_start, tmp_path / "starts")
+    assert supervisor.run(tick=_until(lambda: _starts(tmp_path / "starts") >= 3)) == 1
+
+
+def test_a_worker_that_gives_pictures_up_is_no_failed_start(tmp_path: Path) -> None:
+    supervisor = Supervisor()
+    supervisor.add("child", gives_pictures_up, tmp_path / "starts")
+    assert supervisor.run(tick=_until(lambda: _starts(tmp_path / "starts") >= 4)) == 0
+    assert supervisor._children[0].failures == 0  # pyright: ignore[reportPrivateUsage]
 
 
 def test_a_child_that_fails_is_started_again(tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ class World:
         self.before_probe: Callable[[], None] = lambda: None
         self.probed: list[bytes] = []
         self.probe_error: PellucidError | None = None
-        self.changed: list[tuple[Token, OriginRef, float]] = []
+        self.changed: list[tuple[Token, OriginRef, float, Client]] = []
 
     async def probe(self, read: Callable[[], Awaitable[bytes]], client: Client = SERVER) -> ImageFacts:
         self.at_probe += 1

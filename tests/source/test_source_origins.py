@@ -16,6 +16,7 @@ from origin_servers import FRESHNESS, serving
 from origin_world import Picture, World, at, showing
 
 from pellucid import keys
+from pellucid.clients import SERVER
 from pellucid.errors import (
     BusyError,
     EmptyOriginError,
@@ -272,7 +273,7 @@ async def test_other_bytes_are_told_and_the_first_are_not(world: World, fetcher:
         picture.body, picture.etag = b"other bytes", '"2"'
         world.now += FRESHNESS.default_s + 1
         origin = await origins.get(DEFAULT_TOKEN, ref)
-        assert world.changed == [(DEFAULT_TOKEN, ref, world.now)]
+        assert world.changed == [(DEFAULT_TOKEN, ref, world.now, SERVER)]
         # As `/-/invalidate` does, but of before this question: what it brought is believed.
         origins.hear(origin.record_key, math.nextafter(world.now, 0))
         assert await origins.get(DEFAULT_TOKEN, ref) == origin

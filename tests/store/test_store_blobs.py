@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
@@ -231,8 +232,11 @@ class _Disk:
 
     def __init__(self) -> None:
         self.free = 10_000
+        self.away = False
 
     def __call__(self) -> int:
+        if self.away:
+            raise OSError(errno.EIO, "Input/output error")
         return self.free
 
 
@@ -261,6 +265,35 @@ async def test_the_cache_gives_way_to_what_fills_the_disk(tmp_path: Path, blobs:
     assert await cache.get("c/19") is not None
     disk.free = 6_000
     await cache.put("c/new", b"x")
+    await cache.aclose()
+
+
+async def test_a_volume_that_does_not_say_its_free_space_takes_nothing_and_loses_nothing(
+    tmp_path: Path, blobs: ObjectBlobs, pins: _Pins
+) -> None:
+    """A network share that is away."""
+    disk = _Disk()
+    cache = BoundedBlobs(
+        blobs,
+        index=tmp_path / "d.sqlite",
+        prefixes=["c"],
+        max_bytes=100_000,
+        pinned=pins,
+        young_s=0,
+        min_free_bytes=5_000,
+        free_bytes=disk,
+    )
+    await cache.open()
+    await cache.put("c/1", b"x")
+    disk.away = True
+    assert cache.lacks_space()
+    with pytest.raises(StoreError):
+        await cache.put("c/2", b"x")
+    await cache.settle()
+    assert await cache.evict() == 0
+    assert await cache.get("c/1") is not None
+    disk.away = False
+    await cache.put("c/2", b"x")
     await cache.aclose()
 
 

@@ -152,7 +152,7 @@ class Cuttings:
 
     def _may_spend(self, wish: Wish) -> bool:
         customer = self._customers.get(wish.token)
-        return may_spend(customer, ref=wish.ref, url=wish.origin.url, keyed=wish.keyed)
+        return may_spend(customer, ref=wish.ref, source=wish.origin.source, url=wish.origin.url, keyed=wish.keyed)
 
     def _refused(self, wish: Wish, job: Job) -> Cutting:
         reason = None if self._may_spend(wish) else ORIGIN_NOT_LISTED

@@ -213,7 +213,7 @@ class Pipeline:
                     return None
             raise OriginUnreachableError("the origin's bytes were lost while it was rendered; ask again")
 
-        return await self._found_or_made(key, make)
+        return await self._found_or_made(key, make, client)
 
     async def _blank(
         self, token: Token, spec: Spec, target: Plan, output: OutputChoice, *, client: Client
@@ -231,10 +231,10 @@ class Pipeline:
             body = await self._pool.blank(job, client=client)
             return self._keep(key, body, output)
 
-        return await self._found_or_made(key, make)
+        return await self._found_or_made(key, make, client)
 
-    async def _found_or_made(self, key: str, make: Maker) -> tuple[Rendition, Found] | None:
-        found = await self._renditions.get(key)
+    async def _found_or_made(self, key: str, make: Maker, client: Client) -> tuple[Rendition, Found] | None:
+        found = await self._renditions.get(key, client=client)
         if found is not None:
             return found
         shared = self._renders.is_flying(key)

@@ -19,6 +19,7 @@ import structlog
 
 from pellucid.cutout.recipe import Recipe
 from pellucid.errors import PERMANENT_ERRORS, PellucidError, QueueError
+from pellucid.exits import EXIT_CANNOT_START, EXIT_FAILED
 from pellucid.observe import set_up_logging
 from pellucid.queue.port import Handler, Queue, WorkerInfo
 from pellucid.serve.allocator import give_large_blocks_back
@@ -30,12 +31,6 @@ _NICE = 19
 """Matte workers give way to all others: a model that runs for half a second must not make a cached picture wait."""
 
 _GRACE_S = 10
-
-EXIT_CANNOT_START = 3
-"""A child that could not open what it needs; starting it again would end the same way."""
-
-_EXIT_FAILED = 1
-"""A child that failed for a reason which may be over at its next start."""
 
 _PAUSES_S = (1.0, 2.0, 5.0, 10.0, 30.0)
 """A worker whose queue fails keeps its model, which took seconds to load, and joins again after these pauses."""
@@ -137,7 +132,7 @@ def _exit(what: str, error: BaseException | None) -> NoReturn:
     permanent = isinstance(error, PERMANENT_ERRORS)
     if isinstance(error, PellucidError):  # of any other, the traceback has been logged
         _log.error(what, error=str(error))
-    sys.exit(EXIT_CANNOT_START if permanent else _EXIT_FAILED)
+    sys.exit(EXIT_CANNOT_START if permanent else EXIT_FAILED)
 
 
 def _begin(title: str, settings: SettingsTree, lifeline: Connection | None) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 import structlog
 
-from pellucid.serve.children import EXIT_CANNOT_START
+from pellucid.exits import EXIT_CANNOT_START, EXIT_MEMORY
 
 _log = structlog.get_logger(__name__)
 
@@ -123,10 +123,12 @@ class Supervisor:
             code = child.process.exitcode or 0
             lived_s = time.monotonic() - child.started_at
             self._release(child)
-            child.failures = 0 if lived_s > _SOUND_S else child.failures + 1
+            # A worker that gave a picture up for its memory is sound, however soon after its start that was.
+            sound = lived_s > _SOUND_S or code == EXIT_MEMORY
+            child.failures = 0 if sound else child.failures + 1
             delay_s = 0.0 if child.failures <= 1 else min(_BACKOFF_MAX_S, 2.0 ** (child.failures - 4))
             child.start_at = time.monotonic() + delay_s
-            if code == EXIT_CANNOT_START and child.failures == 1 and not child.exit_codes:
+            if code == EXIT_CANNOT_START and not child.exit_codes:  # however long its start took
                 _log.error("a process cannot start; stopping", process=child.name)
                 return True
             child.exit_codes = [*child.exit_codes[-9:], code]

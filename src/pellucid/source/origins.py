@@ -68,6 +68,8 @@ class Origin:
     facts: ImageFacts
     size_bytes: int
     url: str
+    source: str
+    """Where it was looked for: the address that its URL or its alias stands for, or a file's URL."""
     record_key: str
     """Store key of what is known of it (`keys.origin_record_key`)."""
     fresh_until: float = field(default=0.0, compare=False)
@@ -110,7 +112,7 @@ class _Question:
 class Origins:
     """The cache in front of the fetcher. `records` holds what is known about origins, `bodies` their bytes; both may
     lie in one store. Bytes are in `memory` until they are stored. `changed` hears of origins that hold other bytes than
-    before, and when their servers were asked, in seconds since the epoch.
+    before, when their servers were asked, in seconds since the epoch, and on whose behalf.
     """
 
     def __init__(
@@ -123,7 +125,7 @@ class Origins:
         aliases: Mapping[str, str],
         allow_hosts: tuple[str, ...],
         freshness: Freshness,
-        changed: Callable[[Token, OriginRef, float], None] | None = None,
+        changed: Callable[[Token, OriginRef, float, Client], None] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         check_aliases(aliases)
@@ -294,7 +296,7 @@ class Origins:
         stored = arrived.body is None
         origin = await self._save(question, record) if stored else _origin(record, wanted.key)
         if self._changed is not None and former_digest not in (None, record.digest):
-            self._changed(wanted.token, wanted.ref, asked_at)
+            self._changed(wanted.token, wanted.ref, asked_at, wanted.client)
         return replace(origin, body=arrived.body, stored=stored)
 
     async def _stand_in(self, question: _Question, known: KnownOrigin, error: PellucidError) -> Origin:
@@ -390,6 +392,7 @@ def _origin(record: KnownOrigin, key: str) -> Origin:
         facts=record.facts,
         size_bytes=record.size_bytes,
         url=record.url,
+        source=record.source,
         record_key=key,
         fresh_until=record.fresh_until,
         former=record.former,

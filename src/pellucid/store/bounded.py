@@ -162,8 +162,10 @@ class BoundedBlobs:
             self._evict_soon()
 
     def lacks_space(self) -> bool:
-        """Whether the volume has less free space than it is to keep. A few microseconds."""
-        return self._missing_bytes() > 0
+        """Whether the volume has less free space than it is to keep, or does not say (a share that is away). A few
+        microseconds.
+        """
+        return self._missing_bytes(unknown=1) > 0
 
     async def settle(self) -> None:
         """Wait until an eviction under way has ended."""
@@ -186,9 +188,15 @@ class BoundedBlobs:
     def list(self, prefix: str) -> AsyncIterator[BlobInfo]:
         return self._blobs.list(prefix)
 
-    def _missing_bytes(self) -> int:
-        """Bytes that the volume lacks to what it is to keep free."""
-        return 0 if self._free_bytes is None else max(0, self._min_free_bytes - self._free_bytes())
+    def _missing_bytes(self, *, unknown: int = 0) -> int:
+        """Bytes that the volume lacks to what it is to keep free; `unknown` where it cannot be asked."""
+        if self._free_bytes is None:
+            return 0
+        try:
+            return max(0, self._min_free_bytes - self._free_bytes())
+        except OSError as error:
+            _log.warning("free space unknown", error=str(error))
+            return unknown
 
     def _on_disk(self, size_bytes: int) -> int:
         return -(-max(1, size_bytes) // self._block_bytes) * self._block_bytes

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections import OrderedDict
+from collections import Counter, OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import structlog
 
 from pellucid import keys
+from pellucid.clients import Client
 from pellucid.errors import QueueError
 from pellucid.notify.purge import CdnPurger
 from pellucid.purges import Purge, Purges
@@ -19,10 +22,19 @@ _log = structlog.get_logger(__name__)
 _WAITING = 1000
 """Changes that wait to be told. Origins that change each time they are asked are not to fill the queue of messages."""
 
+_OF_CLIENT = 100
+"""Those among them that one client's requests found."""
+
 _BATCH = 100
 """Told at a time; a batch takes as long as other processes take to hear of it, a second or so."""
 
 _TROUBLE_S = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Change:
+    asked_at: float
+    client: Client
 
 
 class ChangedOrigins:
@@ -37,15 +49,21 @@ class ChangedOrigins:
         self._purges = purges
         self._purger = purger
         self._heard_s = heard_s
-        self._waiting: OrderedDict[tuple[Token, OriginRef], float] = OrderedDict()
+        self._waiting: OrderedDict[tuple[Token, OriginRef], _Change] = OrderedDict()
+        self._of_client: Counter[Client] = Counter()
         self._any = asyncio.Event()
 
-    def add(self, token: Token, ref: OriginRef, asked_at: float) -> None:
-        """The origin holds other bytes; its server was asked at `asked_at`, in seconds since the epoch."""
-        if (token, ref) not in self._waiting and len(self._waiting) >= _WAITING:
-            _log.warning("a changed origin is not told to the CDN: too many change", origin=str(ref))
-            return
-        self._waiting[token, ref] = asked_at
+    def add(self, token: Token, ref: OriginRef, asked_at: float, client: Client) -> None:
+        """The origin holds other bytes; its server was asked at `asked_at`, in seconds since the epoch, on behalf of
+        `client`.
+        """
+        known = self._waiting.get((token, ref))
+        if known is None:
+            if len(self._waiting) >= _WAITING or self._of_client[client] >= _OF_CLIENT:
+                _log.warning("a changed origin is not told to the CDN: too many change", origin=str(ref))
+                return
+            self._of_client[client] += 1
+        self._waiting[token, ref] = _Change(asked_at=asked_at, client=client if known is None else known.client)
         self._any.set()
 
     async def run(self) -> None:
@@ -54,23 +72,40 @@ class ChangedOrigins:
             await self._any.wait()
             batch = dict(list(self._waiting.items())[:_BATCH])
             try:
-                await self._tell(batch)
+                await self._tell(batch, heard_s=self._heard_s)
             except (OSError, QueueError) as error:
                 _log.error("changed origins cannot be told", error=str(error))
                 await asyncio.sleep(_TROUBLE_S)
                 continue
-            for each, asked_at in batch.items():
-                if self._waiting[each] == asked_at:
-                    del self._waiting[each]
+            self._forget(batch)
             if not self._waiting:
                 self._any.clear()
 
-    async def _tell(self, batch: dict[tuple[Token, OriginRef], float]) -> None:
+    async def aclose(self) -> None:
+        """Tell what is left, after `run` has been cancelled: nobody will notice these changes again. The CDN is told
+        before all others have heard of them, and once more later (`CdnPurger`).
+        """
+        try:
+            await self._tell(self._waiting, heard_s=0)
+        except (OSError, QueueError) as error:
+            _log.error("changed origins cannot be told", error=str(error), origins=len(self._waiting))
+
+    def _forget(self, told: Mapping[tuple[Token, OriginRef], _Change]) -> None:
+        for each, change in told.items():
+            if self._waiting[each] == change:  # not changed again meanwhile
+                del self._waiting[each]
+                self._of_client[change.client] -= 1
+                if not self._of_client[change.client]:
+                    del self._of_client[change.client]
+
+    async def _tell(self, batch: Mapping[tuple[Token, OriginRef], _Change], *, heard_s: float) -> None:
+        if not batch:
+            return
         # Just before the question was put: what it brought is believed by everybody, what was asked earlier by nobody.
         told = [
-            Purge(record_key=keys.origin_record_key(token, ref), at=math.nextafter(asked_at, 0))
-            for (token, ref), asked_at in batch.items()
+            Purge(record_key=keys.origin_record_key(token, ref), at=math.nextafter(change.asked_at, 0))
+            for (token, ref), change in batch.items()
         ]
         await asyncio.to_thread(self._purges.tell, told)
-        await asyncio.sleep(self._heard_s)
+        await asyncio.sleep(heard_s)
         await self._purger.purge([keys.origin_tag(token, ref) for token, ref in batch], ())

@@ -34,7 +34,7 @@ from pellucid.source.memory import BodyMemory
 from pellucid.source.netguard import Guard
 from pellucid.source.origins import Origins
 from pellucid.source.resolver import NameResolver
-from pellucid.spec import DEFAULT_TOKEN, OriginRef, Token
+from pellucid.spec import DEFAULT_TOKEN, OriginRef, Tier, Token
 from pellucid.store.bounded import BoundedBlobs
 from pellucid.store.objects import ObjectBlobs, free_bytes
 from pellucid.tokens import Customers
@@ -211,6 +211,7 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
         again_s = 2 * settings.render.wait_s + settings.render.timeout_s + _SLACK_S
         purger = CdnPurger(queue, api=cdn, again_s=again_s)
         changes = ChangedOrigins(purges, purger, heard_s=_HEARD_S)
+        stack.push_async_callback(changes.aclose)
         origins = Origins(
             fetcher=fetcher,
             records=cache,
@@ -229,8 +230,13 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
         for purge in told:
             origins.hear(purge.record_key, purge.at)
 
+        mattes = Mattes(blobs)
+
         async def has_bytes(digest: str) -> bool:
-            return await blobs.exists(keys.origin_bytes_key(digest))
+            """Somebody else's picture as well; its bytes may have been evicted, while its mattes stay."""
+            if await blobs.exists(keys.origin_bytes_key(digest)):
+                return True
+            return any([await mattes.newest(digest, 0, tier) is not None for tier in Tier])
 
         shelf = await Shelf.open(
             database,
@@ -241,7 +247,6 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
             has_bytes=has_bytes,
             lacks_space=cache.lacks_space,
         )
-        mattes = Mattes(blobs)
         # Half of the memory is `http.hot`'s, which holds the same bodies under their URLs.
         renditions = Renditions(cache, memory_bytes=settings.cache.memory_bytes // 2)
         stack.push_async_callback(renditions.aclose)
