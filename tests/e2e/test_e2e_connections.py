@@ -6,6 +6,7 @@ import contextlib
 import io
 import os
 import resource
+import socket
 import subprocess
 import sys
 import threading
@@ -325,3 +326,44 @@ def test_a_client_may_not_make_its_address_up(
         sock.send(get(f"/-/events{path}?bg_remove=1&w={n + 1}", f"X-Forwarded-For: 192.0.2.{n}"))
         statuses.append(sock.recv(12)[9:])
     assert statuses == [b"200", b"200", b"503"]
+
+
+# Bodies that nobody asked for
+
+
+def test_a_body_with_a_stream_of_events_has_an_end(
+    bounded: PellucidServer, origin: PhotoOrigin, rocket_jpg: bytes, connect: Connect
+) -> None:
+    path = origin.put("/poured.jpg", rocket_jpg)
+    sock = connect(bounded, source="127.0.0.5")
+    sock.send(get(f"/-/events{path}?bg_remove=1", "Content-Length: 1000000000"))
+    assert sock.recv(12)[9:] == b"200"
+    poured = 0
+    with contextlib.suppress(OSError):
+        while poured < 200_000_000:
+            poured += sock.send(bytes(65_536))
+    assert poured < 50_000_000
+
+
+def test_a_line_in_pieces_counts_once(bounded: PellucidServer, connect: Connect) -> None:
+    sock = connect(bounded)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    head = get("/-/health", "Cookie: " + "x" * 40_000)
+    for start in range(0, len(head), 1448):
+        sock.send(head[start : start + 1448])
+        time.sleep(0.002)
+    assert read_answer(sock) == 200
+
+
+def test_heads_sent_ahead_are_bounded_together(
+    bounded: PellucidServer, origin: PhotoOrigin, rocket_jpg: bytes, connect: Connect
+) -> None:
+    path = origin.put("/ahead.jpg", rocket_jpg)
+    origin.held["/ahead.jpg"] = threading.Event()
+    sock = connect(bounded)
+    sock.sendall(get(f"{path}?w=10") + 16 * get("/-/health", "Cookie: " + "x" * 30_000))
+    time.sleep(0.3)
+    origin.held["/ahead.jpg"].set()
+    answers = read_all(sock).split(b"HTTP/1.1 200")[1:]
+    assert 2 <= len(answers) <= 4
+    assert b"connection: close" in answers[-1]

@@ -183,3 +183,31 @@ def test_nothing_is_left_of_those_that_went() -> None:
     assert [table.count(phase) for phase in Phase] == [0, 0, 0, 0]
     assert table._holders == {}  # pyright: ignore[reportPrivateUsage]
     assert table._by_count == {}  # pyright: ignore[reportPrivateUsage]
+
+
+def test_answers_that_were_taken_meanwhile_cost_no_connection() -> None:
+    """70 MB through 70 connections in half a second, one MB at a time."""
+    table = _table(total=100, per_client=100, unsent_bytes_per_client=64_000_000)
+    sockets = [Socket(table, "192.0.2.1") for _ in range(70)]
+    for each in sockets:
+        each.answers(1_000_000)
+        each.unsent = each.untaken = 0
+    assert {each.ended for each in sockets} == {""}
+    assert table.unsent_bytes <= 64_000_000
+    table.sweep()
+    assert table.unsent_bytes == 0
+
+
+def test_who_still_takes_an_answer_goes_after_who_has_nothing_to_lose() -> None:
+    table = _table(total=3)
+    taking, idle = Socket(table, "192.0.2.1"), Socket(table, "192.0.2.1")
+    taking.answers(500_000)
+    for each in (taking, idle):
+        table.enter(each, Phase.IDLE)
+    silent = Socket(table, "192.0.2.1")
+    assert silent.admitted
+    assert (taking.ended, idle.ended) == ("", "dropped")
+    other = Socket(table, "192.0.2.2")
+    table.enter(other, Phase.BUSY)
+    assert Socket(table, "192.0.2.3").admitted
+    assert (taking.ended, silent.ended, other.ended) == ("", "dropped", "")

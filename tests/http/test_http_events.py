@@ -144,6 +144,30 @@ async def test_all_streams_of_a_picture_share_its_looks(tmp_path: Path, looks: L
             await each.leave()
 
 
+async def test_a_clients_slow_origins_hold_up_nobody_elses_streams(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Pipeline.look
+
+    async def slow(self: Pipeline, token: Token, spec: Spec, *, client: Address, keyed: bool = False) -> Cutting:
+        if spec.origin.path != "/0.jpg":
+            await asyncio.sleep(60)
+        return await real(self, token, spec, client=client, keyed=keyed)
+
+    monkeypatch.setattr(Pipeline, "look", slow)
+    settings = settings_for(tmp_path)
+    hero, *hanging = _pictures(tmp_path, 21)
+    async with running(settings) as app:
+        await ask(app, "GET", hero)
+        stranger = Client(app, "/-/events", _query([*hanging, hero]), address="192.0.2.1")
+        assert await stranger.status == 200
+        visitor = Client(app, "/-/events", _query([hero]), address="192.0.2.2")
+        await visitor.hears("event: pending")
+        await stranger.hears("event: pending")  # told by the visitor's look
+        await visitor.leave()
+        await stranger.leave()
+
+
 async def test_what_cannot_change_by_itself_is_woken(tmp_path: Path, looks: Looks) -> None:
     settings = settings_for(tmp_path)
     here, elsewhere = _pictures(tmp_path, 2)

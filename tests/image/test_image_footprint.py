@@ -13,7 +13,7 @@ import picture_samples as samples
 import pytest
 from PIL import Image
 
-from pellucid.errors import ImageLimitError
+from pellucid.errors import ImageError, ImageLimitError
 from pellucid.image import footprint, vips
 from pellucid.image.decode import decode_full, decode_scaled
 from pellucid.image.footprint import read_jp2_layout
@@ -92,6 +92,23 @@ def test_what_must_be_held_whole_counts(format_: str, options: dict[str, object]
         return
     with pytest.raises(ImageLimitError):
         probe(data, max_pixels=MAX_PIXELS, max_bytes=3_200_000)
+
+
+@pytest.mark.parametrize("inserted", [b"", b"\xff", b"\xff" * 9, b"\0\0", b"\xff\xff\0\0\xff"])
+def test_a_sound_jpeg_need_not_be_tidy(inserted: bytes) -> None:
+    """Fill bytes before a marker (T.81, B.1.1.2), and what decoders skip between segments."""
+    pixels = np.random.default_rng(1).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+    data = samples.save(Image.fromarray(pixels).resize((256, 256)), "JPEG", progressive=True)
+    frame = data.index(b"\xff\xc2")
+    untidy = data[:frame] + inserted + data[frame:]
+    facts = probe(untidy, max_pixels=MAX_PIXELS)
+    assert decode_scaled(untidy, facts, width=64, height=64).width == 64
+
+
+def test_a_jpeg_of_empty_segments_is_not_looked_at_for_long() -> None:
+    data = b"\xff\xd8" + b"\xff\xe0\0\2" * 1_000_000
+    with pytest.raises(ImageError):
+        footprint._jpeg_coefficients(data)  # pyright: ignore[reportPrivateUsage]
 
 
 @pytest.mark.parametrize("side", [1000, 1001, 777])

@@ -164,6 +164,9 @@ async def test_what_is_heavier_than_its_estimate_moves_to_the_heavy_lane() -> No
             await asyncio.sleep(0.05)
         facts = await pool.probe(PHOTO)
         assert await _render(pool, PHOTO, _job(facts, 20))
+        # So does the next one of that size, at once; smaller ones of the same picture do not.
+        pixels = pool._outgrown[str(hash(SLOW_SVG))]  # pyright: ignore[reportPrivateUsage]
+        assert pixels == 1200 * _svg_job(1200).plan.height
         assert not heavy.done()
         os.kill(pool.pids[1], signal.SIGKILL)
         heavy.cancel()

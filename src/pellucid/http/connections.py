@@ -8,7 +8,8 @@ import enum
 import ipaddress
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -138,6 +139,8 @@ class Connections:
         self._by_count: dict[int, dict[Client, None]] = {}
         self._most = 0
         self._unsent: dict[Connection, _Unsent] = {}
+        self._unsent_bytes = 0
+        self._unsent_of: Counter[Client] = Counter()
         self._is_trusted = lru_cache(maxsize=4096)(self._find_trusted)
 
     def __len__(self) -> int:
@@ -155,7 +158,7 @@ class Connections:
     @property
     def unsent_bytes(self) -> int:
         """Answers that wait for their clients, as last looked at."""
-        return sum(each.size_bytes for each in self._unsent.values())
+        return self._unsent_bytes
 
     def admit(self, connection: Connection) -> bool:
         """Take in a new connection, in phase HEAD; others are closed for it if need be. False: there is no place."""
@@ -186,7 +189,7 @@ class Connections:
 
     def forget(self, connection: Connection) -> None:
         """`connection` is closed. To be called as often as one likes."""
-        self._unsent.pop(connection, None)
+        self._forget_unsent(connection)
         if self._deadlines[connection.phase].pop(connection, None) is not None:
             del self._holders[connection.owner].phases[connection.phase][connection]
             self._resize(connection.owner, -1)
@@ -200,11 +203,12 @@ class Connections:
         size_bytes = connection.unsent_bytes()
         known = self._unsent.get(connection)
         if known is not None:
-            known.size_bytes = size_bytes
+            self._set_unsent(connection, known, size_bytes)
             known.untaken_bytes = max(known.untaken_bytes, connection.untaken_bytes())
         elif size_bytes:
             now = self._clock()
-            self._unsent[connection] = _Unsent(size_bytes, connection.untaken_bytes(), now, now)
+            known = self._unsent[connection] = _Unsent(0, connection.untaken_bytes(), now, now)
+            self._set_unsent(connection, known, size_bytes)
         self._bound_unsent(connection)
 
     def sweep(self) -> None:
@@ -224,13 +228,6 @@ class Connections:
                 else:
                     connection.expire()
 
-    def close_waiting(self) -> None:
-        """Close what waits for its client to say something."""
-        for phase in (Phase.IDLE, Phase.HEAD):
-            for connection in list(self._deadlines[phase]):
-                if connection not in self._unsent:
-                    connection.expire()
-
     def drop_all(self) -> None:
         """Close everything at once."""
         for phase in Phase:
@@ -248,11 +245,8 @@ class Connections:
         heaviest = next(iter(self._by_count[self._most])) if self._most else None
         if heaviest is not None and self._close_waiting(heaviest):
             return True
-        for phase in (Phase.IDLE, Phase.HEAD):
-            oldest = next(iter(self._deadlines[phase]), None)
-            if oldest is not None:
-                self._evict(oldest)
-                return True
+        if self._evict_oldest(self._deadlines[phase] for phase in (Phase.IDLE, Phase.HEAD)):
+            return True
         if heaviest is None or self._most <= 2 * (newcomers + 1):
             return False
         busy = next(iter(self._holders[heaviest].phases[Phase.BUSY]))
@@ -264,12 +258,20 @@ class Connections:
     def _close_waiting(self, client: Client) -> bool:
         """Close the oldest of `client` that is not being answered; False when there is none."""
         holder = self._holders[client]
-        for phase in (Phase.LEAVING, Phase.IDLE, Phase.HEAD):
-            oldest = next(iter(holder.phases[phase]), None)
-            if oldest is not None:
-                self._evict(oldest)
-                return True
-        return False
+        return self._evict_oldest(holder.phases[phase] for phase in (Phase.LEAVING, Phase.IDLE, Phase.HEAD))
+
+    def _evict_oldest(self, groups: Iterable[Iterable[Connection]]) -> bool:
+        """Of the first group that has one; those that still take an answer only if there are no others at all."""
+        still_taking: Connection | None = None
+        for group in groups:
+            for connection in group:
+                if connection not in self._unsent:
+                    self._evict(connection)
+                    return True
+                still_taking = still_taking or connection
+        if still_taking is not None:
+            self._evict(still_taking)
+        return still_taking is not None
 
     def _evict(self, connection: Connection) -> None:
         self.forget(connection)  # not when the kernel says that it is closed: the place is given away now
@@ -278,9 +280,9 @@ class Connections:
     # Answers that are not taken
 
     def _look_at(self, connection: Connection, unsent: _Unsent, now: float) -> None:
-        unsent.size_bytes = connection.unsent_bytes()
+        self._set_unsent(connection, unsent, connection.unsent_bytes())
         if not unsent.size_bytes:
-            del self._unsent[connection]
+            self._forget_unsent(connection)
             return
         untaken = connection.untaken_bytes()
         if untaken < unsent.untaken_bytes:
@@ -291,12 +293,20 @@ class Connections:
 
     def _bound_unsent(self, connection: Connection) -> None:
         """Drop what makes least progress while answers take too much, first of this client, then of all."""
-        if not connection.trusted:
-            of_client = {each: unsent for each, unsent in self._unsent.items() if each.owner == connection.owner}
-            self._drop_beyond(of_client, self.limits.unsent_bytes_per_client)
-        self._drop_beyond(dict(self._unsent), self.limits.unsent_bytes)
+        owner, limits = connection.owner, self.limits
+        if not connection.trusted and self._unsent_of[owner] > limits.unsent_bytes_per_client:
+            of_client = {each: unsent for each, unsent in self._unsent.items() if each.owner == owner}
+            self._drop_beyond(of_client, limits.unsent_bytes_per_client)
+        if self._unsent_bytes > limits.unsent_bytes:
+            self._drop_beyond(dict(self._unsent), limits.unsent_bytes)
 
     def _drop_beyond(self, answers: dict[Connection, _Unsent], limit_bytes: int) -> None:
+        # Most of what was noted half a second ago has been taken since.
+        for each, unsent in list(answers.items()):
+            self._set_unsent(each, unsent, each.unsent_bytes())
+            if not unsent.size_bytes:
+                self._forget_unsent(each)
+                del answers[each]
         total = sum(each.size_bytes for each in answers.values())
         while total > limit_bytes and len(answers) > 1:
             victim = min(answers, key=lambda each: (answers[each].progress_at, -answers[each].size_bytes))
@@ -304,6 +314,19 @@ class Connections:
             self._evict(victim)
 
     # The tables
+
+    def _set_unsent(self, connection: Connection, unsent: _Unsent, size_bytes: int) -> None:
+        more = size_bytes - unsent.size_bytes
+        unsent.size_bytes = size_bytes
+        self._unsent_bytes += more
+        self._unsent_of[connection.owner] += more
+
+    def _forget_unsent(self, connection: Connection) -> None:
+        unsent = self._unsent.pop(connection, None)
+        if unsent is not None:
+            self._set_unsent(connection, unsent, 0)
+            if not self._unsent_of[connection.owner]:
+                del self._unsent_of[connection.owner]
 
     def _resize(self, client: Client, by: int) -> None:
         holder = self._holders.setdefault(client, _Holder())

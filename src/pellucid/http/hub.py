@@ -97,16 +97,20 @@ class Watcher:
 
     key: CutoutKey
     spec: Spec
-    client: Client
     cutting: Cutting | None = None
     problem: PellucidError | None = None
     known: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once there is a `cutting` or a `problem`."""
     subscribers: set[Subscription] = field(default_factory=set["Subscription"])
-    task: asyncio.Task[None] | None = None
+    looking: dict[Client, asyncio.Task[None]] = field(default_factory=dict[Client, asyncio.Task[None]])
+    """Looks that run or wait, each in the line of a client that watches it: the first to get its turn tells all, so
+    that one client's slow origins hold up nobody else's streams."""
     looked_at: float = 0.0
-    again: bool = False
-    """Something happened during the look, which may have seen it or not."""
+    wanted: int = 0
+    seen: int = 0
+    """How often a look was wanted, and up to which of these times one was begun that saw something: what happens
+    during a look may have been seen or not.
+    """
 
     @property
     def is_settled(self) -> bool:
@@ -121,11 +125,12 @@ class Watcher:
 
 @dataclass(slots=True, eq=False)
 class Subscription:
-    """The watchers of one stream. `changed` are those with news since it was last emptied; `woken` says that there are
-    some, or that the hub closes.
+    """The watchers of one stream of a client. `changed` are those with news since it was last emptied; `woken` says
+    that there are some, or that the hub closes.
     """
 
-    watchers: dict[CutoutKey, Watcher]
+    client: Client
+    watchers: dict[CutoutKey, Watcher] = field(default_factory=dict[CutoutKey, Watcher])
     changed: set[Watcher] = field(default_factory=set[Watcher])
     woken: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -148,6 +153,8 @@ class CutoutHub:
     @asynccontextmanager
     async def subscribe(self, caller: Caller, specs: Sequence[Spec], client: Client) -> AsyncGenerator[Subscription]:
         """Watch the cutouts of `specs` for the block. Raises BusyError when there is no room for them."""
+        if self.closing:
+            raise BusyError("this process is about to stop", retry_after_s=1)
         by_key = {CutoutKey.of(caller, spec): spec for spec in specs}
         limits, count = self._limits, len(specs)
         if self._streams.total() >= limits.streams or self._streams[client] >= limits.streams_per_client:
@@ -159,13 +166,13 @@ class CutoutHub:
             raise BusyError("too many pictures are watched", retry_after_s=_FULL_RETRY_S)
         self._streams[client] += 1
         self._pictures[client] += count
-        subscription = Subscription({})
+        subscription = Subscription(client)
         try:
             for key, spec in by_key.items():
-                watcher = self._watchers.setdefault(key, Watcher(key, spec, client))
+                watcher = self._watchers.setdefault(key, Watcher(key, spec))
                 watcher.subscribers.add(subscription)
                 subscription.watchers[key] = watcher
-                if watcher.task is None and (watcher.cutting is None or watcher.is_settled):
+                if client not in watcher.looking and (watcher.cutting is None or watcher.is_settled):
                     self._look_soon(watcher)
             if self._following is None or self._following.done():
                 self._following = asyncio.create_task(self._follow())
@@ -185,8 +192,8 @@ class CutoutHub:
         watcher.subscribers.discard(subscription)
         if not watcher.subscribers and self._watchers.get(watcher.key) is watcher:
             del self._watchers[watcher.key]
-            if watcher.task is not None:
-                watcher.task.cancel()
+            for look in watcher.looking.values():
+                look.cancel()
 
     def hear(self, caller: Caller, spec: Spec, cutting: Cutting) -> None:
         """A request in this process was told that the cutout of `spec` stands as `cutting` says."""
@@ -204,7 +211,7 @@ class CutoutHub:
     async def aclose(self) -> None:
         """End what runs."""
         self.close()
-        tasks = [watcher.task for watcher in self._watchers.values() if watcher.task is not None]
+        tasks = [look for watcher in self._watchers.values() for look in watcher.looking.values()]
         tasks += [] if self._following is None else [self._following]
         for task in tasks:
             task.cancel()
@@ -213,31 +220,29 @@ class CutoutHub:
     # Looking
 
     def _look_soon(self, watcher: Watcher, *, pause_s: float = 0.0) -> None:
-        if watcher.task is None:
-            watcher.task = asyncio.create_task(self._look_at(watcher, pause_s))
-        else:
-            watcher.again = True
+        watcher.wanted += 1
+        for client in {subscription.client for subscription in watcher.subscribers} - watcher.looking.keys():
+            watcher.looking[client] = asyncio.create_task(self._look_at(watcher, client, pause_s))
 
-    async def _look_at(self, watcher: Watcher, pause_s: float) -> None:
+    async def _look_at(self, watcher: Watcher, client: Client, pause_s: float) -> None:
         try:
-            while True:
+            while watcher.seen < watcher.wanted:
                 await asyncio.sleep(max(0.0, pause_s))
-                watcher.again = False
-                pause_s = await self._look_once(watcher)
-                if not (watcher.again or pause_s):
-                    return
+                pause_s = await self._look_once(watcher, client)
         finally:
-            watcher.task = None
+            del watcher.looking[client]
 
-    async def _look_once(self, watcher: Watcher) -> float:
+    async def _look_once(self, watcher: Watcher, client: Client) -> float:
         """Look and tell; returns in how many seconds to look again because nothing was seen, 0 if that is not so."""
+        wanted = watcher.wanted
         try:
-            async with self._looks.acquire(watcher.client):
+            async with self._looks.acquire(client):
+                wanted = watcher.wanted
+                if watcher.seen == wanted:
+                    return 0.0  # somebody else's turn came first
                 watcher.looked_at = time.monotonic()
                 async with asyncio.timeout(_LOOK_S):
-                    cutting = await self._look(
-                        watcher.key.token, watcher.spec, client=watcher.client, keyed=watcher.key.keyed
-                    )
+                    cutting = await self._look(watcher.key.token, watcher.spec, client=client, keyed=watcher.key.keyed)
         except (BusyError, TimeoutError):
             return _RETRY_S
         except PellucidError as error:
@@ -249,6 +254,7 @@ class CutoutHub:
             watcher.cutting, watcher.problem = None, PellucidError(type(error).__name__)
         else:
             watcher.cutting, watcher.problem = cutting, None
+        watcher.seen = max(watcher.seen, wanted)
         self._tell(watcher)
         return 0.0
 
@@ -313,7 +319,7 @@ class CutoutHub:
         due = (
             each
             for each in self._watchers.values()
-            if each.task is None and each.looked_at < due_at and each.owed_job is None and not each.is_settled
+            if not each.looking and each.looked_at < due_at and each.owed_job is None and not each.is_settled
         )
         for watcher in list(itertools.islice(due, _REFRESHED_PER_S)):
             self._look_soon(watcher)

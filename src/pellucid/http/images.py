@@ -45,7 +45,6 @@ _PREFLIGHT: Headers = [
     (b"access-control-allow-methods", b"GET, HEAD, OPTIONS"),
     (b"access-control-allow-headers", b"*, authorization"),  # which `*` does not cover
     (b"access-control-max-age", b"86400"),
-    (b"content-length", b"0"),
 ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from http import HTTPStatus
 
 import msgspec
 
@@ -154,6 +155,8 @@ def make_problem(
     ]
     if retry_after_s is not None:
         headers.append((b"retry-after", str(retry_after_s).encode()))
+    if kind.status == HTTPStatus.UNAUTHORIZED:
+        headers.append((b"www-authenticate", b"Bearer"))  # RFC 9110, section 11.6.1
     if kind is METHOD_NOT_ALLOWED:
         headers.append((b"allow", b"GET, HEAD, OPTIONS"))
     return Problem(status=kind.status, headers=headers, body=msgspec.json.encode(document))

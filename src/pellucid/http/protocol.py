@@ -33,14 +33,14 @@ _SIOCOUTQ = 0x5411
 """Linux, tcp(7): bytes in the send queue that the other end has not acknowledged."""
 
 _PIPELINED = 16
-"""Requests that may be sent ahead. More are not read: the last of these is answered with `Connection: close`, which
-tells the client to send the others again (RFC 9112, section 9.3.2)."""
+"""Requests that may be sent ahead, all heads together no longer than one may be. More are not read: the last of these
+is answered with `Connection: close`, which tells the client to send the others again (RFC 9112, section 9.3.2)."""
 
 _LEAVING_BYTES = 1 << 20
 """What is read and thrown away of a client that has been refused, so that it gets to read why."""
 
-_BODY_BYTES = 64 << 10
-"""A longer body of a request that has no use for one ends the connection."""
+_BODY_BYTES = 1 << 20
+"""So much of a body that nobody has a use for is read and thrown away; then the connection is closed."""
 
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -55,12 +55,15 @@ class LimitedProtocol(HttpToolsProtocol, Connection):
     # In slots: CPython shares the keys of attributes among instances only up to 30 of them, and uvicorn has 27. With
     # these beside them every look-up of every attribute was slower: 10 us a request.
     __slots__ = (
+        "_ahead_bytes",
+        "_body_bytes",
         "_deaf",
         "_has_body",
         "_head_bytes",
         "_in_head",
         "_is_whole",
         "_limits",
+        "_line_bytes",
         "_refusal",
         "_thrown_away",
         "address",
@@ -89,7 +92,10 @@ class LimitedProtocol(HttpToolsProtocol, Connection):
         self._thrown_away = 0
         self._in_head = False
         self._head_bytes = 0
+        self._line_bytes = 0  # of a line that has not come in full: the parser keeps it to itself
+        self._ahead_bytes = 0  # heads of requests that wait for their turn
         self._has_body = False
+        self._body_bytes = 0
         self._is_whole = True  # whether the last request has come in full
 
     # asyncio
@@ -112,7 +118,7 @@ class LimitedProtocol(HttpToolsProtocol, Connection):
             if self.phase is Phase.LEAVING and self._thrown_away > _LEAVING_BYTES:
                 self.drop()
             return
-        in_head, head_bytes = self._in_head, self._head_bytes
+        in_head, head_bytes, was_idle = self._in_head, self._head_bytes, self.phase is Phase.IDLE
         assert self.parser is not None  # noqa: S101  only after the connection is lost
         try:
             self.parser.feed_data(data)
@@ -124,13 +130,12 @@ class LimitedProtocol(HttpToolsProtocol, Connection):
             if not self._deaf:
                 self._refuse(self._refusal or BAD_REQUEST)
             return
-        if in_head and self._in_head and self._head_bytes <= head_bytes:
-            # The parser keeps a line to itself until it is whole.
-            self._head_bytes = head_bytes + len(data)
-            if self._head_bytes > self._limits.head_bytes:
+        if in_head and self._in_head and self._head_bytes == head_bytes:
+            self._line_bytes += len(data)
+            if self._head_bytes + self._line_bytes > self._limits.head_bytes:
                 self._refuse(HEAD_TOO_LARGE)
                 return
-        if self.phase is Phase.IDLE:
+        if self.phase is Phase.IDLE and (was_idle or self._in_head):
             self.table.enter(self, Phase.HEAD)
 
     def pause_writing(self) -> None:
@@ -142,11 +147,12 @@ class LimitedProtocol(HttpToolsProtocol, Connection):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._in_head, self._has_body, self._is_whole = True, False, False
-        self._head_bytes = 0
+        self._head_bytes = self._line_bytes = self._body_bytes = 0
 
     def on_url(self, url: bytes) -> None:
         self.url += url
         self._head_bytes += len(url)
+        self._line_bytes = 0
         if len(self.url) > self._limits.url_bytes:
             self._refusal = URL_TOO_LONG
             raise _EnoughError
@@ -155,6 +161,7 @@ class LimitedProtocol(HttpToolsProtocol, Connection):
         name = name.lower()
         self.headers.append((name, value))
         self._head_bytes += len(name) + len(value) + 4
+        self._line_bytes = 0
         if self._head_bytes > self._limits.head_bytes or len(self.headers) > self._limits.header_lines:
             self._refusal = HEAD_TOO_LARGE
             raise _EnoughError
@@ -169,10 +176,20 @@ class LimitedProtocol(HttpToolsProtocol, Connection):
         self.table.enter(self, Phase.BUSY)
         if self.table.stopping or self._upgrades() or (self._has_body and self.scope["method"] in _READING):
             self.cycle.keep_alive = False
-        if len(self.pipeline) >= _PIPELINED:
+        self._ahead_bytes = self._ahead_bytes + self._head_bytes if self.pipeline else 0
+        if len(self.pipeline) >= _PIPELINED or self._ahead_bytes > self._limits.head_bytes:
             self.cycle.keep_alive = False
             self._deaf = True
             raise _EnoughError
+
+    def on_body(self, body: bytes) -> None:
+        if self.scope["method"] not in _READING:
+            super().on_body(body)
+            return
+        # Thrown away: nobody has asked for it, and it would wait in memory for as long as the answer takes.
+        self._body_bytes += len(body)
+        if self._body_bytes > _BODY_BYTES:
+            self.drop()
 
     def on_message_complete(self) -> None:
         self._is_whole = True

@@ -61,10 +61,7 @@ class HttpServer(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         if counter % round(SWEEP_S / _TICK_S) == 0:
-            try:
-                self.connections.sweep()
-            except Exception:  # the edge: a connection that cannot be looked at must not end the server
-                _log.exception("unexpected error")
+            self._sweep_now()
         return await super().on_tick(counter)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -87,7 +84,22 @@ class HttpServer(uvicorn.Server):
         while waited_s < _LAST_REQUESTS_S and self._waiting() and not self.force_exit:
             await asyncio.sleep(_TICK_S)
             waited_s += _TICK_S
-        await super().shutdown(sockets)
+        sweeping = asyncio.create_task(self._sweep())  # nothing ticks any more
+        try:
+            await super().shutdown(sockets)
+        finally:
+            sweeping.cancel()
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_S)
+            self._sweep_now()
+
+    def _sweep_now(self) -> None:
+        try:
+            self.connections.sweep()
+        except Exception:  # the edge: a connection that cannot be looked at must not end the server
+            _log.exception("unexpected error")
 
     def _waiting(self) -> int:
         return self.connections.count(Phase.IDLE) + self.connections.count(Phase.HEAD)

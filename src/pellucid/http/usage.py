@@ -87,8 +87,6 @@ def _private(answer: Answering) -> Answering:
         response = await inner(request)
         response.headers.update(NO_STORE)
         response.headers["vary"] = "Accept"
-        if response.status_code == 401:
-            response.headers["www-authenticate"] = "Bearer"
         return response
 
     return private

@@ -180,11 +180,34 @@ def _segments(data: bytes, at: int) -> Iterator[tuple[int, int]]:
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 """Markers SOF0 to SOF15; DHT, JPG and DAC lie between them."""
 
+_JPEG_SEGMENTS = 10_000
+"""Looked at for the frame header: what a camera writes in front of it, such as a preview, takes a few hundred."""
+
+_JPEG_BARE = frozenset({0x00, 0x01, *range(0xD0, 0xDA)})
+"""What follows an FF without a segment: stuffed bytes, TEM, RST0 to EOI."""
+
+
+def _jpeg_frame(data: bytes) -> int:
+    """Where the length of the frame header stands. As decoders do it: what lies between segments is skipped, and any
+    number of FFs may come before a marker (T.81, B.1.1.2). Raises IndexError.
+    """
+    at = 2
+    for _ in range(_JPEG_SEGMENTS):
+        at = data.find(b"\xff", at)
+        if at < 0:
+            break
+        while data[at] == 0xFF:
+            at += 1
+        if data[at] in _JPEG_FRAMES:
+            return at + 1
+        at += 1 if data[at] in _JPEG_BARE else 1 + max(2, int.from_bytes(data[at + 1 : at + 3], "big"))
+    raise IndexError
+
 
 def _jpeg_coefficients(data: bytes) -> int:
     """2 bytes for each sample of all components, as large as they were written."""
     try:
-        at = next(at for marker, at in _segments(data, 2) if marker in _JPEG_FRAMES)
+        at = _jpeg_frame(data)
         height, width, components = struct.unpack_from(">HHB", data, at + 3)
         sampling = [data[at + 9 + 3 * each] for each in range(components)]
         most = max(each >> 4 for each in sampling) * max(each & 15 for each in sampling)

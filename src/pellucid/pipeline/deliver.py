@@ -156,10 +156,6 @@ class Pipeline:
         wish = Wish(token=token, ref=spec.origin, origin=origin, tier=spec.tier, keyed=keyed)
         return await self._cuttings.look(wish)
 
-    async def wait(self, cutting: Cutting, *, timeout_s: float) -> None:
-        """Until the matte of `cutting` is no longer owed, at most `timeout_s`."""
-        await self._cuttings.wait(cutting, timeout_s=timeout_s)
-
     def _plan(self, spec: Spec, origin: Origin) -> Plan:
         facts = origin.facts
         return plan(
@@ -238,7 +234,12 @@ class Pipeline:
         if found is not None:
             return found
         shared = self._renders.is_flying(key)
-        made = await self._renders.run(key, make)
+        try:
+            made = await self._renders.run(key, make)
+        except BusyError:
+            if not shared:
+                raise
+            made = await self._renders.run(key, make)  # it was another one's line that was full
         return None if made is None else (made, Found.SHARED if shared else Found.MADE)
 
     def _keep(self, key: str, body: bytes, output: OutputChoice) -> Rendition:

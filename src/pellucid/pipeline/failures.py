@@ -30,7 +30,7 @@ class Failures:
 
     A failure belongs to its rendition. It belongs to the whole picture only when the rendition itself was light: then
     it was the picture's decoding that failed, which it would do at any other size, at the cost of two processes each
-    time. A picture whose heavy renditions fail one after the other gets no more heavy ones, and all others as before.
+    time. A picture of which several heavy renditions fail gets no more heavy ones, and all others as before.
     """
 
     def __init__(self, *, for_s: float = _FAILURE_S, clock: Callable[[], float] = time.monotonic) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import queue
+import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
@@ -48,7 +49,7 @@ _OUTGROWN = 1000
 _OUTGROWN_S = 600.0
 
 _CHECK_S = 5.0
-"""Longer than two light tasks that are about to be ended."""
+"""Longer than two light tasks that are about to be ended, on a machine with nothing else to do."""
 
 _CHECK_PNG = bytes.fromhex(
     "89504e470d0a1a0a0000000d4948445200000002000000020802000000fdd49a730000001649444154"
@@ -105,8 +106,8 @@ class RenderPool:
             rules=replace(rules, nice=_HEAVY_NICE, idle_s=_HEAVY_IDLE_S),
             busy="too many large pictures wait to be rendered",
         )
-        # What turned out to be heavy goes there at once for a while.
-        self._outgrown: TTLCache[str, bool] = TTLCache(_OUTGROWN, _OUTGROWN_S, time.monotonic)
+        # What turned out to be heavy goes there at once for a while: pictures, and from how many pixels on.
+        self._outgrown: TTLCache[str, int] = TTLCache(_OUTGROWN, _OUTGROWN_S, time.monotonic)
 
     async def __aenter__(self) -> RenderPool:
         self._light.start()
@@ -155,9 +156,14 @@ class RenderPool:
             found = await inputs()
             return None if found is None else (*found, job)
 
-        heavy = is_heavy(job, size_bytes=size_bytes, cut=cut) or self._outgrown.get(origin, False)
+        pixels = job.plan.width * job.plan.height
+        heavy = is_heavy(job, size_bytes=size_bytes, cut=cut) or pixels >= self._outgrown.get(origin, sys.maxsize)
         options = {"max_bytes": self._limits.max_decode_bytes}
-        return cast("bytes | None", await self._run("render", read, client, options, heavy=heavy, name=origin))
+
+        def outgrown() -> None:
+            self._outgrown[origin] = min(pixels, self._outgrown.get(origin, sys.maxsize))
+
+        return cast("bytes | None", await self._run("render", read, client, options, heavy=heavy, outgrown=outgrown))
 
     async def blank(self, job: BlankJob, *, client: Client = SERVER) -> bytes:
         """`render.run.render_blank` in a render process."""
@@ -168,16 +174,19 @@ class RenderPool:
         return cast("bytes", await self._run("blank", inputs, client, {}, heavy=is_heavy_blank(job)))
 
     async def check(self) -> None:
-        """Render a tiny picture, before all that wait. Raises BusyError when it does not come through in 5 s,
-        PellucidError when it fails.
+        """Render a tiny picture, before all that wait. Raises BusyError when neither that nor anything else comes
+        through in 5 s, PellucidError when it fails.
         """
         facts = ImageFacts(format=ImageFormat.PNG, width=2, height=2, has_alpha=False)
         plan = Plan(scaled_width=1, scaled_height=1, left=0, top=0, width=1, height=1)
         job = RenderJob(facts=facts, plan=plan, background=None, format=ImageFormat.PNG)
+        done = self._light.done
         try:
             async with asyncio.timeout(_CHECK_S), self._light.places.acquire(SERVER, first=True):
                 await self._light.call("render", (_CHECK_PNG, None, job), {})
         except TimeoutError as error:
+            if self._light.done != done:
+                return  # slow pictures are rendered, one after the other
             raise BusyError(f"no picture was rendered within {_CHECK_S:g} s") from error
         except OutgrownError as error:
             raise RenderError("a picture of one pixel took too long") from error
@@ -190,15 +199,14 @@ class RenderPool:
         options: Mapping[str, object],
         *,
         heavy: bool,
-        name: str | None = None,
+        outgrown: Callable[[], None] = lambda: None,
     ) -> object:
         """The result of `task`; None when `inputs` is."""
         if not heavy:
             try:
                 return await self._in(self._light, task, inputs, client, options)
             except OutgrownError:
-                if name is not None:
-                    self._outgrown[name] = True
+                outgrown()
         return await self._in(self._heavy, task, inputs, client, options)
 
     async def _in(self, lane: _Lane, task: str, inputs: _Read, client: Client, options: Mapping[str, object]) -> object:
@@ -223,6 +231,8 @@ class _Lane:
             max_waiting_per_client=max(1, limits.max_waiting // 2),
             busy=busy,
         )
+        self.done = 0
+        """Tasks that ended well."""
         self._tasks: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
         self._slots = [Slot(self._tasks, rules=rules) for _ in range(slots)]
 
@@ -245,4 +255,6 @@ class _Lane:
         """The result of a task; to be called by who holds a place."""
         task = Task(name=name, args=args, kwargs=dict(kwargs))
         self._tasks.put(task)
-        return await asyncio.wrap_future(task.future)
+        result = await asyncio.wrap_future(task.future)
+        self.done += 1
+        return result
