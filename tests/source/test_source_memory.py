@@ -144,6 +144,38 @@ async def test_however_many_bodies_are_half_read_all_get_through(bodies: int, cl
     assert memory.held_bytes == memory.waiting == 0
 
 
+async def test_who_says_much_and_sends_little_keeps_nobody_waiting() -> None:
+    """Five bodies of two clients had all memory for as long as a fetch may take, for some kB each."""
+    now = 0.0
+    memory = BodyMemory(256 * MB, largest_bytes=50 * MB, clock=lambda: now)
+
+    async def come(room: Reservation, size: int, *, timeout_s: float = 5) -> None:
+        await room.grow(size, expected_bytes=50 * MB, limit_bytes=50 * MB, timeout_s=timeout_s)
+
+    slow = [Reservation(memory, (A, B)[number % 2]) for number in range(4)]
+    fast = Reservation(memory, A)
+    for each in slow:
+        await come(each, MB)
+    await come(fast, MB)
+    waiting = asyncio.create_task(come(Reservation(memory, C), MB))
+    assert await is_waiting(waiting)
+    await come(fast, 20 * MB)
+    now = 3.0
+    memory.reclaim()
+    await waiting
+    assert [each.held_bytes for each in (*slow, fast)] == [4 * MB] * 4 + [50 * MB]
+    await come(slow[0], 5 * MB, timeout_s=0.01)
+    assert slow[0].held_bytes == 20 * MB, "it goes on in steps"
+
+
+async def test_slow_bodies_are_looked_for_while_others_wait() -> None:
+    memory = BodyMemory(4 * MB, largest_bytes=4 * MB)
+    slow = Reservation(memory, A)
+    await slow.grow(FIRST_BYTES + 1, expected_bytes=4 * MB, limit_bytes=4 * MB, timeout_s=1)
+    await grow(Reservation(memory, B), 2 * MB, timeout_s=30)
+    assert slow.held_bytes < 2 * MB
+
+
 async def test_a_body_that_could_not_be_stored_holds_its_memory_until_nobody_needs_it() -> None:
     memory = BodyMemory(2 * MB, largest_bytes=2 * MB)
     with memory.reserve(A) as first, memory.reserve(B) as second:

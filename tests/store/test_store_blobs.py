@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import sqlite3
+import threading
 from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
@@ -379,3 +380,25 @@ async def test_staging_files_that_cannot_be_swept_stop_no_start(tmp_path: Path) 
     _break(store / "a" / "folder#2", "folder")
     (store / "a" / "left#3").write_bytes(b"")
     assert sweep_staging(store) == 1
+
+
+async def test_a_crowd_of_readers_opens_few_files(tmp_path: Path, blobs: ObjectBlobs) -> None:
+    """obstore bounds its threads, and 2,000 reads opened 1,800 files; a process keeps 512 descriptors for them."""
+    await blobs.put("c/large", bytes(2_000_000))
+    most, done = 0, threading.Event()
+
+    def watch() -> None:
+        nonlocal most
+        while not done.is_set():
+            most = max(most, len(list(Path("/proc/self/fd").iterdir())))
+
+    watching = threading.Thread(target=watch)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    watching.start()
+    try:
+        read = await asyncio.gather(*(blobs.get("c/large") for _ in range(1000)))
+    finally:
+        done.set()
+        watching.join()
+    assert all(read)
+    assert most - before < 300

@@ -16,7 +16,9 @@ _LOW = 4096
 """A limit below this is worth a line in the log."""
 
 _FILES = 512
-"""In reserve for files, pipes to render processes, databases: obstore opens up to 512 files at a time."""
+"""In reserve for the store's files (128 at a time), uploads being received (100), pipes to render processes, databases,
+other files (64 threads).
+"""
 
 _OUTGOING = 256
 """In reserve for sockets to origins, webhooks and name servers, where the settings ask for no more."""

@@ -102,6 +102,7 @@ class BoundedBlobs:
         self._young_s = young_s
         self._min_free_bytes = min_free_bytes
         self._free_bytes = free_bytes
+        self._volume_away = False
         self._block_bytes = block_bytes
         self._crowded = False
         self._evicted_at = -math.inf
@@ -193,10 +194,14 @@ class BoundedBlobs:
         if self._free_bytes is None:
             return 0
         try:
-            return max(0, self._min_free_bytes - self._free_bytes())
+            missing = max(0, self._min_free_bytes - self._free_bytes())
         except OSError as error:
-            _log.warning("free space unknown", error=str(error))
+            if not self._volume_away:
+                _log.warning("free space unknown", error=str(error))
+            self._volume_away = True
             return unknown
+        self._volume_away = False
+        return missing
 
     def _on_disk(self, size_bytes: int) -> int:
         return -(-max(1, size_bytes) // self._block_bytes) * self._block_bytes

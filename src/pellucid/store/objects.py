@@ -15,9 +15,14 @@ from obstore.store import LocalStore
 from pellucid.errors import StoreError
 from pellucid.store.port import BlobInfo
 
+_AT_ONCE = 128
+"""Calls at a time, each of which opens a file. obstore has a bound on threads only (512): 2,000 reads had 1,800 files
+open and took 0.9 s; they take 0.4 s with this bound, 0.5 s with 32.
+"""
+
 
 class ObjectBlobs:
-    """A `BlobStore` over one obstore store.
+    """A `BlobStore` over one obstore store. So many calls are under way at a time, the others wait for their turn.
 
     Writes are atomic: the local adapter of obstore writes a staging file beside the target (`name#1`) and renames it,
     buckets replace whole objects. A staging file that a killed process left behind is invisible to `get` and is
@@ -27,6 +32,7 @@ class ObjectBlobs:
     def __init__(self, store: LocalStore, *, folder: Path | None = None) -> None:
         self._store = store
         self._folder = folder
+        self._places = asyncio.Semaphore(_AT_ONCE)
 
     @classmethod
     def local(cls, folder: Path) -> ObjectBlobs:
@@ -39,8 +45,9 @@ class ObjectBlobs:
 
     async def get(self, key: str) -> bytes | None:
         try:
-            result = await obstore.get_async(self._store, key)
-            return (await result.bytes_async()).to_bytes()
+            async with self._places:
+                result = await obstore.get_async(self._store, key)
+                return (await result.bytes_async()).to_bytes()
         except FileNotFoundError:
             # obstore takes a folder for nothing. What cannot be read and not be written either is no miss: a matte
             # would be made again and again.
@@ -52,13 +59,15 @@ class ObjectBlobs:
 
     async def put(self, key: str, data: bytes | bytearray) -> None:
         try:
-            await obstore.put_async(self._store, key, data, use_multipart=False)
+            async with self._places:
+                await obstore.put_async(self._store, key, data, use_multipart=False)
         except (BaseError, OSError) as error:
             raise StoreError(f"cannot write {key}: {_reason(error)}") from error
 
     async def exists(self, key: str) -> bool:
         try:
-            await obstore.head_async(self._store, key)
+            async with self._places:
+                await obstore.head_async(self._store, key)
         except FileNotFoundError:
             return False
         except (BaseError, OSError) as error:
@@ -67,7 +76,8 @@ class ObjectBlobs:
 
     async def delete(self, key: str) -> None:
         try:
-            await obstore.delete_async(self._store, key)
+            async with self._places:
+                await obstore.delete_async(self._store, key)
         except FileNotFoundError:
             return
         except (BaseError, OSError) as error:
