@@ -382,6 +382,10 @@ async def test_staging_files_that_cannot_be_swept_stop_no_start(tmp_path: Path) 
     assert sweep_staging(store) == 1
 
 
+def _open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
 async def test_a_crowd_of_readers_opens_few_files(tmp_path: Path, blobs: ObjectBlobs) -> None:
     """obstore bounds its threads, and 2,000 reads opened 1,800 files; a process keeps 512 descriptors for them."""
     await blobs.put("c/large", bytes(2_000_000))
@@ -390,10 +394,10 @@ async def test_a_crowd_of_readers_opens_few_files(tmp_path: Path, blobs: ObjectB
     def watch() -> None:
         nonlocal most
         while not done.is_set():
-            most = max(most, len(list(Path("/proc/self/fd").iterdir())))
+            most = max(most, _open_files())
 
     watching = threading.Thread(target=watch)
-    before = len(list(Path("/proc/self/fd").iterdir()))
+    before = _open_files()
     watching.start()
     try:
         read = await asyncio.gather(*(blobs.get("c/large") for _ in range(1000)))
