@@ -29,7 +29,7 @@ test: $(VENV)/.installed-dev ## Everything the tests need, then all tests (JOBS=
 	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 quick: $(VENV)/.installed-dev ## The unit tests, for after each change: a minute on two cores
-	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal --ignore tests/e2e -m "not processes" --hypothesis-profile quick -q
+	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal --ignore tests/e2e -m "not slow" --hypothesis-profile quick -q
 
 check: $(VENV)/.installed-dev ## Format, lint, types, import contracts
 	$(BIN)/ruff format --check src tests bench

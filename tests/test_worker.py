@@ -467,6 +467,7 @@ asyncio.run(main(*map(Path, sys.argv[1:])))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 async def test_a_job_over_its_memory_fails_for_good_and_ends_its_worker(
     engine: Engine, tiny_model: TinyModel, blobs: ObjectBlobs, tmp_path: Path

@@ -222,6 +222,7 @@ def test_the_peak_of_a_command_counts_its_children(tmp_path: Path) -> None:
         run_watched([sys.executable, "-c", "raise SystemExit('no such luck')"], programs)
 
 
+@pytest.mark.slow
 @pytest.mark.e2e
 def test_a_side_cuts_and_one_that_ends_says_why(tmp_path: Path) -> None:
     """The real tier in a process of its own; as rembg's Python one without rembg."""

@@ -27,6 +27,8 @@ from pellucid.wiring.accounts import customers_of
 from pellucid.wiring.storage import Paths, open_database
 from usage_rows import Charge, many, write_charges, write_hold
 
+pytestmark = pytest.mark.slow
+
 TODAY = datetime.now(UTC).date()
 _TOKENS = {"shop": {"hosts": ["img.shop.example"], "key_hash": "ab" * 32, "credits_per_month": 1000}, "blog": {}}
 

@@ -249,6 +249,7 @@ def test_graphs_of_other_calibrations_are_removed_and_nothing_else(conv: Model, 
     assert (tmp_path / "conv.onnx").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["u2net", "u2netp"])
 def test_our_calibrations_fit_the_real_weights(name: str) -> None:
     card = find_card(name)

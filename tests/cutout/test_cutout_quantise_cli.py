@@ -26,6 +26,8 @@ from pellucid.models.cards import ModelCard, find_card
 
 Model = tuple[ModelCard, Calibration]
 
+pytestmark = pytest.mark.slow
+
 REFUSE_SOCKETS = """
 import sys
 def audit(event, args):

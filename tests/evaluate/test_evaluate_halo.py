@@ -31,6 +31,8 @@ from pellucid.evaluate.synthetic import Scene, generate
 from pellucid.render.compose import with_alpha
 from tiny import TinyModel
 
+pytestmark = pytest.mark.slow
+
 SIZE = (320, 240)
 
 

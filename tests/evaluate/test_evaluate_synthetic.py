@@ -17,6 +17,8 @@ from pellucid.evaluate.backdrops import BACKDROPS, load_photographs
 from pellucid.evaluate.subjects import KINDS
 from pellucid.evaluate.synthetic import PHOTOGRAPH, Scene, generate
 
+pytestmark = pytest.mark.slow
+
 SIZE = (240, 180)
 SEEDS = range(len(KINDS) * len(BACKDROPS))
 

@@ -142,7 +142,7 @@ print(resident("VmHWM") - before)
 """
 
 
-@pytest.mark.processes
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize(("kind", "pixel_bytes"), [("jp2", 2), ("bmp", 6)])
 def test_decoding_takes_little_memory(kind: str, pixel_bytes: float, tmp_path: Path) -> None:

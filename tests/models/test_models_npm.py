@@ -216,6 +216,7 @@ def test_header_larger_than_the_package_is_not_read_into_memory(tmp_path: Path) 
         _join(path)
 
 
+@pytest.mark.slow
 def test_too_many_files(tmp_path: Path) -> None:
     header = tarfile.TarInfo("package/empty").tobuf()
     path = tmp_path / "package.tgz"
@@ -287,6 +288,7 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("npm_config_offline", "true")
 
 
+@pytest.mark.slow
 @needs_npm
 @pytest.mark.usefixtures("offline")
 def test_pull_through_npm(tmp_path: Path) -> None:
@@ -302,6 +304,7 @@ def test_pull_through_npm(tmp_path: Path) -> None:
     assert seen == sorted(seen)
 
 
+@pytest.mark.slow
 @needs_npm
 @pytest.mark.usefixtures("offline")
 def test_chunks_swapped_in_the_index_are_never_put_in_place(tmp_path: Path) -> None:
@@ -311,6 +314,7 @@ def test_chunks_swapped_in_the_index_are_never_put_in_place(tmp_path: Path) -> N
     assert list((tmp_path / "models").iterdir()) == []
 
 
+@pytest.mark.slow
 @needs_npm
 @pytest.mark.usefixtures("offline")
 def test_download_far_larger_than_expected_is_refused(tmp_path: Path) -> None:
@@ -321,6 +325,7 @@ def test_download_far_larger_than_expected_is_refused(tmp_path: Path) -> None:
     assert list((tmp_path / "models").iterdir()) == []
 
 
+@pytest.mark.slow
 @needs_npm
 @pytest.mark.usefixtures("offline")
 def test_failure_says_what_npm_said_and_what_to_do(tmp_path: Path) -> None:

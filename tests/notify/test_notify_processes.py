@@ -17,7 +17,7 @@ from queue_helpers import until
 
 from pellucid.queue.sqlite import SqliteQueue
 
-pytestmark = pytest.mark.processes
+pytestmark = pytest.mark.slow
 
 SCRIPT = Path(__file__).with_name("notify_process.py")
 

@@ -19,7 +19,7 @@ from queue_helpers import SOON_S, make_job, until
 from pellucid.queue.port import Failed, Owed, Priority
 from pellucid.queue.sqlite import SqliteQueue
 
-pytestmark = pytest.mark.processes
+pytestmark = pytest.mark.slow
 
 SCRIPT = Path(__file__).with_name("queue_process.py")
 

@@ -24,7 +24,7 @@ from pellucid.render.pool import PoolLimits, RenderPool
 from pellucid.render.run import RenderJob
 from pellucid.spec import RenderSpec
 
-pytestmark = pytest.mark.processes
+pytestmark = pytest.mark.slow
 
 MAX_PIXELS = 1_000_000
 PHOTO = saved(np.arange(60 * 80 * 3, dtype=np.uint32).astype(np.uint8).reshape(60, 80, 3))

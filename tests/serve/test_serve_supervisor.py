@@ -14,7 +14,7 @@ from supervised import cannot_start, cannot_start_again, fails_twice, gives_pict
 
 from pellucid.serve.supervisor import Supervisor
 
-pytestmark = pytest.mark.processes
+pytestmark = pytest.mark.slow
 
 _DEADLINE_S = 30.0
 
