@@ -9,8 +9,8 @@ BIN := $(VENV)/bin
 # Not from the environment: some shells export HOST.
 HOST :=
 PORT :=
-# Processes that the tests run in. Two are measured; more want 2 GB of memory each.
-JOBS ?= 2
+# Processes that the tests run in: some wait while others work. More want 2 GB of memory each.
+JOBS ?= 3
 # Some containers set it; every process of a test would then compile what it imports, 4 s for pytest's own rewriting.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -28,7 +28,7 @@ test: $(VENV)/.installed-dev ## Everything the tests need, then all tests (JOBS=
 	@$(BIN)/pellucid models pull
 	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
-quick: $(VENV)/.installed-dev ## The unit tests, for after each change: a minute on two cores
+quick: $(VENV)/.installed-dev ## The unit tests, for after each change: about a minute on two cores
 	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal --ignore tests/e2e -m "not slow" --hypothesis-profile quick -q
 
 check: $(VENV)/.installed-dev ## Format, lint, types, import contracts

@@ -149,6 +149,7 @@ async def test_a_stopped_process_that_holds_a_lock_stops_no_other(database: Data
     await impatient.aclose()
 
 
+@pytest.mark.slow
 async def test_a_server_that_says_nothing_is_given_up() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         async with asyncio.timeout(20):

@@ -123,6 +123,7 @@ async def test_a_burst_does_not_overrun_the_limit_and_who_leaves_makes_room(tmp_
             await again.task
 
 
+@pytest.mark.slow
 async def test_all_streams_of_a_picture_share_its_looks(tmp_path: Path, looks: Looks) -> None:
     settings = settings_for(tmp_path)
     urls = _pictures(tmp_path, 20)
@@ -168,6 +169,7 @@ async def test_a_clients_slow_origins_hold_up_nobody_elses_streams(
         await stranger.leave()
 
 
+@pytest.mark.slow
 async def test_what_cannot_change_by_itself_is_woken(tmp_path: Path, looks: Looks) -> None:
     settings = settings_for(tmp_path)
     here, elsewhere = _pictures(tmp_path, 2)

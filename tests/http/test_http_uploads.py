@@ -272,6 +272,7 @@ async def test_a_disk_that_fails(tmp_path: Path, app: ASGIApp) -> None:
     assert "detail" not in problem, "paths of this machine stay in the log"
 
 
+@pytest.mark.slow
 async def test_a_database_that_is_held(tmp_path: Path, app: ASGIApp) -> None:
     holder = sqlite3.connect(tmp_path / "data" / "queue" / "jobs.sqlite", isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
@@ -328,6 +329,7 @@ async def test_uploads_are_in_the_name_of_the_token(tmp_path: Path) -> None:
         assert db.execute("SELECT DISTINCT token FROM uploads").fetchall() == [("shop",)]
 
 
+@pytest.mark.slow
 async def test_over_either_database(tmp_path: Path, database_url: str) -> None:
     """The server's own way to it: the URL in the settings."""
     plain = _settings(tmp_path, per_client=1).model_dump()

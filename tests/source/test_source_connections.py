@@ -88,6 +88,7 @@ class _EightAddresses(AbstractResolver):
         pass
 
 
+@pytest.mark.slow
 async def test_a_host_of_addresses_that_do_not_answer_gets_two_sockets() -> None:
     with closing(socket.socket()) as deaf, ExitStack() as stack:
         deaf.bind(("127.0.0.1", 0))

@@ -102,6 +102,7 @@ async def test_of_hundreds_of_addresses_a_few_are_tried() -> None:
         assert len(await resolver.lookup("many.test")) == 4
 
 
+@pytest.mark.slow
 async def test_one_client_does_not_get_all_lookups() -> None:
     async with resolving({"a.test": ["192.0.2.1"]}, timeout_s=1, max_lookups=4) as (_, resolver, _clock):
         hanging = [asyncio.create_task(_outcome(resolver, f"h{n}.test", Client("a"))) for n in range(50)]
@@ -160,6 +161,7 @@ async def _hanging_names_stop_nobody() -> None:
             assert {type(each) for each in outcomes} == {ConnectTimeoutError}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("run", [uvloop.run, asyncio.run], ids=["uvloop", "asyncio"])
 def test_hanging_names_stop_nobody(run: Callable[..., None]) -> None:
     """Not even those of the same client: names are resolved before a slot is taken."""

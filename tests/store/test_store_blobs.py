@@ -170,6 +170,7 @@ async def test_a_lost_index_is_made_anew(tmp_path: Path, blobs: ObjectBlobs, pin
     db.close()
 
 
+@pytest.mark.slow
 async def test_a_locked_index_is_no_damaged_one(tmp_path: Path, blobs: ObjectBlobs, pins: _Pins) -> None:
     index = tmp_path / "l.sqlite"
     cache = BoundedBlobs(blobs, index=index, prefixes=["c"], max_bytes=100_000, pinned=pins, young_s=0)
@@ -386,6 +387,7 @@ def _open_files() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
+@pytest.mark.slow
 async def test_a_crowd_of_readers_opens_few_files(tmp_path: Path, blobs: ObjectBlobs) -> None:
     """obstore bounds its threads, and 2,000 reads opened 1,800 files; a process keeps 512 descriptors for them."""
     await blobs.put("c/large", bytes(2_000_000))
