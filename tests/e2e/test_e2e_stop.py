@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
 import signal
@@ -161,3 +162,18 @@ def test_a_stop_while_starting_ends_at_once(start_server: StartServer) -> None:
         os.kill(pid, signal.SIGKILL)
     time.sleep(0.3)
     assert _stop(server) < 4
+
+
+def test_who_was_refused_and_goes_on_talking_is_not_waited_for(start_server: StartServer, connect: Connect) -> None:
+    server = start_server(PELLUCID_WORKERS="0")
+    refused = [connect(server) for _ in range(3)]
+    for sock in refused:
+        sock.send(b"NONSENSE\r\n\r\n")
+    began = time.monotonic()
+    server.process.send_signal(signal.SIGTERM)
+    while server.process.poll() is None and time.monotonic() - began < 20:
+        for sock in refused:
+            with contextlib.suppress(OSError):
+                sock.send(b"x")
+        time.sleep(0.1)
+    assert time.monotonic() - began < 6

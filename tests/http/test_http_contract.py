@@ -191,6 +191,7 @@ async def test_other_methods(apps: dict[str, ASGIApp], state: str, method: str) 
 async def test_preflight(apps: dict[str, ASGIApp], state: str) -> None:
     answer = await ask(apps[state], "OPTIONS", _url(state, ""), {"origin": "https://shop.example"})
     assert (answer.status, answer.headers["access-control-allow-origin"]) == (204, "*")
+    assert "content-length" not in answer.headers, "RFC 9110, section 8.6"
 
 
 @pytest.mark.asyncio(loop_scope="module")
