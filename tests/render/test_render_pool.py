@@ -237,6 +237,26 @@ async def test_the_check_is_not_turned_away_and_says_when_nothing_comes_through(
         assert all(await asyncio.gather(*waiting))
 
 
+async def test_slow_pictures_one_after_the_other_are_no_reason_not_to_be_ready(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with _pool() as pool:
+        facts = await pool.probe(PHOTO)
+        os.kill(pool.pids[0], signal.SIGSTOP)
+        first = asyncio.create_task(_render(pool, PHOTO, _job(facts, 20)))
+        slow = asyncio.create_task(_render(pool, SLOW_SVG, _svg_job(1200)))
+        await asyncio.sleep(0.1)
+        monkeypatch.setattr("pellucid.render.pool._CHECK_S", 1.0)
+        check = asyncio.create_task(pool.check())
+        await asyncio.sleep(0.1)
+        os.kill(pool.pids[0], signal.SIGCONT)
+        assert await first
+        await check  # its own picture is still behind the slow one
+        assert not slow.done()
+        slow.cancel()
+        os.kill(pool.pids[0], signal.SIGKILL)
+
+
 async def test_what_is_gone_gives_its_place_back() -> None:
     async def gone() -> None:
         return None
