@@ -28,7 +28,9 @@ test: $(VENV)/.installed-dev ## Everything the tests need, then all tests (JOBS=
 	@$(BIN)/pellucid models pull
 	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
-quick: $(VENV)/.installed-dev ## The unit tests, for after each change: about a minute on two cores
+# Unit tests wait more than they work, and take little memory.
+quick: JOBS := 4
+quick: $(VENV)/.installed-dev ## The unit tests, for after each change: a minute on two cores
 	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal --ignore tests/e2e -m "not slow" --hypothesis-profile quick -q
 
 check: $(VENV)/.installed-dev ## Format, lint, types, import contracts
