@@ -20,6 +20,7 @@ What is left after the estimate (an SVG's filters, a decoder's bug) meets the bo
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -183,6 +184,8 @@ _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_SEGMENTS = 10_000
 """Looked at for the frame header: what a camera writes in front of it, such as a preview, takes a few hundred."""
 
+_NOT_FF = re.compile(rb"[^\xff]")
+
 _JPEG_BARE = frozenset({0x00, 0x01, *range(0xD0, 0xDA)})
 """What follows an FF without a segment: stuffed bytes, TEM, RST0 to EOI."""
 
@@ -194,13 +197,14 @@ def _jpeg_frame(data: bytes) -> int:
     at = 2
     for _ in range(_JPEG_SEGMENTS):
         at = data.find(b"\xff", at)
-        if at < 0:
+        marker = _NOT_FF.search(data, at) if at >= 0 else None
+        if marker is None:
             break
-        while data[at] == 0xFF:
-            at += 1
-        if data[at] in _JPEG_FRAMES:
-            return at + 1
-        at += 1 if data[at] in _JPEG_BARE else 1 + max(2, int.from_bytes(data[at + 1 : at + 3], "big"))
+        at, kind = marker.end(), marker[0][0]
+        if kind in _JPEG_FRAMES:
+            return at
+        if kind not in _JPEG_BARE:
+            at += max(2, int.from_bytes(data[at : at + 2], "big"))
     raise IndexError
 
 
