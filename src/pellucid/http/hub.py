@@ -190,10 +190,11 @@ class CutoutHub:
         subscription.watchers.pop(watcher.key, None)
         subscription.changed.discard(watcher)
         watcher.subscribers.discard(subscription)
+        client = subscription.client
+        if client in watcher.looking and not any(each.client == client for each in watcher.subscribers):
+            watcher.looking.pop(client).cancel()
         if not watcher.subscribers and self._watchers.get(watcher.key) is watcher:
             del self._watchers[watcher.key]
-            for look in watcher.looking.values():
-                look.cancel()
 
     def hear(self, caller: Caller, spec: Spec, cutting: Cutting) -> None:
         """A request in this process was told that the cutout of `spec` stands as `cutting` says."""
@@ -230,7 +231,8 @@ class CutoutHub:
                 await asyncio.sleep(max(0.0, pause_s))
                 pause_s = await self._look_once(watcher, client)
         finally:
-            del watcher.looking[client]
+            if watcher.looking.get(client) is asyncio.current_task():
+                del watcher.looking[client]
 
     async def _look_once(self, watcher: Watcher, client: Client) -> float:
         """Look and tell; returns in how many seconds to look again because nothing was seen, 0 if that is not so."""
