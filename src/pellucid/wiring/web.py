@@ -190,6 +190,15 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
         pool = await stack.enter_async_context(RenderPool(pool_limits_of(settings)))
         instance = await asyncio.to_thread(instance_name, paths)
         freshness = freshness_of(settings)
+        purges = Purges(paths.purges)
+        stack.callback(purges.close)
+        cdn = cdn_api_of(settings)
+        # An answer that was begun before a purge may wait for its lane, twice, before it is rendered.
+        again_s = 2 * settings.render.wait_s + settings.render.timeout_s + _SLACK_S
+        purger = CdnPurger(queue, api=cdn, again_s=again_s)
+        # Closed after what fetches, which may find a change until then.
+        changes = ChangedOrigins(purges, purger, heard_s=_HEARD_S)
+        stack.push_async_callback(changes.aclose)
         guard = Guard(allow_networks=settings.origin.allow_networks, allow_ports=settings.origin.allow_ports)
         resolver = await stack.enter_async_context(
             NameResolver(nameservers=settings.origin.nameservers, timeout_s=settings.origin.connect_timeout_s)
@@ -204,14 +213,6 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
                 resolver=resolver,
             )
         )
-        purges = Purges(paths.purges)
-        stack.callback(purges.close)
-        cdn = cdn_api_of(settings)
-        # An answer that was begun before a purge may wait for its lane, twice, before it is rendered.
-        again_s = 2 * settings.render.wait_s + settings.render.timeout_s + _SLACK_S
-        purger = CdnPurger(queue, api=cdn, again_s=again_s)
-        changes = ChangedOrigins(purges, purger, heard_s=_HEARD_S)
-        stack.push_async_callback(changes.aclose)
         origins = Origins(
             fetcher=fetcher,
             records=cache,
@@ -236,7 +237,10 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
             """Somebody else's picture as well; its bytes may have been evicted, while its mattes stay."""
             if await blobs.exists(keys.origin_bytes_key(digest)):
                 return True
-            return any([await mattes.newest(digest, 0, tier) is not None for tier in Tier])
+            for tier in Tier:
+                if await mattes.newest(digest, 0, tier) is not None:
+                    return True
+            return False
 
         shelf = await Shelf.open(
             database,
