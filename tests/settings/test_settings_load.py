@@ -173,6 +173,7 @@ def test_webhooks_need_a_secret() -> None:
         ({"PELLUCID_NOTIFY_URLS": "https://user:word@a.example/"}, "no user name"),
         ({"PELLUCID_NOTIFY_URLS": ",".join(f"https://{n}.example/" for n in range(9))}, "PELLUCID_NOTIFY_URLS"),
         ({"PELLUCID_NOTIFY_ALLOW_HOSTS": "a b"}, "no host name"),
+        ({"PELLUCID_ORIGIN_ALLOW_HOSTS": "a b"}, "ORIGIN_ALLOW_HOSTS.*no host name"),
         ({"PELLUCID_NOTIFY_MAX_ATTEMPTS": "0"}, "PELLUCID_NOTIFY_MAX_ATTEMPTS"),
         ({"PELLUCID_CDN_PURGE_URL": "https://api.example/{tagg}"}, "{tagg} is no placeholder"),
         ({"PELLUCID_CDN_PURGE_URL": "/purge"}, "PELLUCID_CDN_PURGE_URL"),

@@ -8,7 +8,7 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 from pellucid.notify.cdn import check_templates
 from pellucid.notify.signature import signing_keys
-from pellucid.settings.types import Hosts, SecretMapping, Section, WebUrls, check_web_url
+from pellucid.settings.types import Hosts, SecretMap, Section, WebUrls, check_web_url
 
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
@@ -53,7 +53,7 @@ class CdnSettings(Section):
     """The CDN in front: what it is told when origins are invalidated."""
 
     purge_method: str = Field(default="POST", pattern="^[A-Z]+$", description="Method of a purge, such as `PURGE`.")
-    purge_headers: SecretMapping = Field(
+    purge_headers: SecretMap = Field(
         default={}, description="`name=value`, comma-separated: headers of a purge, such as its API key."
     )
     purge_body: str = Field(

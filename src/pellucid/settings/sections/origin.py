@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from pellucid.settings.types import DAY_S, GIB, KIB, MIB, Names, NameServers, Networks, Ports, Section
+from pellucid.settings.types import DAY_S, GIB, KIB, MIB, Hosts, NameServers, Networks, Ports, Section
 
 
 class OriginSettings(Section):
@@ -14,8 +14,7 @@ class OriginSettings(Section):
 
     allow_networks: Networks = Field(default=(), description="Networks that may be reached although they are private.")
     allow_ports: Ports = Field(default=frozenset({80, 443}), description="Ports that may be reached; `*` for any.")
-    # Not `Hosts`: a server checks it when it starts, `doctor --settings` shows it as it was written.
-    allow_hosts: Names = Field(
+    allow_hosts: Hosts = Field(
         default=(), description="Hosts (with their subdomains) that may be fetched from; empty: any."
     )
     nameservers: NameServers = Field(
