@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 import numpy as np
 import pytest
-from e2e_server import DEADLINE_S, PellucidServer, PhotoOrigin, StartServer, running_server
+from e2e_server import DEADLINE_S, PellucidServer, PhotoOrigin, StartServer, running_server, wait_until
 from PIL import Image
 from raw_clients import Connect, crowd, get, is_open, read_all, read_answer, wait_until_closed
 
@@ -355,6 +355,7 @@ def test_a_line_in_pieces_counts_once(bounded: PellucidServer, connect: Connect)
     assert read_answer(sock) == 200
 
 
+@pytest.mark.serial
 def test_heads_sent_ahead_are_bounded_together(
     bounded: PellucidServer, origin: PhotoOrigin, rocket_jpg: bytes, connect: Connect
 ) -> None:
@@ -362,7 +363,8 @@ def test_heads_sent_ahead_are_bounded_together(
     origin.held["/ahead.jpg"] = threading.Event()
     sock = connect(bounded)
     sock.sendall(get(f"{path}?w=10") + 16 * get("/-/health", "Cookie: " + "x" * 30_000))
-    time.sleep(0.3)
+    wait_until(lambda: origin.hits["/ahead.jpg"])
+    time.sleep(0.5)
     origin.held["/ahead.jpg"].set()
     answers = read_all(sock).split(b"HTTP/1.1 200")[1:]
     assert 2 <= len(answers) <= 4

@@ -237,6 +237,7 @@ async def test_the_check_is_not_turned_away_and_says_when_nothing_comes_through(
         assert all(await asyncio.gather(*waiting))
 
 
+@pytest.mark.serial
 async def test_slow_pictures_one_after_the_other_are_no_reason_not_to_be_ready(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

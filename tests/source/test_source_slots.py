@@ -39,6 +39,7 @@ async def test_a_crowd_of_hosts_is_one_line() -> None:
             await stack.enter_async_context(slots.acquire(f"{number}.test:80", A, timeout_s=0))
 
 
+@pytest.mark.serial
 async def test_the_waiting_for_both_slots_has_one_end() -> None:
     slots = FetchSlots(total=1, per_host=1)
     loop = asyncio.get_running_loop()

@@ -242,8 +242,8 @@ class _Disk:
         return self.free
 
 
-async def test_the_cache_gives_way_to_what_fills_the_disk(tmp_path: Path, blobs: ObjectBlobs, pins: _Pins) -> None:
-    disk = _Disk()
+async def _cache_on(disk: _Disk, tmp_path: Path, blobs: ObjectBlobs, pins: _Pins) -> BoundedBlobs:
+    """An open cache of up to 100,000 bytes on a volume that is to keep 5,000."""
     cache = BoundedBlobs(
         blobs,
         index=tmp_path / "d.sqlite",
@@ -256,6 +256,12 @@ async def test_the_cache_gives_way_to_what_fills_the_disk(tmp_path: Path, blobs:
         free_bytes=disk,
     )
     await cache.open()
+    return cache
+
+
+async def test_the_cache_gives_way_to_what_fills_the_disk(tmp_path: Path, blobs: ObjectBlobs, pins: _Pins) -> None:
+    disk = _Disk()
+    cache = await _cache_on(disk, tmp_path, blobs, pins)
     for number in range(20):
         await cache.put(f"c/{number:02}", b"x" * 1000)
     disk.free = 2_000  # somebody else's files: 3,000 are to be given back
@@ -275,17 +281,7 @@ async def test_a_volume_that_does_not_say_its_free_space_takes_nothing_and_loses
 ) -> None:
     """A network share that is away."""
     disk = _Disk()
-    cache = BoundedBlobs(
-        blobs,
-        index=tmp_path / "d.sqlite",
-        prefixes=["c"],
-        max_bytes=100_000,
-        pinned=pins,
-        young_s=0,
-        min_free_bytes=5_000,
-        free_bytes=disk,
-    )
-    await cache.open()
+    cache = await _cache_on(disk, tmp_path, blobs, pins)
     await cache.put("c/1", b"x")
     disk.away = True
     assert cache.lacks_space()
