@@ -37,7 +37,7 @@ from neighbourhood.watcher import watching
 from neighbourhood.wellbehaved import run_well_behaved
 
 from pellucid.settings.load import load_settings
-from pellucid.wiring.storage import open_queue
+from pellucid.wiring.storage import open_database, open_queue
 
 _MIB = 1 << 20
 _LIMITS_PAGE = Path(__file__).parent.parent / "docs" / "limits.md"
@@ -85,7 +85,8 @@ def server(data_dir: Path, where: Origin) -> Iterator[tuple[str, int, dict[str, 
 
 async def left_in_queue(variables: dict[str, str]) -> int:
     """Jobs that wait or run."""
-    async with open_queue(load_settings(flags={}, environ=variables)) as queue:
+    settings = load_settings(flags={}, environ=variables)
+    async with open_database(settings) as database, open_queue(settings, database) as queue:
         stats = await queue.stats()
         return stats.waiting + stats.running
 

@@ -1,36 +1,25 @@
-"""Renditions and mattes whose files cannot be read: a cache that fails is a miss, a matte that fails is none."""
+"""Renditions whose files cannot be read: a cache that fails is a miss."""
 
 from __future__ import annotations
 
 import asyncio
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from memory_blobs import MemoryBlobs
 from pellucid import keys
 from pellucid.clients import Client
-from pellucid.errors import StoreError
-from pellucid.image.matte_file import pack_matte
-from pellucid.mattes import Mattes
 from pellucid.renditions import Found, Rendition, Renditions, make_rendition
-from pellucid.spec import DEFAULT_TOKEN, Tier
+from pellucid.spec import DEFAULT_TOKEN
 from pellucid.store.objects import ObjectBlobs
 
-DIGEST = "d" * 32
-NAME = keys.matte_name(DIGEST, 0, "r")
 KEY = keys.rendition_key(DEFAULT_TOKEN, "x")
 
 
 @pytest.fixture
 def blobs(tmp_path: Path) -> ObjectBlobs:
     return ObjectBlobs.local(tmp_path / "store")
-
-
-def _matte() -> bytes:
-    alpha = np.full((8, 8), 255, np.uint8)
-    return pack_matte(alpha, width=8, height=8, confidence=0.5, empty=False, recipe_id="r")
 
 
 def _loop(path: Path) -> None:
@@ -141,69 +130,3 @@ async def test_who_asks_for_the_same_shares_one_reading_and_the_sum_is_bounded()
     assert [each and each[0].body for each in found] == [name.encode() for name in names] * 13
     assert await another is None
     assert blobs.calls["get"] == len(names) + 1
-
-
-async def test_a_cold_matte_is_looked_at_once() -> None:
-    blobs = SlowBlobs()
-    blobs.takes.set()
-    await Mattes(blobs).store(NAME, _matte(), origin_digest=DIGEST, page=0, tier=Tier.FAST)
-    others = [keys.matte_name(DIGEST, 0, f"other-{number}") for number in range(10)]
-    mattes = Mattes(blobs)
-    blobs.gives.clear()
-    asked = [asyncio.create_task(mattes.header(name)) for name in (NAME, *others) for _ in range(30)]
-    await asyncio.sleep(0.01)
-    assert blobs.reading == 4
-    blobs.gives.set()
-    headers = await asyncio.gather(*asked)
-    assert all(each is not None for each in headers[:30])
-    assert headers[30:] == [None] * 300
-    assert blobs.calls["get"] == 11
-
-
-async def test_a_matte_that_cannot_be_read_is_neither_there_nor_missing(tmp_path: Path, blobs: ObjectBlobs) -> None:
-    mattes = Mattes(blobs)
-    await mattes.store(NAME, _matte(), origin_digest=DIGEST, page=0, tier=Tier.FAST)
-    seen = await mattes.header(NAME)
-    path = tmp_path / "store" / keys.matte_key(NAME)
-    _loop(path)
-    with pytest.raises(StoreError):
-        await mattes.read(NAME)
-    assert mattes.is_unreadable(NAME)
-    assert await mattes.header(NAME) == seen, "renditions that were made of it are good"
-    fresh = Mattes(blobs)
-    for _ in range(2):
-        with pytest.raises(StoreError):
-            await fresh.header(NAME)
-    path.unlink()
-    assert await mattes.read(NAME) is None
-    assert await mattes.header(NAME) is None
-    await mattes.store(NAME, _matte(), origin_digest=DIGEST, page=0, tier=Tier.FAST)
-    assert await mattes.header(NAME) == seen
-    assert not mattes.is_unreadable(NAME)
-
-
-@pytest.mark.parametrize("pointer", [b"", b"../../etc", b"\xff", b"e" * 32 + b".0.r", NAME.encode() + b"/x", b"d" * 32])
-async def test_a_pointer_that_names_no_matte_is_none(blobs: ObjectBlobs, pointer: bytes) -> None:
-    mattes = Mattes(blobs)
-    await blobs.put(keys.newest_matte_key(DIGEST, 0, Tier.FAST), pointer)
-    assert await mattes.newest(DIGEST, 0, Tier.FAST) is None
-    await mattes.point_to(NAME, origin_digest=DIGEST, page=0, tier=Tier.FAST)
-    assert await mattes.newest(DIGEST, 0, Tier.FAST) == NAME
-
-
-async def test_one_matte_that_cannot_be_dropped_keeps_no_other(tmp_path: Path, blobs: ObjectBlobs) -> None:
-    mattes = Mattes(blobs)
-    names = {tier: keys.matte_name(DIGEST, 0, f"r-{tier}") for tier in Tier}
-    for tier, name in names.items():
-        await mattes.store(name, _matte(), origin_digest=DIGEST, page=0, tier=tier)
-    first = next(iter(Tier))
-    path = tmp_path / "store" / keys.matte_key(names[first])
-    path.unlink()
-    path.mkdir()
-    with pytest.raises(StoreError):
-        await mattes.drop(DIGEST, 0)
-    for tier, name in names.items():
-        assert (tier is first) or not await blobs.exists(keys.matte_key(name))
-    path.rmdir()
-    await mattes.drop(DIGEST, 0)
-    assert await mattes.newest(DIGEST, 0, first) is None

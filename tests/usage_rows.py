@@ -72,5 +72,6 @@ def write_hold(connection: sa.Connection, token: str, *, credits: int = 200) -> 
             origin_host="shop.example",
             job="job",
             held_at=0.0,
+            store="here",
         )
     )

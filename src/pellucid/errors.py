@@ -27,11 +27,11 @@ PellucidError
 │   ├── UploadTimeoutError
 │   └── UploadLimitError       its sender has sent as much as they may for now
 ├── StoreError             the disk or bucket failed
-├── QueueError             the queue failed
-│   ├── QueueBusyError         another process keeps it locked
-│   └── QueueSchemaError       it was written by a newer Pellucid
-├── DatabaseError          the database of charges and uploads failed
+├── WorkerNameError        a living worker has that name
+├── DatabaseError          the database failed
+│   ├── DatabaseAwayError      it cannot be reached
 │   ├── DatabaseBusyError      another process keeps it locked
+│   ├── DatabaseDamagedError   its file is none any more
 │   └── DatabaseSchemaError    it was written by a newer Pellucid
 ├── KeyNeededError         the request is in nobody's name, or asks for more than its key allows
 └── SettingsError          the configuration is wrong
@@ -166,16 +166,8 @@ class StoreError(PellucidError):
     """The disk or bucket failed."""
 
 
-class QueueError(PellucidError):
-    """The queue failed."""
-
-
-class QueueBusyError(QueueError):
-    """Another process keeps the queue locked: it is free again later."""
-
-
-class QueueSchemaError(QueueError):
-    """The queue was written by a newer Pellucid."""
+class WorkerNameError(PellucidError):
+    """A living worker has that name."""
 
 
 class KeyNeededError(PellucidError):
@@ -183,11 +175,19 @@ class KeyNeededError(PellucidError):
 
 
 class DatabaseError(PellucidError):
-    """The database of charges and uploads failed."""
+    """The database failed."""
+
+
+class DatabaseAwayError(DatabaseError):
+    """The database cannot be reached. Whoever asks again later may find it."""
 
 
 class DatabaseBusyError(DatabaseError):
     """Another process keeps the database locked: it is free again later."""
+
+
+class DatabaseDamagedError(DatabaseError):
+    """The file is no database, or none of ours, any more."""
 
 
 class DatabaseSchemaError(DatabaseError):
@@ -202,7 +202,6 @@ PERMANENT_ERRORS = (
     SettingsError,
     ModelUnavailableError,
     DeviceUnavailableError,
-    QueueSchemaError,
     DatabaseSchemaError,
 )
 """What stands in the way of every next start until somebody changes something; all else may be over by then."""

@@ -15,9 +15,19 @@ def digest(data: bytes | bytearray) -> str:
     return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
+def origin_digest_of(ref: OriginRef) -> str:
+    """What an origin is called where its URL would be too long: 32 hex digits."""
+    return digest(str(ref).encode())
+
+
 def origin_record_key(token: Token, ref: OriginRef) -> str:
     """Store key of what is known about one origin of one token (validators, digest, picture facts)."""
-    return f"origins/{token}/{digest(str(ref).encode())}"
+    return record_key_of(token, origin_digest_of(ref))
+
+
+def record_key_of(token: Token, origin: str) -> str:
+    """`origin_record_key` of what `origin_digest_of` names."""
+    return f"origins/{token}/{origin}"
 
 
 def origin_bytes_key(origin_digest: str) -> str:
@@ -33,7 +43,7 @@ def matte_name(origin_digest: str, page: int, recipe_id: str) -> str:
 
 
 def newest_matte_key(origin_digest: str, page: int, tier: Tier) -> str:
-    """Store key of the name of the matte that was made last for an origin in a tier, whatever its recipe."""
+    """Store key under which versions before the database of mattes kept the name of the newest one."""
     return f"mattes/newest/{origin_digest}.{page}.{tier}"
 
 

@@ -8,30 +8,21 @@ import threading
 from collections.abc import Coroutine
 
 import structlog
-from cachetools import LRUCache
 
 from pellucid import keys, memory
 from pellucid.engine import Engine
-from pellucid.errors import DatabaseError, ImageError, ImageLimitError, StoreError
+from pellucid.errors import ImageError, ImageLimitError, StoreError
 from pellucid.exits import EXIT_MEMORY, EXIT_STUCK
+from pellucid.image.matte_file import unpack_header
 from pellucid.image.probe import probe
-from pellucid.ledger.ledger import Ledger
-from pellucid.mattes import Mattes
-from pellucid.queue.port import Handler, Job, JobMootError, JobPostponedError, JobRefusedError
+from pellucid.mattes.facts import MatteFacts
+from pellucid.mattes.files import MatteFiles
+from pellucid.queue.values import Handler, Job, JobMootError, JobRefusedError
 from pellucid.spec import Tier
 from pellucid.store.port import BlobStore
 
 _log = structlog.get_logger(__name__)
 
-
-_LEDGER_PAUSE_S = 5.0
-"""Until a job that could not be charged is tried again; its matte is there by then."""
-
-_STORE_PAUSE_S, _STORE_PAUSE_MAX_S = 5.0, 60.0
-"""Until a job is tried again that the store failed; twice as long each time, up to a minute."""
-
-_PAUSED_JOBS = 10_000
-"""Jobs whose pauses are remembered, about 0.2 kB each; a queue holds a thousand by default."""
 
 _WATCH_S = 0.02
 """How often memory is looked at while a picture is worked on: 30 us each time; in between a decoder fills 40 MB."""
@@ -68,28 +59,25 @@ def matte_handler(
     engine: Engine,
     *,
     origins: BlobStore,
-    mattes: Mattes,
-    ledger: Ledger,
+    mattes: MatteFiles,
     time_limit_s: float,
     headroom: Headroom | None = None,
     stop: asyncio.Event | None = None,
 ) -> Handler:
-    """The handler for `Queue.work`. A job that takes longer than `time_limit_s` ends the process.
+    """The handler for `Workplace.work`. A job that takes longer than `time_limit_s` ends the process.
 
     So does one that takes more memory than `headroom`: it is refused as `too-large`, `stop` is set, and the process
     ends within 2 s.
 
-    Doing a job twice changes nothing: a matte that is stored is not computed again, and charged once. An undecodable
-    origin is refused for good; an origin whose bytes are gone makes the job moot, the next request fetches it and
-    submits again. Whoever waits for the matte is charged after it is stored and before the job is acknowledged, so a
-    worker that is killed in between leaves a job that is done again, and charges then. While the ledger or the store is
-    away, or the disk full, jobs stay owed, and no attempt is used up.
+    Doing a job twice changes nothing: a matte that is stored is not computed again. An undecodable origin is refused
+    for good; an origin whose bytes are gone makes the job moot, the next request fetches it and asks again. A worker
+    that is killed after the matte was stored leaves a job that is done again, from the file. While the store is away,
+    or the disk full, StoreError puts the job off.
     """
     handler = _MatteHandler(
         engine,
         origins=origins,
         mattes=mattes,
-        ledger=ledger,
         time_limit_s=time_limit_s,
         headroom=headroom,
         stop=stop,
@@ -105,8 +93,7 @@ class _MatteHandler:
         engine: Engine,
         *,
         origins: BlobStore,
-        mattes: Mattes,
-        ledger: Ledger,
+        mattes: MatteFiles,
         time_limit_s: float,
         headroom: Headroom | None,
         stop: asyncio.Event | None,
@@ -116,44 +103,19 @@ class _MatteHandler:
         self._stop = stop
         self._origins = origins
         self._mattes = mattes
-        self._ledger = ledger
         self._time_limit_s = time_limit_s
         self._tiers = {recipe.id: tier for tier, recipe in engine.recipe.by_tier.items()}
         self._store = _Store(origins)
 
-    async def handle(self, job: Job) -> None:
-        try:
-            await self._do(job)
-        except StoreError as error:
-            pause_s = self._store.pause_s(job.key)
-            _log.error("store failed", job=job.key, error=str(error), again_in_s=pause_s)
-            raise JobPostponedError("the store is away", pause_s=pause_s) from error
-        self._store.works_for(job.key)
-
-    async def _do(self, job: Job) -> None:
-        try:
-            await self._make(job)
-        except (JobRefusedError, JobMootError):
-            await self._settle(job, available=False)
-            raise
-        header = await self._mattes.header(job.key)
-        await self._settle(job, available=header is not None and not header.empty)
-
-    async def _settle(self, job: Job, *, available: bool) -> None:
-        try:
-            await self._ledger.settle(job.key, available=available)
-        except DatabaseError as error:
-            _log.error("ledger failed", job=job.key, error=str(error))
-            raise JobPostponedError("the ledger is away", pause_s=_LEDGER_PAUSE_S) from error
-
-    async def _make(self, job: Job) -> None:
+    async def handle(self, job: Job) -> MatteFacts:
         tier = self._tiers.get(job.recipe_id)
         if tier is None:
             raise JobRefusedError("recipe-not-here")
-        if await self._mattes.read(job.key) is not None:  # read: what is remembered may have been damaged since
-            # The last attempt was killed after its matte was stored, perhaps before the rest.
-            await self._mattes.point_to(job.key, origin_digest=job.origin_digest, page=job.page, tier=tier)
-            return
+        there = await self._mattes.header(job.key)
+        if there is not None:
+            # The last attempt was killed after its matte was stored; or the database was lost.
+            header, size_bytes = there
+            return MatteFacts.of_header(job.key, header, tier=tier, size_bytes=size_bytes)
         await self._store.check_writable()
         data = await self._origin_bytes(job)
         try:
@@ -172,10 +134,11 @@ class _MatteHandler:
             _log.warning("origin cannot be cut", origin=job.origin_digest, error=str(error))
             raise JobRefusedError("undecodable") from error
         try:
-            await self._mattes.store(job.key, matte, origin_digest=job.origin_digest, page=job.page, tier=tier)
+            await self._mattes.write(job.key, matte)
         except StoreError:
             self._store.needs_bytes(len(matte))
             raise
+        return MatteFacts.of_header(job.key, unpack_header(matte), tier=tier, size_bytes=len(matte))
 
     async def _origin_bytes(self, job: Job) -> bytes:
         """The bytes to cut. Raises JobMootError for those that are gone or damaged, StoreError."""
@@ -197,25 +160,14 @@ class _MatteHandler:
 
 
 class _Store:
-    """What a worker knows of a store that fails: how long its jobs rest, and whether mattes can be written at all, so
-    that a full disk does not have every job's matte computed in vain. Methods named `check` raise StoreError.
+    """What a worker knows of a store that fails: whether mattes can be written at all, so that a full disk does not
+    have every job's matte computed in vain. Methods named `check` raise StoreError.
     """
 
     def __init__(self, blobs: BlobStore) -> None:
         self._blobs = blobs
         self._probe = f"check/worker-{os.getpid()}"
-        self._pauses: LRUCache[str, float] = LRUCache(_PAUSED_JOBS)
         self._needed_bytes: int | None = None
-
-    def pause_s(self, job: str) -> float:
-        """How long the job rests now; longer the next time."""
-        pause_s = self._pauses.get(job, _STORE_PAUSE_S)
-        self._pauses[job] = min(2 * pause_s, _STORE_PAUSE_MAX_S)
-        return pause_s
-
-    def works_for(self, job: str) -> None:
-        """The job came to its end."""
-        self._pauses.pop(job, None)
 
     def needs_bytes(self, size_bytes: int) -> None:
         """A matte of that size could not be written."""

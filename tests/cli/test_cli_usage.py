@@ -24,7 +24,7 @@ from pellucid.settings.load import load_settings
 from pellucid.settings.model import SettingsTree
 from pellucid.tokens import hash_key
 from pellucid.wiring.accounts import customers_of
-from pellucid.wiring.storage import Paths, open_database
+from pellucid.wiring.storage import open_database
 from usage_rows import Charge, many, write_charges, write_hold
 
 pytestmark = pytest.mark.slow
@@ -80,7 +80,6 @@ def _on_a_terminal(*arguments: str, data_dir: Path) -> str:
 def data_dir(tmp_path: Path) -> Path:
     """The data directory of a server that charged."""
     settings = SettingsTree.model_validate({"data_dir": tmp_path / "data"})
-    Paths.below(settings.data_dir).queue.parent.mkdir(parents=True)
 
     def write(connection: sa.Connection) -> None:
         rows = [
@@ -199,7 +198,7 @@ def test_a_new_token_can_be_pasted_either_way(tmp_path: Path) -> None:
     config.write_text(toml)
     customers = customers_of(load_settings(flags={}, environ={}, config=config))
     assert (customers.of_key(key), customers.of_host("cdn.new.example")) == ("new", "new")
-    assert not (tmp_path / "queue").exists()
+    assert list(tmp_path.iterdir()) == [config]
 
 
 def test_a_new_key_for_a_token_that_is_there_keeps_the_rest(tmp_path: Path) -> None:

@@ -1,72 +1,79 @@
-"""What every queue adapter must do when jobs or workers fail."""
+"""What the queue must do when jobs fail."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 
 import pytest
+import sqlalchemy as sa
 from queue_helpers import (
     NEVER_S,
-    SOON_S,
-    Gate,
-    MakeQueue,
+    SHOP,
+    MakeProcess,
     MovableClock,
     Recorder,
     break_down,
-    make_job,
+    forget,
     refuse,
     until,
     working,
 )
 
-from pellucid.queue.port import Failed, Full, Job, JobMootError, JobPostponedError, Owed, Priority
+from pellucid.database.tables import removals
+from pellucid.errors import DatabaseError, StoreError
+from pellucid.queue import rows
+from pellucid.queue.turns import Patience
+from pellucid.queue.values import Failed, Full, Job, Owed
 
 
 class FailureContract:
-    """What fails: refusals, attempts, leases, and the memory of them. Part of `QueueContract`."""
+    """What fails: refusals, attempts, and the memory of them. Part of `QueueContract`."""
 
-    async def test_a_look_owes_nothing(self, make_queue: MakeQueue) -> None:
-        queue = await make_queue()
-        assert await queue.look("k") is None
-        assert (await queue.stats()).waiting == 0
-        await queue.submit(make_job("k"), priority=Priority.IMPATIENT)
-        assert await queue.look("k") == Owed(position=1, eta_s=pytest.approx(1), attempts=0)
-        async with working(queue, Recorder(refuse)):
-            assert await queue.wait("k", timeout_s=SOON_S)
-        assert await queue.look("k") == Failed(reason="undecodable", retry_in_s=pytest.approx(300, abs=5), attempts=1)
+    async def test_a_look_owes_nothing(self, make_process: MakeProcess) -> None:
+        here = await make_process()
+        answer = await here.look("k")
+        assert (answer.receipt, answer.standing) == (None, None)
+        assert await here.counts() == (0, 0, 0)
+        await here.owe("k")
+        assert (await here.look("k")).receipt == Owed(position=1, eta_s=pytest.approx(1), attempts=0)
+        async with working(here, refuse):
+            assert await here.wait("k")
+        receipt = (await here.look("k")).receipt
+        assert receipt == Failed(reason="undecodable", retry_in_s=pytest.approx(300, abs=5), attempts=1)
 
-    async def test_a_refused_job_is_remembered_then_tried_again(self, make_queue: MakeQueue) -> None:
+    async def test_a_refused_job_is_remembered_then_tried_again(self, make_process: MakeProcess) -> None:
         clock = MovableClock()
-        queue = await make_queue(clock=clock)
+        here = await make_process(clock=clock)
         refused = Recorder(refuse)
-        async with working(queue, refused):
+        async with working(here, refused):
             for left_alone_s in (300, 600, 1200):
-                assert isinstance(await queue.submit(make_job("k"), priority=Priority.PATIENT), Owed)
-                assert await queue.wait("k", timeout_s=SOON_S)
-                receipt = await queue.submit(make_job("k"), priority=Priority.IMPATIENT)
+                await here.owe("k")
+                assert await here.wait("k")
+                receipt = (await here.ask("k")).receipt
                 assert receipt == Failed(reason="undecodable", retry_in_s=pytest.approx(left_alone_s), attempts=1)
                 clock.now += left_alone_s - 1
-                receipt = await queue.submit(make_job("k"), priority=Priority.IMPATIENT)
+                receipt = (await here.ask("k")).receipt
                 assert receipt == Failed(reason="undecodable", retry_in_s=pytest.approx(1), attempts=1)
-                assert (await queue.stats()).failed == 1
+                assert (await here.queue.stats()).failed == 1
                 clock.now += 2
         assert refused.attempts == [1, 1, 1]
 
-    async def test_the_memory_of_failures_has_a_longest_time(self, make_queue: MakeQueue) -> None:
+    async def test_the_memory_of_failures_has_a_longest_time(self, make_process: MakeProcess) -> None:
         clock = MovableClock()
-        queue = await make_queue(clock=clock)
-        async with working(queue, refuse):
+        here = await make_process(clock=clock)
+        async with working(here, refuse):
             for _ in range(11):
-                await queue.submit(make_job("k"), priority=Priority.PATIENT)
-                assert await queue.wait("k", timeout_s=SOON_S)
-                receipt = await queue.submit(make_job("k"), priority=Priority.PATIENT)
+                await here.owe("k")
+                assert await here.wait("k")
+                receipt = (await here.ask("k")).receipt
                 assert isinstance(receipt, Failed)
                 clock.now += receipt.retry_in_s + 1
         assert receipt.retry_in_s == pytest.approx(86_400)
 
-    async def test_a_success_wipes_the_memory(self, make_queue: MakeQueue) -> None:
+    async def test_a_success_wipes_the_memory(self, make_process: MakeProcess) -> None:
         clock = MovableClock()
-        queue = await make_queue(clock=clock)
+        here = await make_process(clock=clock)
         answers = [refuse, None, refuse]
 
         async def act(job: Job) -> None:
@@ -74,152 +81,158 @@ class FailureContract:
             if answer is not None:
                 await answer(job)
 
-        async with working(queue, act):
+        async with working(here, Recorder(act)):
             for _ in range(3):
-                await queue.submit(make_job("k"), priority=Priority.PATIENT)
-                assert await queue.wait("k", timeout_s=SOON_S)
+                await here.owe("k")
+                assert await here.wait("k")
                 clock.now += 301
-        receipt = await queue.submit(make_job("k"), priority=Priority.PATIENT)
-        assert isinstance(receipt, Owed), "300 s after its only failure in a row"
+        await here.owe("k")  # 300 s after its only failure in a row
 
-    async def test_a_full_queue_still_tells_of_a_failure(self, make_queue: MakeQueue) -> None:
+    async def test_a_full_queue_still_tells_of_a_failure(self, make_process: MakeProcess) -> None:
         clock = MovableClock()
-        queue = await make_queue(clock=clock, depth_limit=1)
-        await queue.submit(make_job("k"), priority=Priority.PATIENT)
-        async with working(queue, refuse):
-            assert await queue.wait("k", timeout_s=SOON_S)
-        await queue.submit(make_job("other"), priority=Priority.PATIENT)
-        assert isinstance(await queue.submit(make_job("k"), priority=Priority.PATIENT), Failed)
+        here = await make_process(clock=clock, depth=1)
+        await here.owe("k")
+        async with working(here, refuse):
+            assert await here.wait("k")
+        await here.owe("other")
+        assert isinstance((await here.ask("k")).receipt, Failed)
         clock.now += 301
-        assert await queue.submit(make_job("k"), priority=Priority.PATIENT) == Full(depth=1)
+        assert (await here.ask("k")).receipt == Full(of_token=1, depth=1)
 
-    async def test_attempts_are_spaced_then_used_up(self, make_queue: MakeQueue) -> None:
+    async def test_attempts_are_spaced_then_used_up(self, make_process: MakeProcess) -> None:
         clock = MovableClock()
-        queue = await make_queue(clock=clock)
-        await queue.submit(make_job("k"), priority=Priority.PATIENT)
+        here = await make_process(clock=clock)
+        await here.owe("k")
         broken = Recorder(break_down)
-        async with working(queue, broken):
+        async with working(here, broken):
             for attempt, pause_s in ((1, 1), (2, 4)):
                 await until(lambda attempt=attempt: len(broken.jobs) == attempt)
-                await asyncio.sleep(NEVER_S)
+                await until(here.is_idle)
                 clock.now += pause_s - 0.1
-                assert not await queue.wait("k", timeout_s=NEVER_S)
+                assert not await here.wait("k", NEVER_S)
                 assert len(broken.jobs) == attempt, "too early"
                 clock.now += 0.2
-            assert await queue.wait("k", timeout_s=SOON_S)
+            assert await here.wait("k")
         assert broken.attempts == [1, 2, 3]
-        receipt = await queue.submit(make_job("k"), priority=Priority.PATIENT)
+        receipt = (await here.ask("k")).receipt
         assert receipt == Failed(reason="attempts-used-up", retry_in_s=pytest.approx(300), attempts=3)
 
-    async def test_a_postponed_job_uses_no_attempt_up(self, make_queue: MakeQueue) -> None:
+    @pytest.mark.parametrize("error", [StoreError, DatabaseError])
+    async def test_a_job_whose_store_is_away_uses_no_attempt_up(
+        self, make_process: MakeProcess, error: type[Exception]
+    ) -> None:
+        """It rests longer and longer: 5 s, doubled up to a minute."""
         clock = MovableClock()
-        queue = await make_queue(clock=clock, max_attempts=2)
-        await queue.submit(make_job("k"), priority=Priority.PATIENT)
+        here = await make_process(clock=clock, patience=Patience(attempts=2))
+        await here.owe("k")
 
-        async def postpone(job: Job) -> None:
-            if len(postponed.jobs) < 5:
-                raise JobPostponedError("the ledger is away", pause_s=7)
+        async def act(job: Job) -> None:
+            if len(tried.jobs) <= 6:
+                raise error("the disk is full")
 
-        postponed = Recorder(postpone)
-        async with working(queue, postponed):
-            for times in range(1, 5):
-                await until(lambda times=times: len(postponed.jobs) == times)
-                await asyncio.sleep(NEVER_S)
-                clock.now += 6.9
-                assert not await queue.wait("k", timeout_s=NEVER_S)
-                assert len(postponed.jobs) == times, "too early"
-                clock.now += 0.2
-            assert await queue.wait("k", timeout_s=SOON_S)
-        assert postponed.attempts == [1] * 5
-        assert (await queue.stats()).failed == 0
+        tried = Recorder(act)
+        async with working(here, tried):
+            for times, pause_s in enumerate((5, 10, 20, 40, 60, 60), 1):
+                await until(lambda times=times: len(tried.jobs) == times)
+                await until(here.is_idle)
+                clock.now += pause_s - 0.2
+                assert not await here.wait("k", NEVER_S)
+                assert len(tried.jobs) == times, "too early"
+                clock.now += 0.3
+            assert await here.wait("k")
+        assert tried.attempts == [1] * 7
+        assert (await here.queue.stats()).failed == 0
 
-    async def test_a_backed_off_job_holds_up_no_other(self, make_queue: MakeQueue) -> None:
+    async def test_an_attempt_ends_the_row_of_pauses(self, make_process: MakeProcess) -> None:
         clock = MovableClock()
-        queue = await make_queue(clock=clock)
-        await queue.submit(make_job("broken"), priority=Priority.IMPATIENT)
-        await queue.submit(make_job("sound"), priority=Priority.PATIENT)
+        here = await make_process(clock=clock)
+        await here.owe("k")
+        raised: list[Exception] = [StoreError("away"), StoreError("away"), OSError("no luck"), StoreError("away")]
+
+        async def act(job: Job) -> None:
+            raise raised[len(tried.jobs) - 1]
+
+        tried = Recorder(act)
+        async with working(here, tried):
+            for times, pause_s in enumerate((5, 10, 1), 1):
+                await until(lambda times=times: len(tried.jobs) == times)
+                await until(here.is_idle)
+                clock.now += pause_s + 0.1
+            await until(lambda: len(tried.jobs) == 4)
+            await until(here.is_idle)
+            assert await here.column(removals.c.due_at) == [pytest.approx(clock.now + 5, rel=0, abs=0.01)]
+            assert await here.column(removals.c.reason) == ["store-away"]
+        assert tried.attempts == [1, 1, 1, 2]
+
+    async def test_a_backed_off_job_holds_up_no_other(self, make_process: MakeProcess) -> None:
+        clock = MovableClock()
+        here = await make_process(clock=clock)
+        await here.owe("broken")
+        await here.owe("sound")
 
         async def act(job: Job) -> None:
             if job.key == "broken":
                 raise OSError
 
-        async with working(queue, act):
-            assert await queue.wait("sound", timeout_s=SOON_S)
-        assert not await queue.wait("broken", timeout_s=0)
+        async with working(here, Recorder(act)):
+            assert await here.wait("sound")
+        assert not await here.wait("broken", 0)
 
-    async def test_a_moot_job_is_forgotten(self, make_queue: MakeQueue) -> None:
-        queue = await make_queue()
+    async def test_a_moot_job_is_forgotten(self, make_process: MakeProcess) -> None:
+        here = await make_process()
+        await here.owe("k")
+        async with working(here, forget):
+            assert await here.wait("k")
+        assert await here.counts() == (0, 0, 0)
+        assert await here.queue.known(SHOP, ["origin-of-k"]) == []
+        await here.owe("k")
 
-        async def act(job: Job) -> None:
-            raise JobMootError("its bytes are gone")
+    async def test_what_a_handler_raised_is_logged_and_noted(
+        self, make_process: MakeProcess, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        here = await make_process(patience=Patience(attempts=1))
+        await here.owe("k")
+        with caplog.at_level(logging.WARNING):
+            async with working(here, break_down):
+                assert await here.wait("k")
+        found = await here.rows(sa.select(removals.c.reason, removals.c.error, removals.c.failures))
+        assert found == [("attempts-used-up", "OSError", 1)]
+        assert "no luck" in caplog.text + capsys.readouterr().out
 
-        await queue.submit(make_job("k"), priority=Priority.PATIENT)
-        async with working(queue, act):
-            assert await queue.wait("k", timeout_s=SOON_S)
-        assert (await queue.stats()).failed == 0
-        assert isinstance(await queue.submit(make_job("k"), priority=Priority.PATIENT), Owed)
-
-    async def test_a_worker_that_hangs_loses_its_job_and_cannot_settle_it_late(self, make_queue: MakeQueue) -> None:
+    async def test_old_failures_are_forgotten(self, make_process: MakeProcess) -> None:
         clock = MovableClock()
-        queue = await make_queue(clock=clock, lease_s=30)
-        await queue.submit(make_job("k"), priority=Priority.PATIENT)
-        hung, owner = Gate(), Gate()
-        async with working(queue, hung, "w1"):
-            assert (await hung.reached()).attempt == 1
-            async with working(queue, owner, "w2"):
-                clock.now += 31
-                assert (await owner.reached()).attempt == 2
-                hung.opened.set()  # done, but no longer its own
-                assert not await queue.wait("k", timeout_s=NEVER_S)
-                assert (await queue.stats()).running == 1
-                owner.opened.set()
-                assert await queue.wait("k", timeout_s=SOON_S)
+        here = await make_process(clock=clock)
+        async with working(here, refuse):
+            await here.owe("old")
+            assert await here.wait("old")
+            clock.now += 8 * 86_400
+            await here.owe("new")
+            assert await here.wait("new")
+        assert await here.column(removals.c.key) == ["new"]
 
-    async def test_a_late_failure_is_harmless_too(self, make_queue: MakeQueue) -> None:
+    async def test_the_number_of_failures_that_are_remembered_is_bounded(
+        self, make_process: MakeProcess, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Those go that may be tried again first; what is owed stays."""
+        monkeypatch.setattr(rows, "_REMEMBERED", 3)
         clock = MovableClock()
-        queue = await make_queue(clock=clock, lease_s=30)
-        await queue.submit(make_job("k"), priority=Priority.PATIENT)
-        late, owner = Gate(), Gate()
+        here = await make_process(clock=clock)
+        await here.owe("owed", recipe="nobody's")
+        async with working(here, refuse):
+            for n in range(6):
+                await here.owe(f"k{n}")
+                assert await here.wait(f"k{n}")
+                clock.now += 1
+        assert await here.column(removals.c.key) == ["k3", "k4", "k5", "owed"]
 
-        async def refuse_late(job: Job) -> None:
-            await late(job)
-            await refuse(job)
-
-        async with working(queue, refuse_late, "w1"):
-            await late.reached()
-            async with working(queue, owner, "w2"):
-                clock.now += 31
-                await owner.reached()
-                late.opened.set()
-                assert not await queue.wait("k", timeout_s=NEVER_S)
-                owner.opened.set()
-                assert await queue.wait("k", timeout_s=SOON_S)
-        assert (await queue.stats()).failed == 0
-
-    async def test_attempts_are_counted_at_the_claim(self, make_queue: MakeQueue) -> None:
-        clock = MovableClock()
-        queue = await make_queue(clock=clock, max_attempts=2, lease_s=30)
-        await queue.submit(make_job("k"), priority=Priority.PATIENT)
-        gates = [Gate(), Gate()]
-        async with working(queue, gates[0], "w1"):
-            assert (await gates[0].reached()).attempt == 1
-            clock.now += 31
-            async with working(queue, gates[1], "w2"):
-                assert (await gates[1].reached()).attempt == 2
-                clock.now += 31
-                assert await queue.wait("k", timeout_s=SOON_S)
-                receipt = await queue.submit(make_job("k"), priority=Priority.PATIENT)
-                assert receipt == Failed(reason="attempts-used-up", retry_in_s=pytest.approx(300), attempts=2)
-                for gate in gates:
-                    gate.opened.set()
-
-    async def test_the_lease_is_extended_while_the_handler_runs(self, make_queue: MakeQueue) -> None:
-        queue = await make_queue(lease_s=1.5)
-        await queue.submit(make_job("k"), priority=Priority.PATIENT)
-        slow, idle = Gate(), Recorder()
-        async with working(queue, slow, "w1"), working(queue, idle, "w2"):
-            await slow.reached()
-            await asyncio.sleep(2.5)
-            slow.opened.set()
-            assert await queue.wait("k", timeout_s=SOON_S)
-        assert idle.keys == []
+    async def test_a_closed_queue_says_so(self, make_process: MakeProcess) -> None:
+        here = await make_process()
+        await here.owe("k")
+        waiter = asyncio.create_task(here.wait("k"))
+        await asyncio.sleep(0.02)
+        await here.queue.aclose()
+        await here.queue.aclose()
+        with pytest.raises(DatabaseError, match="closed"):
+            await waiter
+        with pytest.raises(DatabaseError, match="closed"):
+            await here.queue.version()

@@ -1,28 +1,45 @@
-"""What queue tests are made of: handlers that record, block or fail, and a worker for the length of a block."""
+"""What queue tests are made of: what a process has of the queue, handlers that record, block or fail, and a worker for
+the length of a block.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from typing import Protocol
+from functools import partial
+from pathlib import Path
+from typing import Any, NoReturn
 
-from pellucid.queue.port import (
-    Handler,
-    Job,
-    JobRefusedError,
-    Queue,
-    WorkerInfo,
-)
+import sqlalchemy as sa
+
+from pellucid.crew.lock_files import LockFiles, LockSeat
+from pellucid.crew.port import WorkerInfo
+from pellucid.database.database import Database
+from pellucid.database.tables import removals
+from pellucid.ledger import entries
+from pellucid.ledger.ledger import Ledger
+from pellucid.ledger.values import Claim
+from pellucid.mattes.facts import MatteFacts
+from pellucid.queue.outbox import Outbox
+from pellucid.queue.queue import Queue
+from pellucid.queue.turns import Patience, Urgency
+from pellucid.queue.values import Answer, Asking, Handler, Job, JobMootError, JobRefusedError, Listener, Owed
+from pellucid.queue.work import Workplace
+from pellucid.spec import Tier, Token
 
 # One run takes a fraction of a second; this is for machines that do something else at the same time.
 SOON_S = 20.0
 
 # Long enough to notice what should not happen: several polls.
 NEVER_S = 0.3
+
+SHOP, BLOG = Token("shop"), Token("blog")
+STORE = "here"
+PRICE = 200
 
 
 @dataclass(slots=True)
@@ -35,32 +52,180 @@ class MovableClock:
         return self.now
 
 
-class MakeQueue(Protocol):
-    """The fixture's value: opens a queue, closed after the test. All queues of one test share one storage."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Process:
+    """What one process has of the queue."""
 
-    def __call__(
+    database: Database
+    queue: Queue
+    workplace: Workplace
+    outbox: Outbox
+
+    async def ask(self, key: str, **asking: Any) -> Answer:
+        """Want a removal, see `make_asking`."""
+        return await self.queue.ask(make_asking(key, **asking))
+
+    async def owe(self, key: str, **asking: Any) -> Owed:
+        """Want a removal that is then owed."""
+        receipt = (await self.ask(key, **asking)).receipt
+        assert isinstance(receipt, Owed), receipt
+        return receipt
+
+    async def look(self, key: str, **asking: Any) -> Answer:
+        """Ask how a removal stands."""
+        return await self.queue.look(make_asking(key, **asking))
+
+    async def wait(self, key: str, timeout_s: float = SOON_S) -> bool:
+        """Whether the removal has ended in time."""
+        return await self.queue.wait(key, timeout_s=timeout_s)
+
+    async def counts(self) -> tuple[int, int, int]:
+        """How many wait, run and have failed."""
+        stats = await self.queue.stats()
+        return stats.waiting, stats.running, stats.failed
+
+    async def is_idle(self) -> bool:
+        """Whether nothing runs."""
+        return (await self.queue.stats()).running == 0
+
+    async def workers_are(self, *worker_ids: str) -> None:
+        """Wait until those, and no others, are seen alive: a look is believed for a quarter of a second."""
+
+        async def is_so() -> bool:
+            return tuple(each.worker_id for each in (await self.queue.stats()).workers) == worker_ids
+
+        await until(is_so)
+
+    async def rows(self, query: sa.Executable) -> list[tuple[Any, ...]]:
+        """What lies in the tables."""
+        return await self.database.read(lambda db: [tuple(row) for row in db.execute(query)])
+
+    async def column(self, column: sa.Column[Any]) -> list[Any]:
+        """One column of a table, sorted."""
+        return [value for (value,) in await self.rows(sa.select(column).order_by(column))]
+
+    async def change(self, key: str, **values: object) -> None:
+        """Write into the row of a removal, as somebody else would."""
+        await self.database.run(
+            lambda db: db.execute(removals.update().where(removals.c.key == key).values(**values)),
+        )
+
+    async def account(self, token: Token = SHOP) -> tuple[int, int]:
+        """What the token was charged this month, and what is held of it."""
+        balance = await self.queue.balance(token)
+        return balance.charged, balance.held
+
+    async def hold_lost(self) -> None:
+        """Have 200 credits held as an older version did it, for a removal that it never wrote down."""
+        claim = Claim(token=SHOP, origin_digest="lost", tier=Tier.STANDARD)
+        hold = partial(entries.hold, claim=claim, credits=PRICE, store="", job="lost", now=self.queue.course.clock())
+        await self.database.run(hold)
+
+
+class MakeProcess:
+    """Gives tests processes, closed after the test. All of one test share one database and one folder of lock files."""
+
+    def __init__(self, url: str, crew: Path) -> None:
+        self.url = url
+        self.crew = LockFiles(crew)
+        self.made: list[Process] = []
+
+    async def __call__(
         self,
         *,
-        clock: Callable[[], float] = ...,
-        depth_limit: int = ...,
-        max_attempts: int = ...,
-        lease_s: float = ...,
-    ) -> Awaitable[Queue]: ...
+        clock: Callable[[], float] = time.time,
+        depth: int = 1000,
+        patience: Patience | None = None,
+        lease_s: float = 30,
+        limit: int | None = None,
+        store: str = STORE,
+        busy_timeout_s: float = 10,
+    ) -> Process:
+        database = await Database.open(self.url, busy_timeout_s=busy_timeout_s)
+        queue = Queue(
+            database,
+            store=store,
+            crew=self.crew,
+            ledger=Ledger(price=lambda _: PRICE, limit=lambda _: limit),
+            depth=depth,
+            patience=patience,
+            lease_s=lease_s,
+            clock=clock,
+        )
+        made = Process(
+            database=database,
+            queue=queue,
+            workplace=Workplace(database, queue, self.crew, lease_s=lease_s),
+            outbox=Outbox(database, clock=clock),
+        )
+        self.made.append(made)
+        return made
+
+    async def aclose(self) -> None:
+        for each in self.made:
+            await each.queue.aclose()
+            await each.database.aclose()
 
 
-def make_job(key: str, *, origin: str | None = None) -> Job:
-    return Job(key=key, origin_digest=origin or f"origin-of-{key}", page=0, recipe_id="r1")
+def make_job(key: str, *, origin: str | None = None, recipe: str = "r1") -> Job:
+    return Job(key=key, origin_digest=origin or f"origin-of-{key}", page=0, recipe_id=recipe)
 
 
-def make_info(worker_id: str) -> WorkerInfo:
-    return WorkerInfo(worker_id=worker_id, pid=os.getpid(), model="u2net", device="CPU", precision="f32")
+def make_asking(
+    key: str,
+    *,
+    token: Token = SHOP,
+    urgency: Urgency = Urgency.PAGE,
+    notify: Sequence[Listener] = (),
+    origin: str | None = None,
+    recipe: str = "r1",
+    pixels: int = 0,
+    may_spend: bool = True,
+) -> Asking:
+    job = make_job(key, origin=origin, recipe=recipe)
+    claim = Claim(token=token, origin_digest=job.origin_digest, tier=Tier.STANDARD)
+    return Asking(job=job, claim=claim, urgency=urgency, notify=tuple(notify), pixels=pixels, may_spend=may_spend)
+
+
+def make_info(worker_id: str, *recipes: str) -> WorkerInfo:
+    return WorkerInfo(
+        worker_id=worker_id,
+        pid=os.getpid(),
+        model="u2net",
+        device="CPU",
+        precision="f32",
+        recipe_ids=recipes or ("r1",),
+    )
+
+
+def facts_of(job: Job, *, empty: bool = False) -> MatteFacts:
+    """What a handler says that has made the matte."""
+    return MatteFacts(
+        name=job.key,
+        origin_digest=job.origin_digest,
+        page=job.page,
+        tier=Tier.STANDARD,
+        recipe_id=job.recipe_id,
+        confidence=0.9,
+        empty=empty,
+        width=40,
+        height=30,
+        size_bytes=1234,
+    )
+
+
+def kill(seat: LockSeat) -> None:
+    """What the kernel does to a worker's lock when the worker is killed."""
+    os.close(seat._fd)  # pyright: ignore[reportPrivateUsage]
 
 
 @asynccontextmanager
-async def working(queue: Queue, handler: Handler, worker_id: str = "w1") -> AsyncGenerator[None]:
+async def working(
+    process: Process, handler: Handler, worker_id: str = "w1", *, recipes: Sequence[str] = ("r1",)
+) -> AsyncGenerator[None]:
     """A worker that runs inside the block and is stopped, gracefully, at its end."""
     stop = asyncio.Event()
-    task = asyncio.create_task(queue.work(handler, info=make_info(worker_id), stop=stop))
+    task = asyncio.create_task(process.workplace.work(handler, info=make_info(worker_id, *recipes), stop=stop))
     try:
         yield
     finally:
@@ -71,14 +236,15 @@ async def working(queue: Queue, handler: Handler, worker_id: str = "w1") -> Asyn
 class Recorder:
     """A handler that notes its jobs and does what `act` says."""
 
-    def __init__(self, act: Callable[[Job], Awaitable[None]] | None = None) -> None:
+    def __init__(self, act: Callable[[Job], Awaitable[object]] | None = None) -> None:
         self.jobs: list[Job] = []
         self._act = act
 
-    async def __call__(self, job: Job) -> None:
+    async def __call__(self, job: Job) -> MatteFacts:
         self.jobs.append(job)
         if self._act is not None:
             await self._act(job)
+        return facts_of(job)
 
     @property
     def keys(self) -> list[str]:
@@ -97,10 +263,11 @@ class Gate:
         self.opened = asyncio.Event()
         self.job: Job | None = None
 
-    async def __call__(self, job: Job) -> None:
+    async def __call__(self, job: Job) -> MatteFacts:
         self.job = job
         self.begun.set()
         await self.opened.wait()
+        return facts_of(job)
 
     async def reached(self) -> Job:
         await asyncio.wait_for(self.begun.wait(), SOON_S)
@@ -117,9 +284,38 @@ async def until(condition: Callable[[], bool] | Callable[[], Awaitable[bool]], *
             await asyncio.sleep(0.01)
 
 
-async def refuse(job: Job) -> None:
+async def refuse(job: Job) -> NoReturn:
     raise JobRefusedError("undecodable")
 
 
-async def break_down(job: Job) -> None:
+async def break_down(job: Job) -> NoReturn:
     raise OSError("no luck")
+
+
+async def forget(job: Job) -> NoReturn:
+    raise JobMootError("its bytes are gone")
+
+
+async def find_nothing(job: Job) -> MatteFacts:
+    return facts_of(job, empty=True)
+
+
+@contextmanager
+def statements(process: Process) -> Generator[list[str]]:
+    """What is said to the database inside the block, beside the beginnings of transactions."""
+    said: list[str] = []
+
+    def note(_: object, __: object, statement: str, *___: object) -> None:
+        if not statement.startswith("BEGIN"):
+            said.append(statement)
+
+    engine = process.database._engine  # pyright: ignore[reportPrivateUsage]
+    sa.event.listen(engine, "before_cursor_execute", note)
+    try:
+        yield said
+    finally:
+        sa.event.remove(engine, "before_cursor_execute", note)
+
+
+def is_write(statement: str) -> bool:
+    return not statement.lstrip().startswith("SELECT")

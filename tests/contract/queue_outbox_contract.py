@@ -1,36 +1,33 @@
-"""What every queue adapter must do with listeners and with what is owed to the outside."""
+"""What the queue must do with listeners and with what is owed to the outside."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import logging
+import time
 
 import pytest
+import sqlalchemy as sa
 from queue_helpers import (
-    NEVER_S,
-    SOON_S,
+    BLOG,
     Gate,
-    MakeQueue,
+    MakeProcess,
     MovableClock,
+    Process,
     Recorder,
     break_down,
-    make_job,
+    forget,
     refuse,
+    statements,
+    until,
     working,
 )
 
-from pellucid.queue.port import (
-    Delivery,
-    DeliveryKind,
-    Failed,
-    Full,
-    Handler,
-    Job,
-    JobMootError,
-    Listener,
-    Priority,
-    Queue,
-)
+from pellucid.database.tables import listeners, outbox
+from pellucid.queue import outbox as outbox_module
+from pellucid.queue.turns import Patience, Urgency
+from pellucid.queue.values import Delivery, DeliveryKind, Failed, Full, Handler, Listener
 
 LEASE_S = 60.0
 
@@ -38,64 +35,68 @@ HOOK = Listener(url="https://a.example/hook?x=1", image="/h.example/a.png?w=400&
 OTHER_HOOK = Listener(url="https://b.example/", image="/h.example/a.png?bg_remove=1")
 
 
-async def finish(queue: Queue, key: str, handler: Handler | None = None) -> None:
-    async with working(queue, handler or Recorder()):
-        assert await queue.wait(key, timeout_s=SOON_S)
+async def finish(process: Process, key: str, handler: Handler | None = None) -> None:
+    async with working(process, handler or Recorder()):
+        assert await process.wait(key)
 
 
-async def claim_all(queue: Queue) -> dict[str, Delivery]:
+async def claim_all(process: Process) -> dict[str, Delivery]:
     """Everything that is due, by URL."""
-    return {delivery.url: delivery for delivery in await queue.deliveries_due(100, LEASE_S)}
+    return {delivery.url: delivery for delivery in await process.outbox.deliveries_due(100, LEASE_S)}
+
+
+def crowd_of(size: int) -> tuple[Listener, ...]:
+    return tuple(Listener(url=f"https://{n}.example/", image="/i") for n in range(size))
 
 
 class OutboxContract:
     """Who listens is told, at least once. Part of `QueueContract`."""
 
-    async def test_a_listener_is_told_of_a_finished_job_once(self, make_queue: MakeQueue) -> None:
+    async def test_a_listener_is_told_of_a_finished_job_once(self, make_process: MakeProcess) -> None:
         clock = MovableClock(now=1_700_000_000.25)
-        queue = await make_queue(clock=clock)
-        await queue.submit(make_job("k"), priority=Priority.PATIENT, notify=(HOOK,))
-        assert await claim_all(queue) == {}, "not before it is done"
-        await finish(queue, "k")
-        (delivery,) = await queue.deliveries_due(100, LEASE_S)
+        here = await make_process(clock=clock)
+        await here.owe("k", notify=[HOOK])
+        assert await claim_all(here) == {}, "not before it is done"
+        await finish(here, "k")
+        (delivery,) = await here.outbox.deliveries_due(100, LEASE_S)
         assert (delivery.kind, delivery.url, delivery.attempt) == (DeliveryKind.WEBHOOK, HOOK.url, 1)
         assert json.loads(delivery.body) == {
             "type": "cutout.ready",
             "timestamp": "2023-11-14T22:13:20.250Z",
             "data": {"image": HOOK.image, "origin_digest": "origin-of-k", "recipe_id": "r1", "attempts": 1},
         }
-        await queue.delivered(delivery.id)
-        await queue.submit(make_job("k"), priority=Priority.PATIENT)
-        await finish(queue, "k")
+        await here.outbox.delivered(delivery.id)
+        await here.owe("k")
+        await finish(here, "k")
         clock.now += 86_400
-        assert await claim_all(queue) == {}, "a listener listens to one job"
+        assert await claim_all(here) == {}, "a listener listens to one job"
 
-    async def test_all_listeners_of_a_job_are_told_each_once(self, make_queue: MakeQueue) -> None:
-        queue, other = await make_queue(), await make_queue()
+    async def test_all_listeners_of_a_job_are_told_each_once(self, make_process: MakeProcess) -> None:
+        here, there = await make_process(), await make_process()
         again = Listener(url=HOOK.url, image="/h.example/a.png?w=800&bg_remove=1")
         gate = Gate()
-        await queue.submit(make_job("k"), priority=Priority.PATIENT)
-        await queue.submit(make_job("k"), priority=Priority.PATIENT, notify=(HOOK,))
-        async with working(queue, gate):
+        await here.owe("k", urgency=Urgency.UPGRADE)
+        await here.owe("k", notify=[HOOK, again])
+        async with working(here, gate):
             await gate.reached()
-            # While it runs, from another process, and with another priority.
-            await other.submit(make_job("k"), priority=Priority.PATIENT, notify=(OTHER_HOOK, again))
-            await other.submit(make_job("k"), priority=Priority.IMPATIENT, notify=(again,))
+            # While it runs, from another process, and for another token.
+            await there.owe("k", token=BLOG, notify=[OTHER_HOOK, again])
+            await there.owe("k", notify=[again])
             gate.opened.set()
-            assert await queue.wait("k", timeout_s=SOON_S)
-        found = await claim_all(other)
+            assert await here.wait("k")
+        found = await claim_all(there)
         assert {url: json.loads(each.body)["data"]["image"] for url, each in found.items()} == {
             HOOK.url: HOOK.image,
             OTHER_HOOK.url: OTHER_HOOK.image,
         }
         assert len({delivery.id for delivery in found.values()}) == 2
 
-    async def test_listeners_are_told_of_a_refusal(self, make_queue: MakeQueue) -> None:
+    async def test_listeners_are_told_of_a_refusal(self, make_process: MakeProcess) -> None:
         clock = MovableClock()
-        queue = await make_queue(clock=clock)
-        await queue.submit(make_job("k"), priority=Priority.PATIENT, notify=(HOOK,))
-        await finish(queue, "k", refuse)
-        message = json.loads((await claim_all(queue))[HOOK.url].body)
+        here = await make_process(clock=clock)
+        await here.owe("k", notify=[HOOK])
+        await finish(here, "k", refuse)
+        message = json.loads((await claim_all(here))[HOOK.url].body)
         assert message["type"] == "cutout.failed"
         assert message["data"] == {
             "image": HOOK.image,
@@ -105,188 +106,263 @@ class OutboxContract:
             "reason": "undecodable",
         }
         # Left alone: nothing is owed, so nobody can listen.
-        assert isinstance(await queue.submit(make_job("k"), priority=Priority.PATIENT, notify=(OTHER_HOOK,)), Failed)
+        assert isinstance((await here.ask("k", notify=[OTHER_HOOK])).receipt, Failed)
         clock.now += 301
-        await queue.submit(make_job("k"), priority=Priority.PATIENT)
-        await finish(queue, "k")
-        assert OTHER_HOOK.url not in await claim_all(queue)
+        await here.owe("k")
+        await finish(here, "k")
+        assert OTHER_HOOK.url not in await claim_all(here)
 
-    async def test_only_the_last_failed_attempt_is_told(self, make_queue: MakeQueue) -> None:
+    async def test_only_the_last_failed_attempt_is_told(self, make_process: MakeProcess) -> None:
         clock = MovableClock()
-        queue = await make_queue(clock=clock, max_attempts=2)
-        await queue.submit(make_job("k"), priority=Priority.PATIENT, notify=(HOOK,))
-        async with working(queue, break_down):
-            await asyncio.sleep(NEVER_S)
-            assert await claim_all(queue) == {}
+        here = await make_process(clock=clock, patience=Patience(attempts=2))
+        await here.owe("k", notify=[HOOK])
+        broken = Recorder(break_down)
+        async with working(here, broken):
+            await until(lambda: len(broken.jobs) == 1)
+            await until(here.is_idle)
+            assert await claim_all(here) == {}
             clock.now += 2
-            assert await queue.wait("k", timeout_s=SOON_S)
-        data = json.loads((await claim_all(queue))[HOOK.url].body)["data"]
+            assert await here.wait("k")
+        data = json.loads((await claim_all(here))[HOOK.url].body)["data"]
         assert (data["reason"], data["attempts"]) == ("attempts-used-up", 2)
 
-    async def test_listeners_of_a_job_whose_worker_hangs_are_told_by_who_takes_it(self, make_queue: MakeQueue) -> None:
+    async def test_listeners_of_a_job_whose_worker_hangs_are_told_by_who_takes_it(
+        self, make_process: MakeProcess
+    ) -> None:
         clock = MovableClock()
-        queue = await make_queue(clock=clock, lease_s=30, max_attempts=1)
-        await queue.submit(make_job("k"), priority=Priority.PATIENT, notify=(HOOK,))
+        here = await make_process(clock=clock, lease_s=30, patience=Patience(attempts=1))
+        await here.owe("k", notify=[HOOK])
         hung = Gate()
-        async with working(queue, hung):
+        async with working(here, hung):
             await hung.reached()
-            clock.now += 31
-            assert await queue.wait("k", timeout_s=SOON_S)
-            found = await claim_all(queue)
+            async with working(here, Recorder(), "w2"):
+                clock.now += 31
+                assert await here.wait("k")
+            found = await claim_all(here)
             hung.opened.set()
         assert json.loads(found[HOOK.url].body)["type"] == "cutout.failed"
-        assert await claim_all(queue) == {}, "what the hung one did late is told to nobody"
+        assert await claim_all(here) == {}, "what the hung one did late is told to nobody"
 
-    async def test_a_moot_job_takes_its_listeners_along(self, make_queue: MakeQueue) -> None:
-        queue = await make_queue()
+    async def test_a_moot_job_takes_its_listeners_along(self, make_process: MakeProcess) -> None:
+        here = await make_process()
+        await here.owe("k", notify=[HOOK])
+        await finish(here, "k", forget)
+        await here.owe("k")
+        await finish(here, "k")
+        assert await claim_all(here) == {}
 
-        async def act(job: Job) -> None:
-            raise JobMootError("its bytes are gone")
+    async def test_a_full_queue_takes_no_listeners(self, make_process: MakeProcess) -> None:
+        here = await make_process(depth=1)
+        await here.owe("first")
+        assert isinstance((await here.ask("k", notify=[HOOK])).receipt, Full)
+        await finish(here, "first")
+        await here.owe("k")
+        await finish(here, "k")
+        assert await claim_all(here) == {}
 
-        await queue.submit(make_job("k"), priority=Priority.PATIENT, notify=(HOOK,))
-        await finish(queue, "k", act)
-        await queue.submit(make_job("k"), priority=Priority.PATIENT)
-        await finish(queue, "k")
-        assert await claim_all(queue) == {}
+    async def test_many_may_listen_to_one_removal(self, make_process: MakeProcess) -> None:
+        here = await make_process()
+        for listener in crowd_of(40):
+            assert (await here.ask("k", notify=[listener])).unheard == ()
+        await finish(here, "k")
+        assert len(await claim_all(here)) == 40
 
-    async def test_a_full_queue_takes_no_listeners(self, make_queue: MakeQueue) -> None:
-        queue = await make_queue(depth_limit=1)
-        await queue.submit(make_job("first"), priority=Priority.PATIENT)
-        assert isinstance(await queue.submit(make_job("k"), priority=Priority.PATIENT, notify=(HOOK,)), Full)
-        await finish(queue, "first")
-        await queue.submit(make_job("k"), priority=Priority.PATIENT)
-        await finish(queue, "k")
-        assert await claim_all(queue) == {}
+    async def test_who_finds_no_room_to_listen_is_named(
+        self, make_process: MakeProcess, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The first stay, and nobody is told twice that there is no room for who listens already."""
+        monkeypatch.setattr(outbox_module, "MAX_LISTENERS", 5)
+        here = await make_process()
+        crowd = crowd_of(8)
+        assert (await here.ask("k", notify=crowd[:3])).unheard == ()
+        assert (await here.ask("k", notify=crowd[2:7])).unheard == crowd[5:7]
+        assert (await here.ask("k", notify=crowd[:5])).unheard == ()
+        assert (await here.ask("k", notify=crowd[4:])).unheard == crowd[5:]
+        await finish(here, "k")
+        assert (await claim_all(here)).keys() == {each.url for each in crowd[:5]}
+        await here.owe("another")
+        assert (await here.ask("other", notify=crowd[3:])).unheard == (), "there is room for each removal"
 
-    async def test_a_crowd_of_listeners_is_bounded_and_the_first_stay(self, make_queue: MakeQueue) -> None:
-        queue = await make_queue()
-        crowd = [Listener(url=f"https://{n}.example/", image="/i") for n in range(200)]
-        for start in range(0, 200, 10):
-            await queue.submit(make_job("k"), priority=Priority.PATIENT, notify=tuple(crowd[start : start + 10]))
-        await finish(queue, "k")
-        found = await claim_all(queue)
-        assert 8 <= len(found) < 200
-        assert set(found) == {listener.url for listener in crowd[: len(found)]}
+    async def test_all_who_listen_are_bounded_too(
+        self, make_process: MakeProcess, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(outbox_module, "_MAX_ALL_LISTENERS", 5)
+        here = await make_process()
+        crowd = crowd_of(4)
+        assert (await here.ask("a", notify=crowd)).unheard == ()
+        assert (await here.ask("b", notify=crowd)).unheard == crowd[1:]
 
-    async def test_what_is_claimed_is_claimed_by_one(self, make_queue: MakeQueue) -> None:
+    async def test_what_is_claimed_is_claimed_by_one(self, make_process: MakeProcess) -> None:
         clock = MovableClock()
-        queue, other = await make_queue(clock=clock), await make_queue(clock=clock)
-        notify = tuple(Listener(url=f"https://{n}.example/", image="/i") for n in range(8))
-        await queue.submit(make_job("k"), priority=Priority.PATIENT, notify=notify)
-        await finish(queue, "k")
-        shares = await asyncio.gather(*(each.deliveries_due(3, LEASE_S) for each in (queue, other, queue, other)))
+        here, there = await make_process(clock=clock), await make_process(clock=clock)
+        await here.owe("k", notify=crowd_of(8))
+        await finish(here, "k")
+        shares = await asyncio.gather(*(each.outbox.deliveries_due(3, LEASE_S) for each in (here, there, here, there)))
         ids = [delivery.id for share in shares for delivery in share]
         assert max(map(len, shares)) == 3
         assert (len(ids), len(set(ids))) == (8, 8)
         clock.now += LEASE_S - 1
-        assert await claim_all(other) == {}
+        assert await claim_all(there) == {}
         clock.now += 2
-        again = await claim_all(other)
+        again = await claim_all(there)
         assert {delivery.id for delivery in again.values()} == set(ids), "whoever claimed them died"
         assert {delivery.attempt for delivery in again.values()} == {1}, "no attempt is known to have failed"
-        assert await queue.deliveries_due(0, LEASE_S) == ()
+        assert await here.outbox.deliveries_due(0, LEASE_S) == ()
 
-    async def test_one_receiver_gets_a_few_at_a_time(self, make_queue: MakeQueue) -> None:
+    async def test_nothing_is_written_while_nothing_is_due(self, make_process: MakeProcess) -> None:
+        here = await make_process()
+        await here.outbox.add_deliveries(DeliveryKind.CDN, ("later",), delay_s=25)
+        with statements(here) as said:
+            assert await here.outbox.deliveries_due(10, LEASE_S) == ()
+        (only,) = said
+        assert only.lstrip().startswith("WITH")
+
+    async def test_one_receiver_gets_a_few_at_a_time(self, make_process: MakeProcess) -> None:
         clock = MovableClock()
-        queue = await make_queue(clock=clock)
+        here = await make_process(clock=clock)
         for n in range(3):
-            notify = tuple(Listener(url=f"https://slow.example/{n}/{m}", image="/i") for m in range(10))
-            await queue.submit(make_job(f"k{n}"), priority=Priority.PATIENT, notify=notify)
-            await finish(queue, f"k{n}")
-        await queue.submit(make_job("k"), priority=Priority.PATIENT, notify=(HOOK,))
-        await finish(queue, "k")
-        first = await claim_all(queue)
+            await here.owe(
+                f"k{n}", notify=[Listener(url=f"https://slow.example/{n}/{m}", image="/i") for m in range(10)]
+            )
+            await finish(here, f"k{n}")
+        await here.owe("k", notify=[HOOK])
+        await finish(here, "k")
+        first = await claim_all(here)
         assert HOOK.url in first, "who comes later is not held up"
         slow = [delivery for delivery in first.values() if "slow" in delivery.url]
         assert 1 <= len(slow) <= 8
-        assert await claim_all(queue) == {}
-        await queue.delivered(slow[0].id)
-        assert len(await claim_all(queue)) == 1, "its place is free"
+        assert await claim_all(here) == {}
+        await here.outbox.delivered(slow[0].id)
+        assert len(await claim_all(here)) == 1, "its place is free"
 
-    async def test_a_failed_delivery_is_tried_again_later_and_later(self, make_queue: MakeQueue) -> None:
+    async def test_a_failed_delivery_is_tried_again_later_and_later(self, make_process: MakeProcess) -> None:
         clock = MovableClock()
-        queue = await make_queue(clock=clock)
-        await queue.submit(make_job("k"), priority=Priority.PATIENT, notify=(HOOK,))
-        await finish(queue, "k")
+        here = await make_process(clock=clock)
+        await here.owe("k", notify=[HOOK])
+        await finish(here, "k")
         ids: set[str] = set()
         for attempt, pause_s in enumerate((5, 25, 125, 625, 3125, 15_625, 21_600), 1):
-            (delivery,) = await queue.deliveries_due(1, LEASE_S)
+            (delivery,) = await here.outbox.deliveries_due(1, LEASE_S)
             assert delivery.attempt == attempt
             ids.add(delivery.id)
-            await queue.delivery_failed(delivery.id, "status 500")
+            await here.outbox.delivery_failed(delivery.id, "status 500")
             clock.now += pause_s - 0.5
-            assert await claim_all(queue) == {}
+            assert await claim_all(here) == {}
             clock.now += 0.5 + 0.2 * pause_s + 0.01
-        (delivery,) = await queue.deliveries_due(1, LEASE_S)
+        (delivery,) = await here.outbox.deliveries_due(1, LEASE_S)
         assert delivery.attempt == 8
-        await queue.delivery_failed(delivery.id, "status 500")
+        await here.outbox.delivery_failed(delivery.id, "status 500")
         clock.now += 30 * 86_400
-        assert await claim_all(queue) == {}, "attempts are used up"
+        assert await claim_all(here) == {}, "attempts are used up"
         assert ids == {delivery.id}
+        assert await here.column(outbox.c.id) == []
 
-    async def test_pauses_differ_by_chance(self, make_queue: MakeQueue) -> None:
+    async def test_pauses_differ_by_chance(self, make_process: MakeProcess) -> None:
         clock = MovableClock()
-        queue = await make_queue(clock=clock)
-        notify = tuple(Listener(url=f"https://{n}.example/", image="/i") for n in range(16))
-        await queue.submit(make_job("k"), priority=Priority.PATIENT, notify=notify)
-        await finish(queue, "k")
-        for delivery in (await claim_all(queue)).values():
+        here = await make_process(clock=clock)
+        await here.owe("k", notify=crowd_of(16))
+        await finish(here, "k")
+        for delivery in (await claim_all(here)).values():
             for _ in range(3):
-                await queue.delivery_failed(delivery.id, "status 500")
+                await here.outbox.delivery_failed(delivery.id, "status 500")
         clock.now += 125
         came: list[int] = []
         for _ in range(26):
-            came.append(len(await claim_all(queue)))
+            came.append(len(await claim_all(here)))
             clock.now += 1
         assert sum(came) == 16
         assert max(came) < 16, "not all of them come back at the same moment"
 
-    async def test_a_receiver_may_ask_for_patience_within_reason(self, make_queue: MakeQueue) -> None:
+    async def test_a_receiver_may_ask_for_patience_within_reason(self, make_process: MakeProcess) -> None:
         clock = MovableClock()
-        queue = await make_queue(clock=clock)
-        await queue.submit(make_job("k"), priority=Priority.PATIENT, notify=(HOOK,))
-        await finish(queue, "k")
+        here = await make_process(clock=clock)
+        await here.owe("k", notify=[HOOK])
+        await finish(here, "k")
         for asked_s, least_s, most_s in ((100, 100, 120), (1, 25, 30), (1e9, 21_600, 25_920)):
-            (delivery,) = await queue.deliveries_due(1, LEASE_S)
-            await queue.delivery_failed(delivery.id, "status 503", pause_s=asked_s)
+            (delivery,) = await here.outbox.deliveries_due(1, LEASE_S)
+            await here.outbox.delivery_failed(delivery.id, "status 503", pause_s=asked_s)
             clock.now += least_s - 0.5
-            assert await claim_all(queue) == {}
+            assert await claim_all(here) == {}
             clock.now += most_s - least_s + 0.51
-        assert len(await claim_all(queue)) == 1
+        assert len(await claim_all(here)) == 1
 
-    async def test_a_final_failure_drops_at_once(self, make_queue: MakeQueue, caplog: pytest.LogCaptureFixture) -> None:
+    async def test_a_final_failure_drops_at_once(
+        self, make_process: MakeProcess, caplog: pytest.LogCaptureFixture
+    ) -> None:
         clock = MovableClock()
-        queue = await make_queue(clock=clock)
-        await queue.submit(make_job("k"), priority=Priority.PATIENT, notify=(HOOK,))
-        await finish(queue, "k")
-        (delivery,) = await queue.deliveries_due(1, LEASE_S)
-        await queue.delivery_failed(delivery.id, "status 410", final=True)
+        here = await make_process(clock=clock)
+        await here.owe("k", notify=[HOOK])
+        await finish(here, "k")
+        (delivery,) = await here.outbox.deliveries_due(1, LEASE_S)
+        await here.outbox.delivery_failed(delivery.id, "status 410", final=True)
         clock.now += 86_400
-        assert await claim_all(queue) == {}
+        assert await claim_all(here) == {}
         assert f"delivery {delivery.id} to https://a.example is given up at attempt 1: status 410" in caplog.text
         assert "x=1" not in caplog.text, "what is in a callback's query may be a secret"
-        await queue.delivery_failed(delivery.id, "late")  # by one who lost its claim: changes nothing
-        await queue.delivered(delivery.id)
-        assert await claim_all(queue) == {}
+        await here.outbox.delivery_failed(delivery.id, "late")  # by one who lost its claim: changes nothing
+        await here.outbox.delivered(delivery.id)
+        assert await claim_all(here) == {}
 
-    async def test_a_delivery_may_be_owed_for_later(self, make_queue: MakeQueue) -> None:
+    async def test_a_delivery_may_be_owed_for_later(self, make_process: MakeProcess) -> None:
         clock = MovableClock()
-        queue = await make_queue(clock=clock)
-        await queue.add_deliveries(DeliveryKind.CDN, ("later",), delay_s=25)
+        here = await make_process(clock=clock)
+        await here.outbox.add_deliveries(DeliveryKind.CDN, ("later",), delay_s=25)
         clock.now += 24
-        assert await queue.deliveries_due(10, LEASE_S) == ()
+        assert await here.outbox.deliveries_due(10, LEASE_S) == ()
         clock.now += 2
-        assert [delivery.body for delivery in await queue.deliveries_due(10, LEASE_S)] == ["later"]
+        assert [delivery.body for delivery in await here.outbox.deliveries_due(10, LEASE_S)] == ["later"]
 
-    async def test_purges_are_owed_too(self, make_queue: MakeQueue) -> None:
+    async def test_purges_are_owed_too(self, make_process: MakeProcess) -> None:
         clock = MovableClock()
-        queue, other = await make_queue(clock=clock), await make_queue(clock=clock)
-        await queue.add_deliveries(DeliveryKind.CDN, ("one", "two"))
-        await queue.add_deliveries(DeliveryKind.CDN, ())
-        due = await other.deliveries_due(10, LEASE_S)
+        here, there = await make_process(clock=clock), await make_process(clock=clock)
+        await here.outbox.add_deliveries(DeliveryKind.CDN, ("one", "two"))
+        await here.outbox.add_deliveries(DeliveryKind.CDN, ())
+        due = await there.outbox.deliveries_due(10, LEASE_S)
         assert sorted(delivery.body for delivery in due) == ["one", "two"]
         assert {(delivery.kind, delivery.url) for delivery in due} == {(DeliveryKind.CDN, "")}
         for delivery in due:
-            await other.delivered(delivery.id)
+            await there.outbox.delivered(delivery.id)
         clock.now += LEASE_S + 1
-        assert await claim_all(queue) == {}
+        assert await claim_all(here) == {}
+
+    async def test_deliveries_survive_a_restart(self, make_process: MakeProcess) -> None:
+        here = await make_process()
+        await here.owe("k", notify=[HOOK])
+        await here.queue.aclose()
+        await finish(await make_process(), "k")
+        again = await make_process()
+        assert list(await claim_all(again)) == [HOOK.url]
+        assert await again.column(listeners.c.url) == []
+
+    async def test_more_of_a_kind_than_may_be_owed_is_dropped_and_logged(
+        self, make_process: MakeProcess, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """A receiver that is away takes no room from those of the other kind."""
+        monkeypatch.setattr(outbox_module, "_MAX_DELIVERIES", 3)
+        here = await make_process()
+        with caplog.at_level(logging.ERROR):
+            await here.outbox.add_deliveries(DeliveryKind.CDN, ("a", "b"))
+            await here.outbox.add_deliveries(DeliveryKind.CDN, ("c", "d", "e"))
+        assert await here.column(outbox.c.body) == ["a", "b", "c"]
+        assert "2 deliveries are dropped: 2 of their kind are owed already" in caplog.text
+        await here.owe("k", notify=crowd_of(5))
+        await finish(here, "k")
+        kinds = sa.select(outbox.c.kind, sa.func.count()).group_by(outbox.c.kind).order_by(outbox.c.kind)
+        assert await here.rows(kinds) == [("cdn", 3), ("webhook", 3)]
+
+    async def test_rows_of_a_later_version_are_left_alone(self, make_process: MakeProcess) -> None:
+        here = await make_process()
+        await here.outbox.add_deliveries(DeliveryKind.CDN, ("ours", "theirs"))
+        await here.database.run(
+            lambda db: db.execute(outbox.update().where(outbox.c.body == "theirs").values(version=2, kind="pigeon"))
+        )
+        assert [each.body for each in await here.outbox.deliveries_due(10, LEASE_S)] == ["ours"]
+        claimed = sa.select(outbox.c.body, outbox.c.claimed_until > time.time()).order_by(outbox.c.body)
+        assert await here.rows(claimed) == [("ours", True), ("theirs", False)]
+
+    @pytest.mark.parametrize("url", ["https://[oops", "https://u@[/", "no url at all", "://", "x" * 10_000])
+    async def test_no_listener_can_stop_a_job_from_being_settled(self, make_process: MakeProcess, url: str) -> None:
+        here = await make_process()
+        await here.owe("k", notify=[Listener(url=url, image='/"\n\u00e9')])
+        await finish(here, "k")
+        assert list(await claim_all(here)) == [url]

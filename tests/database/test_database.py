@@ -1,10 +1,12 @@
-"""The database: opened by many at once, replaced under one's feet, of a newer version, unreachable."""
+"""The database: transactions, files replaced under one's feet, locks, URLs that are none."""
 
 from __future__ import annotations
 
 import asyncio
-import socket
+import shutil
 import sqlite3
+import threading
+import time
 from collections.abc import Generator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -12,8 +14,10 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from pellucid.database.database import Database, file_url
-from pellucid.database.tables import SCHEMA_VERSION, balances, schema_versions
+from pellucid.database.bell import bell_of, ring
+from pellucid.database.database import Database
+from pellucid.database.engines import file_url
+from pellucid.database.tables import balances
 from pellucid.errors import DatabaseBusyError, DatabaseError, SettingsError
 
 
@@ -25,14 +29,25 @@ def _count(connection: sa.Connection) -> int:
     return connection.scalar(sa.select(sa.func.count()).select_from(balances)) or 0
 
 
-async def test_many_open_it_at_once(database_url: str) -> None:
-    opened = await asyncio.gather(*(Database.open(database_url) for _ in range(8)))
+async def test_many_write_at_once(database_url: str) -> None:
+    opened = [Database(database_url) for _ in range(8)]
     await asyncio.gather(*(each.run(lambda db, i=i: _add(db, str(i))) for i, each in enumerate(opened)))
-    assert await opened[0].run(_count) == 8
-    versions = await opened[0].run(lambda db: db.scalars(sa.select(schema_versions.c.version)).all())
-    assert versions == [SCHEMA_VERSION]
+    assert await opened[0].read(_count) == 8
     for each in opened:
         await each.aclose()
+
+
+async def test_nothing_is_opened_before_it_is_asked(tmp_path: Path) -> None:
+    path = tmp_path / "folder" / "pellucid.sqlite"
+    for first in ("run", "read", "bring_up"):
+        database = Database(file_url(path))
+        assert not path.parent.exists()
+        await (database.bring_up() if first == "bring_up" else getattr(database, first)(_count))
+        assert await database.read(_count) == 0
+        await database.aclose()
+        shutil.rmtree(path.parent)
+    assert database.place == f"sqlite:///{path}"
+    await (Database("postgresql://u@127.0.0.1:1/x")).aclose()
 
 
 async def test_what_fails_is_rolled_back_and_says_so_without_a_password(database: Database) -> None:
@@ -53,23 +68,77 @@ async def test_what_fails_is_rolled_back_and_says_so_without_a_password(database
     assert await database.run(_count) == 0
 
 
-async def test_a_newer_one_is_not_touched(database: Database, database_url: str) -> None:
-    await database.run(lambda db: db.execute(schema_versions.insert().values(version=SCHEMA_VERSION + 1)))
-    with pytest.raises(DatabaseError, match="newer"):
-        await Database.open(database_url)
-
-
-async def test_a_file_that_was_replaced_is_made_anew(tmp_path: Path) -> None:
-    path = tmp_path / "jobs.sqlite"
-    database = await Database.open(f"sqlite:///{path}")
+@pytest.mark.parametrize("first", ["run", "read"])
+async def test_a_file_that_was_deleted_is_made_anew(tmp_path: Path, first: str) -> None:
+    path = tmp_path / "pellucid.sqlite"
+    database = await Database.open(file_url(path))
     await database.run(_add)
     for file in list(tmp_path.iterdir()):  # noqa: ASYNC240 - three files on a local disk
         file.unlink()
+    if first == "read":
+        assert await database.read(_count) == 0
     await database.run(_add)
-    again = await Database.open(f"sqlite:///{path}")
-    assert await again.run(_count) == 1
+    again = await Database.open(file_url(path))
+    assert await again.read(_count) == 1, "it is not the deleted one that was written to"
     await database.aclose()
     await again.aclose()
+
+
+async def test_a_file_that_was_replaced_is_what_counts(tmp_path: Path) -> None:
+    path, other = tmp_path / "pellucid.sqlite", tmp_path / "backup.sqlite"
+    backup = await Database.open(file_url(other))
+    await backup.run(lambda db: [_add(db, str(i)) for i in range(3)])
+    await backup.aclose()
+    database = await Database.open(file_url(path))
+    await asyncio.gather(*(database.run(lambda db, i=i: _add(db, str(i))) for i in range(10)))
+    for suffix in ("-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink()
+    other.replace(path)
+    results = await asyncio.gather(*(database.read(_count) for _ in range(8)))
+    assert results == [3] * 8
+    await database.run(lambda db: _add(db, "new"))
+    assert await database.read(_count) == 4
+    await database.aclose()
+
+
+async def test_what_a_deleted_file_left_in_its_wal_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "pellucid.sqlite"
+    database = await Database.open(file_url(path))
+    await database.run(_add)
+    assert path.with_name("pellucid.sqlite-wal").stat().st_size > 0
+    path.unlink()
+    again = await Database.open(file_url(path))
+    assert await again.read(_count) == 0
+    await again.run(_add)
+    assert await database.read(_count) == 1
+    await database.aclose()
+    await again.aclose()
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+@pytest.mark.parametrize("damage", ["header", "pages"])
+async def test_a_damaged_file_says_what_to_do(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "pellucid.sqlite"
+    await (await Database.open(file_url(path))).aclose()
+    data = path.read_bytes()
+    path.write_bytes(b"no database " * 1000 if damage == "header" else data[:4096] + b"\x07" * (len(data) - 4096))
+    with pytest.raises(DatabaseError, match=r"pellucid\.sqlite .*damaged.*recover"):
+        await Database.open(file_url(path))
+
+
+async def test_a_full_disk_says_what_to_do(tmp_path: Path) -> None:
+    database = await Database.open(file_url(tmp_path / "pellucid.sqlite"))
+
+    def fill(db: sa.Connection) -> None:
+        pages = db.exec_driver_sql("PRAGMA page_count").scalar_one()
+        db.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+        for i in range(1000):
+            _add(db, "x" * 100 + str(i))
+
+    with pytest.raises(DatabaseError, match=r"disk that has room"):
+        await database.run(fill)
+    await database.aclose()
 
 
 @contextmanager
@@ -82,7 +151,7 @@ def _locked(path: Path) -> Generator[sqlite3.Connection]:
 
 async def test_those_who_wait_for_the_file_write_together(tmp_path: Path) -> None:
     """Each with a lock and a flush of its own, they would keep others from the file for seconds."""
-    path = tmp_path / "jobs.sqlite"
+    path = tmp_path / "pellucid.sqlite"
     database = await Database.open(file_url(path))
     commits: list[int] = []
     sa.event.listen(database._engine, "commit", lambda _: commits.append(1))  # pyright: ignore[reportPrivateUsage]
@@ -115,12 +184,13 @@ async def test_who_fails_in_company_fails_alone(database: Database) -> None:
 
 
 async def test_a_lock_is_waited_for_together(tmp_path: Path) -> None:
-    path = tmp_path / "jobs.sqlite"
+    path = tmp_path / "pellucid.sqlite"
     database = await Database.open(file_url(path), busy_timeout_s=0.3)
     with _locked(path):
         async with asyncio.timeout(10):  # one after the other that would be 30 s
             results = await asyncio.gather(*(database.run(_add) for _ in range(100)), return_exceptions=True)
     assert {type(each) for each in results} == {DatabaseBusyError}
+    assert "locked for more than 0.3 s: look for a backup, a copy or a database shell" in str(results[0])
     await database.run(_add)
     await database.aclose()
 
@@ -149,17 +219,70 @@ async def test_a_stopped_process_that_holds_a_lock_stops_no_other(database: Data
     await impatient.aclose()
 
 
-@pytest.mark.slow
-async def test_a_server_that_says_nothing_is_given_up() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        async with asyncio.timeout(20):
-            with pytest.raises(DatabaseError):
-                await Database.open(f"postgresql://u@127.0.0.1:{silent.getsockname()[1]}/x", busy_timeout_s=1)
+async def test_who_reads_first_waits_for_no_writer(database: Database, database_url: str) -> None:
+    await database.run(_add)
+    late = Database(database_url, busy_timeout_s=0.3)
+    writes, ends = threading.Event(), threading.Event()
+
+    def write(connection: sa.Connection) -> None:
+        _add(connection, "b")
+        writes.set()
+        ends.wait()
+
+    writing = asyncio.create_task(database.run(write))
+    await asyncio.to_thread(writes.wait)
+    assert await late.read(_count) == 1
+    ends.set()
+    await writing
+    await late.aclose()
+
+
+async def test_who_waits_too_long_is_told_so(database: Database) -> None:
+    with pytest.raises(DatabaseError, match=r"did not answer within 0\.1 s"):
+        await database.read(lambda _: time.sleep(0.3), patience_s=0.1)
+
+
+@pytest.mark.serial
+async def test_a_bell_tells_of_what_others_write(database: Database, database_url: str) -> None:
+    bell, other = bell_of(database), await Database.open(database_url)
+
+    async def changed(before: object) -> bool:
+        async with asyncio.timeout(0.9):  # it is looked at every second anyway
+            while bell.version() == before:  # noqa: ASYNC110 - that is how it is used
+                await asyncio.sleep(0.01)
+        return True
+
+    if not database.is_sqlite:
+        listening = time.monotonic() + 1
+        while time.monotonic() < listening:
+            bell.version()
+            await asyncio.sleep(0.05)
+    before = bell.version()
+    await other.run(lambda db: (_add(db), ring(db)))
+    assert await changed(before)
+    before = bell.version()
+    await database.run(lambda db: (_add(db, "b"), ring(db)))
+    assert await changed(before)
+    await asyncio.to_thread(bell.close)
+    await other.aclose()
+
+
+async def test_a_bell_of_a_file_that_cannot_be_opened_rings(tmp_path: Path) -> None:
+    path = tmp_path / "pellucid.sqlite"
+    database = await Database.open(file_url(path))
+    bell = bell_of(database)
+    assert bell.version() == bell.version()
+    for file in list(tmp_path.iterdir()):  # noqa: ASYNC240 - three files on a local disk
+        file.unlink()
+    assert bell.version() is None
+    path.mkdir()
+    assert bell.version() != bell.version(), "whoever looks now hears what is wrong"
+    bell.close()
+    await database.aclose()
 
 
 async def test_a_folder_may_have_any_name(tmp_path: Path) -> None:
-    path = tmp_path / "50% off? #1" / "jobs.sqlite"
-    path.parent.mkdir()
+    path = tmp_path / "50% off? #1" / "pellucid.sqlite"
     database = await Database.open(file_url(path))
     await database.aclose()
     assert path.exists()
@@ -173,11 +296,10 @@ async def test_another_kind_of_database_is_a_setting_gone_wrong(url: str) -> Non
         await Database.open(url)
 
 
-@pytest.mark.parametrize("url", ["sqlite:////no/such/folder/x", "postgresql://u:secret@127.0.0.1:1/x"])
-async def test_one_that_cannot_be_reached(url: str) -> None:
-    with pytest.raises(DatabaseError) as caught:
-        await Database.open(url)
-    assert "secret" not in str(caught.value)
+async def test_a_place_that_is_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(DatabaseError, match="folder on a local disk"):
+        await Database.open(file_url(tmp_path / "file" / "x"))
 
 
 @pytest.mark.parametrize(

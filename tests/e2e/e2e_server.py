@@ -15,8 +15,8 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
@@ -26,6 +26,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from PIL import Image
+
+from pellucid.queue.queue import Queue
+from pellucid.settings.load import load_settings
+from pellucid.wiring.storage import open_database, open_queue
 
 DEADLINE_S = 120.0
 """For what takes a second on a quiet machine: another process of the same run, and others, may keep it busy."""
@@ -142,6 +146,14 @@ class PhotoOrigin:
         self._server.server_close()
 
 
+@asynccontextmanager
+async def queue_of(data_dir: Path, **variables: str) -> AsyncGenerator[Queue]:
+    """The queue of a server, as one more process of it would open it."""
+    settings = load_settings(flags={}, environ={"PELLUCID_DATA_DIR": str(data_dir), **variables})
+    async with open_database(settings) as database, open_queue(settings, database) as queue:
+        yield queue
+
+
 @dataclass(frozen=True)
 class Answer:
     status: int
@@ -169,6 +181,11 @@ class PellucidServer:
     address: str
     data_dir: Path
     output: list[str] = field(default_factory=list[str])
+
+    @property
+    def database(self) -> Path:
+        """The file of its database."""
+        return self.data_dir / "pellucid.sqlite"
 
     def ask(
         self, path: str, *, method: str = "GET", timeout_s: float = DEADLINE_S, body: bytes = b"", **headers: str

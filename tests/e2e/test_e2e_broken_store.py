@@ -44,7 +44,7 @@ def _unreadable(path: Path, how: Breaking) -> Iterator[None]:
 
 
 def _rows(server: PellucidServer, query: str) -> list[tuple[Any, ...]]:
-    with closing(sqlite3.connect(server.data_dir / "queue" / "jobs.sqlite")) as db:
+    with closing(sqlite3.connect(server.database)) as db:
         return db.execute(query).fetchall()
 
 
@@ -95,19 +95,21 @@ def test_a_matte_that_cannot_be_read_is_busy_and_stays(
         assert server.ask(f"{url}72&bg_pending=blank").state == "busy"
         # What was made of it is good.
         assert server.ask(f"{url}64").body == ready.body
-        assert _rows(server, "SELECT * FROM jobs") == []
+        assert _rows(server, "SELECT * FROM removals") == []
     assert server.wait_for(f"{url}80", "ready")
 
     server.process.terminate()
     server.process.wait(30)
     with _unreadable(matte, how):
-        # A process that never saw it: it owes nothing, calls nothing failed, and deletes nothing.
+        # A process that never saw it: it owes nothing, calls nothing failed, and deletes nothing. What was made of it
+        # before is good, and that it is there and paid the database knows.
         server = start_server(tmp_path / "data", PELLUCID_CACHE_MEMORY_BYTES="0")
-        for width in (64, 72):
-            answer = server.ask(f"{url}{width}")
-            assert (answer.status, answer.headers["pellucid-cutout"]) == (200, "busy")
-        assert json.loads(server.ask(f"/-/status{url}64").body)["state"] == "busy"
-        assert _rows(server, "SELECT * FROM jobs") == []
+        answer = server.ask(f"{url}64")
+        assert (answer.status, answer.headers["pellucid-cutout"], answer.body) == (200, "ready", ready.body)
+        answer = server.ask(f"{url}72")
+        assert (answer.status, answer.headers["pellucid-cutout"]) == (200, "busy")
+        assert json.loads(server.ask(f"/-/status{url}64").body)["state"] == "ready"
+        assert _rows(server, "SELECT * FROM removals") == []
         assert matte.is_symlink() or matte.is_dir()
     again = server.wait_for(f"{url}64", "ready")
     assert again.body == ready.body
@@ -138,11 +140,11 @@ def test_a_store_that_is_away_uses_up_no_attempt(
             assert time.monotonic() < deadline, "".join(server.output)
             time.sleep(0.1)
         time.sleep(0.5)
-        assert _rows(server, "SELECT state, attempts, reason FROM jobs") == [("waiting", 0, None)]
-        assert _rows(server, "SELECT * FROM deliveries") == []
+        assert _rows(server, "SELECT state, attempts, reason FROM removals") == [("waiting", 0, "store-away")]
+        assert _rows(server, "SELECT * FROM outbox") == []
         folder.unlink()
         (tmp_path / "aside").rename(folder)
         server.wait_for(url, "ready")
         assert _rows(server, "SELECT credits FROM charges") == [(200,)]
-        bodies = [json.loads(body)["type"] for (body,) in _rows(server, "SELECT body FROM deliveries")]
+        bodies = [json.loads(body)["type"] for (body,) in _rows(server, "SELECT body FROM outbox")]
         assert set(bodies) <= {"cutout.ready"}

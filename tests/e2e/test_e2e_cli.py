@@ -125,8 +125,8 @@ def test_serve_says_what_is_missing(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     unwritable = _pellucid("serve", "--port", "0", PELLUCID_DATA_DIR=str(tmp_path / "file" / "data"))
     assert (unwritable.returncode, "PELLUCID_DATA_DIR" in unwritable.stderr) == (1, True)
-    (tmp_path / "d" / "queue").mkdir(parents=True)
-    (tmp_path / "d" / "queue" / "jobs.sqlite").write_bytes(b"no database" * 1000)
+    (tmp_path / "d").mkdir(parents=True, exist_ok=True)
+    (tmp_path / "d" / "pellucid.sqlite").write_bytes(b"no database" * 1000)
     damaged = _pellucid("serve", "--port", "0", PELLUCID_DATA_DIR=str(tmp_path / "d"))
     assert (damaged.returncode, "move it away" in damaged.stderr, "Traceback" in damaged.stderr) == (1, True, False)
     assert "Traceback" not in no_weights.stderr + unknown.stderr + public.stderr + busy.stderr + unwritable.stderr

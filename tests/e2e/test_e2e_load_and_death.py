@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -12,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -22,32 +25,26 @@ from e2e_server import (
     PhotoOrigin,
     StartServer,
     endless_svg,
+    queue_of,
     running_server,
+    wait_until,
     wait_until_dead,
 )
 
-from pellucid.queue.sqlite import SqliteQueue
-
 
 async def _jobs(server: PellucidServer) -> int:
-    queue = await SqliteQueue.open(path=server.data_dir / "queue" / "jobs.sqlite")
-    try:
+    async with queue_of(server.data_dir) as queue:
         stats = await queue.stats()
         return stats.waiting + stats.running
-    finally:
-        await queue.aclose()
 
 
 async def _wait_for_worker(server: PellucidServer, *, precision: str) -> None:
     """Until a worker of that precision has loaded the model and said so."""
     deadline = time.monotonic() + DEADLINE_S
-    queue = await SqliteQueue.open(path=server.data_dir / "queue" / "jobs.sqlite")
-    try:
-        while precision not in {worker.precision for worker in (await queue.stats()).workers}:
+    async with queue_of(server.data_dir) as queue:
+        while precision not in {worker.precision for worker in await queue.alive()}:
             assert time.monotonic() < deadline, f"no worker of {precision}"
             await asyncio.sleep(0.05)
-    finally:
-        await queue.aclose()
 
 
 async def test_200_first_requests_make_one_fetch_and_one_job(
@@ -209,8 +206,7 @@ async def test_a_picture_that_kills_its_workers_is_given_up(
     """Whoever claims the job is killed: three attempts, then `failed`, and the next picture is cut."""
     server = suffering
     bad = origin.put("/killer.jpg", cup_jpg) + "?w=90&bg_remove=1"
-    queue = await SqliteQueue.open(path=server.data_dir / "queue" / "jobs.sqlite")
-    try:
+    async with queue_of(server.data_dir) as queue:
         deadline = time.monotonic() + DEADLINE_S
         await asyncio.to_thread(server.ask, bad)
         killed: set[int] = set()
@@ -221,8 +217,6 @@ async def test_a_picture_that_kills_its_workers_is_given_up(
                     os.kill(worker.pid, signal.SIGKILL)
                     killed.add(worker.pid)
             await asyncio.sleep(0.002)
-    finally:
-        await queue.aclose()
     assert len(killed) == 3
     answer = server.wait_for(bad, "failed")
     assert answer.headers["pellucid-cutout"] == "failed;reason=attempts-used-up"
@@ -288,3 +282,28 @@ def test_a_worker_of_another_recipe_leaves_the_jobs_alone(
             assert server.ask("/-/ready").status == 200
             right.send_signal(signal.SIGTERM)
         other.send_signal(signal.SIGTERM)
+
+
+def test_a_change_of_precision_leaves_nothing_behind(
+    start_server: StartServer, origin: PhotoOrigin, rocket_jpg: bytes
+) -> None:
+    """What the old recipe was owed filled the queue for ever, and kept its credits."""
+    settings = {"PELLUCID_QUEUE_DEPTH": "2", "PELLUCID_CREDITS_PER_MONTH": "400", "PELLUCID_OPEN": "true"}
+    before = start_server(PELLUCID_WORKERS="0", PELLUCID_MODEL_PRECISION="f32", **settings)
+    old = [origin.put(f"/before-{number}.jpg", rocket_jpg) + "?w=90&bg_remove=1" for number in range(2)]
+    new = origin.put("/after.jpg", rocket_jpg) + "?w=90&bg_remove=1"
+    assert [before.ask(url).state for url in (*old, new)] == ["pending", "pending", "no-credits"]
+    before.process.send_signal(signal.SIGTERM)
+    assert before.process.wait(30) == 0
+
+    server = start_server(PELLUCID_QUEUE_UNSERVED_S="5", **settings)
+    ready = json.loads(server.ask("/-/ready").body)
+    [(recipe, count)] = ready["unserved"].items()
+    assert ("-f32-" in recipe, count) == (True, 2)
+    assert server.ask(new).state == "no-credits", "they are held for a while"
+    server.wait_for(old[0], "ready")  # who asks again has it made by the new recipe, for what was held
+    server.wait_for(new, "ready")
+    wait_until(lambda: "unserved" not in json.loads(server.ask("/-/ready").body))
+    with closing(sqlite3.connect(server.database)) as db:
+        assert db.execute("SELECT sum(credits) FROM charges").fetchone() == (400,)
+        assert db.execute("SELECT (SELECT count(*) FROM holds), (SELECT count(*) FROM removals)").fetchone() == (0, 0)

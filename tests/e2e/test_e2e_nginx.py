@@ -334,7 +334,7 @@ def test_uploads_come_through_and_clients_cannot_make_up_their_address(edge: Edg
         answer = edge.ask("/-/uploads", method="POST", body=out.getvalue(), X_Forwarded_For=made_up)
         assert answer.status == 201, answer.body
         told.append(json.loads(answer.body))
-    database = sqlite3.connect(edge.behind().data_dir / "queue" / "jobs.sqlite")
+    database = sqlite3.connect(edge.behind().database)
     assert len(database.execute("SELECT DISTINCT client FROM uploads").fetchall()) == 1
     database.close()
     for each in told:

@@ -15,11 +15,11 @@ REFUSED = "no-credits;reason=origin-not-listed"
 
 
 def _rows(server: PellucidServer) -> dict[str, list[Any]]:
-    with closing(sqlite3.connect(server.data_dir / "queue" / "jobs.sqlite")) as db:
-        return {table: db.execute(f"SELECT * FROM {table}").fetchall() for table in ("jobs", "holds", "charges")}
+    with closing(sqlite3.connect(server.database)) as db:
+        return {table: db.execute(f"SELECT * FROM {table}").fetchall() for table in ("removals", "holds", "charges")}
 
 
-NOTHING: dict[str, list[Any]] = {"jobs": [], "holds": [], "charges": []}
+NOTHING: dict[str, list[Any]] = {"removals": [], "holds": [], "charges": []}
 
 
 def test_a_host_name_spends_nothing_on_strangers_pictures(

@@ -18,7 +18,8 @@ from pathlib import Path
 import pytest
 from e2e_server import DEADLINE_S, PellucidServer, StartServer, running_server
 
-from pellucid.queue.sqlite import SqliteQueue
+from pellucid.database.database import Database
+from pellucid.database.engines import file_url
 
 
 @pytest.fixture(scope="module")
@@ -28,13 +29,13 @@ def enduring(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PellucidServe
         yield server
 
 
-def _queue_file(data_dir: Path) -> Path:
-    return data_dir / "queue" / "jobs.sqlite"
+def _database_file(data_dir: Path) -> Path:
+    return data_dir / "pellucid.sqlite"
 
 
 @contextmanager
 def _locked(path: Path) -> Generator[None]:
-    """Another process writes to the queue's file, and takes its time."""
+    """Another process writes to the database's file, and takes its time."""
     with closing(sqlite3.connect(path, isolation_level=None, timeout=30, check_same_thread=False)) as other:
         other.execute("BEGIN IMMEDIATE")
         try:
@@ -43,8 +44,8 @@ def _locked(path: Path) -> Generator[None]:
             other.execute("ROLLBACK")
 
 
-async def _make_queue(path: Path) -> None:
-    await (await SqliteQueue.open(path=path)).aclose()
+async def _make_database(path: Path) -> None:
+    await (await Database.open(file_url(path))).aclose()
 
 
 def _kill(server: PellucidServer, title: str) -> list[int]:
@@ -87,9 +88,9 @@ def _lock_for(path: Path, seconds: float) -> None:
         time.sleep(seconds)
 
 
-def test_a_locked_queue_is_waited_for_when_the_server_starts(tmp_path: Path, start_server: StartServer) -> None:
-    path = _queue_file(tmp_path / "data")
-    asyncio.run(_make_queue(path))
+def test_a_locked_database_is_waited_for_when_the_server_starts(tmp_path: Path, start_server: StartServer) -> None:
+    path = _database_file(tmp_path / "data")
+    asyncio.run(_make_database(path))
     locking = _when(lambda: True, lambda: _lock_for(path, 10))
     server = start_server(PELLUCID_WORKERS="0")
     locking.join()
@@ -97,15 +98,14 @@ def test_a_locked_queue_is_waited_for_when_the_server_starts(tmp_path: Path, sta
     assert server.ask("/-/health").status == 200
 
 
-def test_a_locked_queue_at_the_first_start_of_the_children_ends_nothing(
+def test_a_locked_database_at_the_first_start_of_the_children_ends_nothing(
     tmp_path: Path, start_server: StartServer
 ) -> None:
-    """The supervisor has looked at the queue; its web process and its worker find it locked."""
+    """The supervisor has looked at the database; its web process and its worker find it locked."""
     data = tmp_path / "data"
-    locking = _when((data / "samples" / "rocket.jpg").exists, lambda: _lock_for(_queue_file(data), 12))
+    locking = _when((data / "samples" / "rocket.jpg").exists, lambda: _lock_for(_database_file(data), 12))
     server = start_server()
     locking.join()
-    assert any("waiting for a file that is locked" in line for line in server.output)
     _wait_until_ready(server)
 
 
@@ -146,10 +146,10 @@ def _supervisors(data_dir: Path) -> list[int]:
     return sorted(found)
 
 
-def test_a_worker_keeps_its_model_while_the_queue_is_locked(enduring: PellucidServer) -> None:
+def test_a_worker_keeps_its_model_while_the_database_is_locked(enduring: PellucidServer) -> None:
     _wait_until_ready(enduring)
     workers = enduring.pids("pellucid: matte worker")
-    with _locked(_queue_file(enduring.data_dir)):
+    with _locked(_database_file(enduring.data_dir)):
         enduring.ask("/_samples_/rocket.jpg?w=90&bg_remove=1")
         time.sleep(5)
     _wait_until_ready(enduring)
@@ -175,11 +175,12 @@ def test_a_full_disk_at_the_start_of_a_process_ends_nothing(enduring: PellucidSe
     _wait_until_ready(enduring)
 
 
-def test_a_queue_of_a_newer_schema_ends_the_start_with_a_sentence(tmp_path: Path) -> None:
-    path = _queue_file(tmp_path)
-    asyncio.run(_make_queue(path))
+def test_a_database_of_a_newer_schema_ends_the_start_with_a_sentence(tmp_path: Path) -> None:
+    path = _database_file(tmp_path)
+    asyncio.run(_make_database(path))
     with closing(sqlite3.connect(path)) as db:
-        db.execute("PRAGMA user_version = 99")
+        db.execute("UPDATE alembic_version SET version_num = '9999'")
+        db.commit()
     ended = subprocess.run(
         [sys.executable, "-m", "pellucid", "serve"],
         env={**os.environ, "PELLUCID_DATA_DIR": str(tmp_path), "PELLUCID_PORT": "0"},
@@ -189,25 +190,20 @@ def test_a_queue_of_a_newer_schema_ends_the_start_with_a_sentence(tmp_path: Path
         check=False,
     )
     assert ended.returncode != 0
-    assert "of schema 99" in ended.stdout + ended.stderr
+    assert "of schema 9999" in ended.stdout + ended.stderr
     assert "Traceback" not in ended.stdout + ended.stderr
 
 
 def test_no_descriptor_left_is_no_reason_to_forget_what_is_known(enduring: PellucidServer) -> None:
-    """For some seconds the file of purges cannot be opened, after it was put aside as it is when it has grown."""
+    """For some seconds nothing can be opened, whatever is asked of the database meanwhile."""
     _wait_until_ready(enduring)
     [web] = enduring.pids("pellucid: web")
     path = "/_samples_/coffee.jpg?w=77"
-    purges = enduring.data_dir / "purges.jsonl"
-    purges.write_bytes(b"")
-    time.sleep(2)
     enduring.ask(path)
     assert "detail=hot" in enduring.ask(path).headers["cache-status"]
     limit = resource.prlimit(web, resource.RLIMIT_NOFILE)
     resource.prlimit(web, resource.RLIMIT_NOFILE, (8, limit[1]))
     try:
-        purges.rename(purges.with_name("purges.jsonl.1"))
-        purges.write_bytes(b"")
         time.sleep(2.5)
     finally:
         resource.prlimit(web, resource.RLIMIT_NOFILE, limit)

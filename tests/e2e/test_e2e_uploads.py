@@ -65,7 +65,7 @@ def _slug(answer: Answer) -> str:
 def _left(server: PellucidServer) -> list[str]:
     """Files and rows of uploads."""
     folders = (server.data_dir / "uploads").iterdir(), (server.data_dir / "receiving").glob("*.part")
-    database = sqlite3.connect(server.data_dir / "queue" / "jobs.sqlite")
+    database = sqlite3.connect(server.database)
     rows = [str(name) for (name,) in database.execute("SELECT name FROM uploads")]
     database.close()
     return [path.name for folder in folders for path in folder] + rows
@@ -267,7 +267,7 @@ def test_killed_again_and_again_nothing_half_stays(start_server: StartServer, cu
         thread.join()
     for each in told:
         assert server.ask(f"{each['path']}?w=50").status == 200, "what was answered is there"
-    database = sqlite3.connect(server.data_dir / "queue" / "jobs.sqlite")
+    database = sqlite3.connect(server.database)
     done = [str(name) for (name,) in database.execute("SELECT name FROM uploads WHERE digest != ''")]
     database.close()
     assert {each["name"] for each in told} <= set(done)
@@ -292,10 +292,10 @@ def test_they_expire(start_server: StartServer, cup_jpg: bytes) -> None:
 
 
 def test_a_wrong_database_is_one_sentence(tmp_path: Path) -> None:
-    for url, said in (("mysql://x/y", "SQLite or PostgreSQL"), ("postgresql://127.0.0.1:9/x", "cannot be used")):
+    for url, said in (("mysql://x/y", "SQLite or PostgreSQL"), ("postgresql://x:p@ss@h/y", "percent-encoded")):
         done = subprocess.run(
             [sys.executable, "-m", "pellucid", "serve"],
-            env={**os.environ, "PELLUCID_DATA_DIR": str(tmp_path), "PELLUCID_PORT": "0", "PELLUCID_CREDITS_URL": url},
+            env={**os.environ, "PELLUCID_DATA_DIR": str(tmp_path), "PELLUCID_PORT": "0", "PELLUCID_DATABASE_URL": url},
             capture_output=True,
             text=True,
             timeout=DEADLINE_S,
@@ -304,6 +304,7 @@ def test_a_wrong_database_is_one_sentence(tmp_path: Path) -> None:
         assert done.returncode != 0
         assert said in done.stderr + done.stdout
         assert "Traceback" not in done.stderr + done.stdout
+        assert "p@ss" not in done.stderr + done.stdout
 
 
 def _address(server: PellucidServer) -> tuple[str, int]:

@@ -20,7 +20,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from pellucid.settings.model import SettingsTree
 from pellucid.tokens import hash_key, make_key
-from pellucid.wiring.storage import Paths, open_database
+from pellucid.wiring.storage import open_database
 from usage_rows import Charge, many, write_charges, write_hold
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -61,7 +61,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PellucidServer]
 
     async def fill() -> None:
         settings = SettingsTree.model_validate({"data_dir": data_dir})
-        Paths.below(data_dir).queue.parent.mkdir()
         async with open_database(settings) as database:
             await database.run(_write)
 

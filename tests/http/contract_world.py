@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import io
+import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import unquote
 
 import numpy as np
@@ -16,17 +17,22 @@ from PIL import Image
 from starlette.types import ASGIApp, Message
 
 from pellucid import keys
+from pellucid.crew.lock_files import LockFiles
+from pellucid.crew.port import WorkerInfo
 from pellucid.cutout.recipe import Recipe
 from pellucid.cutout.runtime import Precision
 from pellucid.http.app import create_app
-from pellucid.image.matte_file import pack_matte
+from pellucid.image.matte_file import pack_matte, unpack_header
 from pellucid.ledger.values import Claim, Standing
-from pellucid.mattes import Mattes
-from pellucid.queue.port import Job, JobRefusedError, Priority, WorkerInfo
+from pellucid.mattes import facts
+from pellucid.mattes.facts import MatteFacts
+from pellucid.mattes.files import MatteFiles
+from pellucid.queue.queue import Queue
+from pellucid.queue.values import Asking, Job, JobRefusedError, Owed
+from pellucid.queue.work import Workplace
 from pellucid.settings.model import SettingsTree
 from pellucid.spec import DEFAULT_TOKEN, Tier, Token
-from pellucid.wiring.accounts import ledger_of
-from pellucid.wiring.storage import open_blobs, open_database, open_queue
+from pellucid.wiring.storage import Paths, open_blobs, open_database, open_queue, store_name
 
 RECIPE = Recipe(model="u2net", precision=Precision.INT8)
 OLDER = Recipe(model="u2net", precision=Precision.INT8, version=RECIPE.version - 1)
@@ -138,28 +144,49 @@ async def put_matte(settings: SettingsTree, data: bytes, *, recipe: Recipe = REC
     digest = keys.digest(data)
     blob = pack_matte(alpha, width=WIDTH, height=HEIGHT, confidence=0.9, empty=empty, recipe_id=recipe.id)
     name = keys.matte_name(digest, 0, recipe.id)
-    await Mattes(open_blobs(settings)).store(name, blob, origin_digest=digest, page=0, tier=Tier.STANDARD)
+    await MatteFiles(open_blobs(settings)).write(name, blob)
+    known = MatteFacts.of_header(name, unpack_header(blob), tier=Tier.STANDARD, size_bytes=len(blob))
+    store = store_name(Paths.below(settings.data_dir))
+    async with open_database(settings) as database:
+        await database.run(lambda db: facts.write(db, known, store=store, now=time.time()))
 
 
 async def pay(settings: SettingsTree, data: bytes, *, token: Token = DEFAULT_TOKEN) -> None:
     """As if the token had been charged for the matte of these bytes."""
-    async with open_queue(settings), open_database(settings) as database:
-        claim = Claim(token=token, origin_digest=keys.digest(data), tier=Tier.STANDARD, origin_host="_p_")
-        assert await ledger_of(settings, database).charge(claim) is Standing.PAID
+    async with open_database(settings) as database, open_queue(settings, database) as queue:
+        standing, _ = await queue.charge(_claim(data, token), may_spend=True)
+        assert standing is Standing.PAID
+
+
+async def owe(queue: Queue, data: bytes, *, token: Token = DEFAULT_TOKEN) -> Job:
+    """As a request in another process does."""
+    digest = keys.digest(data)
+    job = Job(key=keys.matte_name(digest, 0, RECIPE.id), origin_digest=digest, page=0, recipe_id=RECIPE.id)
+    answer = await queue.ask(Asking(job=job, claim=_claim(data, token)))
+    assert isinstance(answer.receipt, Owed)
+    return job
+
+
+def _claim(data: bytes, token: Token) -> Claim:
+    return Claim(token=token, origin_digest=keys.digest(data), tier=Tier.STANDARD, origin_host="_p_")
+
+
+def worker_info() -> WorkerInfo:
+    """A worker that makes what the server wishes."""
+    return WorkerInfo(worker_id="w", pid=1, model="m", device="d", precision="int8", recipe_ids=(RECIPE.id,))
 
 
 async def fail_matte(settings: SettingsTree, data: bytes) -> None:
-    """The job of these bytes, refused by a worker."""
-    job = Job(key=keys.matte_name(keys.digest(data), 0, RECIPE.id), origin_digest="x", page=0, recipe_id=RECIPE.id)
+    """The removal of these bytes, refused by a worker."""
 
-    async def refuse(_: Job) -> None:
+    async def refuse(_: Job) -> NoReturn:
         raise JobRefusedError("undecodable")
 
-    async with open_queue(settings) as queue:
-        await queue.submit(job, priority=Priority.IMPATIENT)
+    async with open_database(settings) as database, open_queue(settings, database) as queue:
+        job = await owe(queue, data)
         stop = asyncio.Event()
-        info = WorkerInfo(worker_id="w", pid=1, model="m", device="d", precision="int8")
-        work = asyncio.create_task(queue.work(refuse, info=info, stop=stop))
+        workplace = Workplace(database, queue, LockFiles(Paths.below(settings.data_dir).workers))
+        work = asyncio.create_task(workplace.work(refuse, info=worker_info(), stop=stop))
         assert await queue.wait(job.key, timeout_s=10)
         stop.set()
         await work

@@ -8,63 +8,17 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from contract_world import RECIPE, ask, photo, put_matte, running, settings_for
-from starlette.types import ASGIApp, Message
+from contract_world import ask, owe, photo, put_matte, running, settings_for
+from event_client import Client
 
-from pellucid import keys
 from pellucid.clients import Client as Address
 from pellucid.http.app import App
 from pellucid.pipeline.deliver import Pipeline
 from pellucid.pipeline.states import Cutting
-from pellucid.queue.port import Job, Priority
-from pellucid.queue.sqlite import SqliteQueue
+from pellucid.queue.queue import Queue
 from pellucid.settings.model import SettingsTree
 from pellucid.spec import Spec, Token
-from pellucid.wiring.storage import open_queue
-
-
-class Client:
-    """Opens a stream and leaves when `left` is set."""
-
-    def __init__(self, app: ASGIApp, url: str, query: str = "bg_remove=1", *, address: str = "127.0.0.1") -> None:
-        self.left = asyncio.Event()
-        self.text = ""
-        self._more = asyncio.Event()
-        self.status: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        scope: dict[str, Any] = {
-            "type": "http",
-            "asgi": {"version": "3.0", "spec_version": "2.3"},
-            "http_version": "1.1",
-            "method": "GET",
-            "path": url,
-            "raw_path": url.encode(),
-            "query_string": query.encode(),
-            "headers": [],
-            "client": (address, 1),
-        }
-        self.task = asyncio.ensure_future(app(scope, self._receive, self._send))
-
-    async def _receive(self) -> Message:
-        await self.left.wait()
-        return {"type": "http.disconnect"}
-
-    async def _send(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
-            self.status.set_result(message["status"])
-        else:
-            self.text += message.get("body", b"").decode()
-            self._more.set()
-
-    async def hears(self, text: str, *, times: int = 1) -> None:
-        """Wait until `text` was sent."""
-        async with asyncio.timeout(20):
-            while self.text.count(text) < times:
-                self._more.clear()
-                await self._more.wait()
-
-    async def leave(self) -> None:
-        self.left.set()
-        await self.task
+from pellucid.wiring.storage import open_database, open_queue
 
 
 class Looks:
@@ -73,18 +27,18 @@ class Looks:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.count = 0
         self.backlogs = 0
-        look, backlog = Pipeline.look, SqliteQueue.backlog
+        look, backlog = Pipeline.look, Queue.backlog
 
         async def counted(pipeline: Pipeline, token: Token, spec: Spec, *, client: Address, keyed: bool) -> Cutting:
             self.count += 1
             return await look(pipeline, token, spec, client=client, keyed=keyed)
 
-        async def counted_backlog(queue: SqliteQueue) -> Any:
+        async def counted_backlog(queue: Queue) -> Any:
             self.backlogs += 1
             return await backlog(queue)
 
         monkeypatch.setattr(Pipeline, "look", counted)
-        monkeypatch.setattr(SqliteQueue, "backlog", counted_backlog)
+        monkeypatch.setattr(Queue, "backlog", counted_backlog)
 
 
 @pytest.fixture
@@ -189,10 +143,8 @@ async def test_what_cannot_change_by_itself_is_woken(tmp_path: Path, looks: Look
 
 async def _owe_elsewhere(settings: SettingsTree, data: bytes) -> None:
     """As a request in another process does."""
-    digest = keys.digest(data)
-    async with open_queue(settings) as queue:
-        job = Job(key=keys.matte_name(digest, 0, RECIPE.id), origin_digest=digest, page=0, recipe_id=RECIPE.id)
-        await queue.submit(job, priority=Priority.IMPATIENT)
+    async with open_database(settings) as database, open_queue(settings, database) as queue:
+        await owe(queue, data)
 
 
 async def test_pictures_are_bounded_by_client_and_in_all(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from pellucid.http.headers import (
 from pellucid.http.withheld import withheld_answer
 from pellucid.image.facts import ImageFacts
 from pellucid.pipeline.states import Bill, CutoutState, Cutting, Delivery, Stages, Withheld
-from pellucid.queue.port import Failed, Full, Owed
+from pellucid.queue.values import Failed, Full, Owed
 from pellucid.renditions import Found, make_rendition
 from pellucid.source.answers import Sharing
 from pellucid.source.origins import Origin
@@ -49,7 +49,7 @@ STALE = _cutting(CutoutState.STALE, OWED)
 FAILED = _cutting(CutoutState.FAILED, Failed(reason="attempts-used-up", retry_in_s=200))
 READY = _cutting(CutoutState.READY)
 NO_SUBJECT = _cutting(CutoutState.NO_SUBJECT)
-BUSY = _cutting(CutoutState.BUSY, Full(depth=1000))
+BUSY = _cutting(CutoutState.BUSY, Full(of_token=1000, depth=1000))
 MINUTE = "public, max-age=60, s-maxage=60"
 
 

@@ -76,11 +76,11 @@ def test_it_stays_within_its_bytes() -> None:
     assert hot.get(_key("99")) is not None
 
 
-def test_one_origin_or_all_are_dropped() -> None:
+def test_some_origins_or_all_are_dropped() -> None:
     hot = HotCache(max_bytes=1_000_000)
     _put(hot, "a", record="one")
     _put(hot, "b", record="two")
-    hot.forget("one")
+    hot.forget({"one", "three"})
     assert hot.get(_key("a")) is None
     assert hot.get(_key("b")) is not None
     hot.forget(None)
@@ -90,7 +90,7 @@ def test_one_origin_or_all_are_dropped() -> None:
 def test_an_answer_begun_before_something_was_dropped_is_not_kept() -> None:
     hot = HotCache(max_bytes=1_000_000)
     begun_at = hot.forgotten
-    hot.forget("r")
+    hot.forget({"r"})
     _put(hot, "old", begun_at=begun_at)
     assert hot.get(_key("old")) is None
     _put(hot, "new")

@@ -167,7 +167,7 @@ async def test_a_customers_mattes_stay_though_its_bytes_were_evicted(tmp_path: P
     key = {"authorization": f"Bearer {told['delete_key']}"}
     assert (await ask(app, "DELETE", f"{UPLOADS}/{told['name']}", key)).status == 204
     mattes = tmp_path / "data" / "store" / "mattes"
-    assert len([path for path in mattes.rglob("*") if path.is_file()]) == 2, "the matte, and which one is newest"
+    assert len([path for path in mattes.rglob("*") if path.is_file()]) == 1
 
 
 async def test_the_operator_deletes_what_nobody_should_see(app: ASGIApp) -> None:
@@ -235,7 +235,7 @@ async def test_slow_senders_lose_their_connection(tmp_path: Path) -> None:
 async def test_who_hangs_up_leaves_nothing(tmp_path: Path, app: ASGIApp) -> None:
     await _send(app, [photo(1)[:100], HANGS_UP])
     assert _left(tmp_path) == []
-    with sqlite3.connect(tmp_path / "data" / "queue" / "jobs.sqlite") as db:
+    with sqlite3.connect(tmp_path / "data" / "pellucid.sqlite") as db:
         assert db.execute("SELECT count(*) FROM uploads").fetchone() == (0,)
 
 
@@ -274,7 +274,7 @@ async def test_a_disk_that_fails(tmp_path: Path, app: ASGIApp) -> None:
 
 @pytest.mark.slow
 async def test_a_database_that_is_held(tmp_path: Path, app: ASGIApp) -> None:
-    holder = sqlite3.connect(tmp_path / "data" / "queue" / "jobs.sqlite", isolation_level=None)
+    holder = sqlite3.connect(tmp_path / "data" / "pellucid.sqlite", isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
     _problem(await _send(app, photo(1)), 503, "database")
     holder.execute("ROLLBACK")
@@ -325,7 +325,7 @@ async def test_uploads_are_in_the_name_of_the_token(tmp_path: Path) -> None:
         _problem(await _send(app, photo(1), host="elsewhere.example"), 401, "key-needed")
         for headers in ({"host": "img.shop.example"}, {"host": "x.example", "authorization": f"Bearer {key}"}):
             assert (await _send(app, photo(1), **headers)).status == 201
-    with sqlite3.connect(tmp_path / "data" / "queue" / "jobs.sqlite") as db:
+    with sqlite3.connect(tmp_path / "data" / "pellucid.sqlite") as db:
         assert db.execute("SELECT DISTINCT token FROM uploads").fetchall() == [("shop",)]
 
 
@@ -333,7 +333,7 @@ async def test_uploads_are_in_the_name_of_the_token(tmp_path: Path) -> None:
 async def test_over_either_database(tmp_path: Path, database_url: str) -> None:
     """The server's own way to it: the URL in the settings."""
     plain = _settings(tmp_path, per_client=1).model_dump()
-    settings = SettingsTree.model_validate({**plain, "credits": {"url": database_url}})
+    settings = SettingsTree.model_validate({**plain, "database": {"url": database_url}})
     async with running(settings) as app:
         told = json.loads((await _send(app, photo(1))).body)
         _problem(await _send(app, photo(2)), 429, "too-many-uploads")

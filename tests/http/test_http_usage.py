@@ -18,7 +18,7 @@ from starlette.types import ASGIApp
 from pellucid.http.usage import preferred
 from pellucid.settings.model import SettingsTree
 from pellucid.tokens import hash_key, make_key
-from pellucid.wiring.storage import Paths, open_database
+from pellucid.wiring.storage import open_database
 from usage_rows import Charge, many, write_charges, write_hold
 
 OPERATOR = {"Authorization": "Bearer the-operators"}
@@ -47,7 +47,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> SettingsTree:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def app(world: SettingsTree) -> AsyncGenerator[ASGIApp]:
     """One for all questions here: none of them changes anything."""
-    Paths.below(world.data_dir).queue.parent.mkdir(parents=True)
     async with open_database(world) as database:
         rows = [
             *many(Charge(day=TODAY, token="shop"), 3),

@@ -1,23 +1,21 @@
-"""The ledger on both databases: what is held, what is charged, what a limit allows."""
+"""The ledger's rules and statements on both databases: what is held, what is charged, what a limit allows."""
 
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import threading
 import time
 from collections.abc import Callable
-from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
+from functools import partial
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
-from pellucid.database.database import Database, file_url
+from pellucid.database.database import Database
 from pellucid.database.tables import charges
-from pellucid.errors import DatabaseError
 from pellucid.ledger import entries
 from pellucid.ledger.ledger import Ledger
 from pellucid.ledger.values import Balance, Claim, Standing, month_of, next_month
@@ -25,213 +23,269 @@ from pellucid.spec import Tier, Token
 
 PRICES = {Tier.FAST: 100, Tier.STANDARD: 200, Tier.BEST: 400}
 SHOP, BLOG = Token("shop"), Token("blog")
+LAST_MINUTE = datetime(2026, 11, 30, 23, 59, tzinfo=UTC).timestamp()
 
 
-class Clock:
-    now = datetime(2026, 11, 30, 23, 59, tzinfo=UTC).timestamp()
+@dataclass
+class Accounts:
+    """A ledger in transactions of its own, as a process would have it."""
 
-    def __call__(self) -> float:
-        return self.now
+    database: Database
+    limit: int | None = None
+    now: float = LAST_MINUTE
+
+    @property
+    def ledger(self) -> Ledger:
+        return Ledger(price=PRICES.__getitem__, limit=lambda _: self.limit)
+
+    async def hold(self, claim: Claim, job: str, *, may_spend: bool = True) -> Standing:
+        """As `queue.asking` does it, without a removal."""
+
+        def work(db: sa.Connection) -> Standing:
+            entries.lock_month(db, claim.token, self.now)
+            account = entries.account(db, claim, now=self.now)
+            standing = self.ledger.standing(claim, account, may_spend=may_spend)
+            if standing in (Standing.PAID, Standing.REFUSED):
+                return standing
+            credits = self.ledger.price_of(claim, account)
+            entries.hold(db, claim, credits=credits, store="s", job=job, now=self.now)
+            return Standing.HELD
+
+        return await self.database.run(work)
+
+    async def charge(self, claim: Claim, *, may_spend: bool = True) -> Standing:
+        charge = partial(self.ledger.charge, claim=claim, may_spend=may_spend, now=self.now)
+        return (await self.database.run(charge))[0]
+
+    async def settle(self, job: str, *, available: bool) -> int:
+        return await self.database.run(
+            lambda db: self.ledger.settle(db, store="s", job=job, available=available, now=self.now)
+        )
+
+    async def cost(self, claim: Claim) -> int | None:
+        return (await self.database.read(partial(entries.account, claim=claim, now=self.now))).paid
+
+    async def spent(self, token: Token = SHOP) -> tuple[int, int]:
+        """(charged, held)."""
+        return await self.database.read(partial(entries.sums, token=token, now=self.now))
+
+    async def balance(self, token: Token = SHOP) -> Balance:
+        charged, held = await self.spent(token)
+        return self.ledger.balance(token, charged=charged, held=held, now=self.now)
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def make(database: Database, clock: Clock) -> Callable[..., Ledger]:
-    """A ledger as another process would have it: nothing in memory."""
-
-    def make(limit: int | None = None) -> Ledger:
-        return Ledger(database, price=PRICES.__getitem__, limit=lambda _: limit, clock=clock)
-
-    return make
+def make(database: Database) -> Callable[..., Accounts]:
+    return partial(Accounts, database)
 
 
 def _claim(number: int = 0, *, token: Token = SHOP, tier: Tier = Tier.STANDARD) -> Claim:
     return Claim(token=token, origin_digest=f"{number:032x}", tier=tier, origin_host="shop.example")
 
 
-async def _spent(ledger: Ledger, token: Token = SHOP) -> tuple[int, int]:
-    """(charged, held), not from memory."""
-    ledger._balances.clear()  # pyright: ignore[reportPrivateUsage]
-    balance = await ledger.balance(token)
-    return balance.charged, balance.held
-
-
-async def test_held_then_charged_once_whoever_asks_how_often(make: Callable[..., Ledger]) -> None:
+async def test_held_then_charged_once_whoever_asks_how_often(make: Callable[..., Accounts]) -> None:
     here, there = make(), make()
     claim = _claim()
-    for ledger in (here, here, there):
-        assert await ledger.hold(claim, "job") is Standing.HELD
-    assert await _spent(here) == (0, 200)
+    for accounts in (here, here, there):
+        assert await accounts.hold(claim, "job") is Standing.HELD
+    assert await here.spent() == (0, 200)
     assert await here.settle("job", available=True) == 1
     assert await there.settle("job", available=True) == 0
-    for ledger in (here, there, make()):
-        assert await ledger.charge(claim) is Standing.PAID
-        assert await ledger.hold(claim, "another job") is Standing.PAID
-        assert await ledger.cost(claim) == 200
-    assert await _spent(make()) == (200, 0)
+    for accounts in (here, there, make()):
+        assert await accounts.charge(claim) is Standing.PAID
+        assert await accounts.hold(claim, "another job") is Standing.PAID
+        assert await accounts.cost(claim) == 200
+    assert await make().spent() == (200, 0)
 
 
-async def test_tokens_tiers_and_bytes_are_charged_apart(make: Callable[..., Ledger]) -> None:
-    ledger = make()
+async def test_tokens_tiers_and_bytes_are_charged_apart(make: Callable[..., Accounts]) -> None:
+    accounts = make()
     for claim in (_claim(), _claim(1), _claim(tier=Tier.BEST), _claim(tier=Tier.FAST), _claim(token=BLOG)):
-        assert await ledger.charge(claim) is Standing.PAID
-    assert await ledger.charge(replace(_claim(), origin_host="other.example")) is Standing.PAID
-    assert await _spent(ledger) == (900, 0)
-    assert await _spent(ledger, BLOG) == (200, 0)
+        assert await accounts.charge(claim) is Standing.PAID
+    assert await accounts.charge(replace(_claim(), origin_host="other.example")) is Standing.PAID
+    assert await accounts.spent() == (900, 0)
+    assert await accounts.spent(BLOG) == (200, 0)
 
 
-async def test_a_job_that_gives_no_cutout_costs_nothing(make: Callable[..., Ledger]) -> None:
-    ledger = make(limit=200)
-    assert await ledger.hold(_claim(), "job") is Standing.HELD
-    assert await ledger.hold(_claim(1), "job 1") is Standing.REFUSED
-    assert await ledger.settle("job", available=False) == 0
-    assert await _spent(ledger) == (0, 0)
+async def test_a_removal_that_gives_no_cutout_costs_nothing(make: Callable[..., Accounts]) -> None:
+    accounts = make(limit=200)
+    assert await accounts.hold(_claim(), "job") is Standing.HELD
+    assert await accounts.hold(_claim(1), "job 1") is Standing.REFUSED
+    assert await accounts.settle("job", available=False) == 0
+    assert await accounts.spent() == (0, 0)
     assert await make(limit=200).hold(_claim(1), "job 1") is Standing.HELD
 
 
-async def test_what_is_held_is_promised(make: Callable[..., Ledger], clock: Clock) -> None:
+async def test_what_is_held_is_promised(make: Callable[..., Accounts]) -> None:
     """A price that rises, a limit that is lowered and a month that ends change nothing about it."""
     assert await make(limit=200).hold(_claim(), "job") is Standing.HELD
-    clock.now += 3600
-    poorer = make(limit=0)
+    poorer = make(limit=0, now=LAST_MINUTE + 3600)
     assert await poorer.charge(_claim()) is Standing.PAID
-    assert await _spent(poorer) == (200, 0)
+    assert await poorer.spent() == (200, 0)
     assert await poorer.charge(_claim(1)) is Standing.REFUSED
-    assert month_of(clock.now) == "2026-12"
+    assert month_of(poorer.now) == "2026-12"
 
 
-async def test_the_limit_begins_anew_with_the_month(make: Callable[..., Ledger], clock: Clock) -> None:
-    ledger = make(limit=300)
-    assert await ledger.charge(_claim()) is Standing.PAID
-    assert await ledger.charge(_claim(1)) is Standing.REFUSED
-    assert await ledger.hold(_claim(1), "job") is Standing.REFUSED
-    assert await ledger.charge(_claim(2, tier=Tier.FAST)) is Standing.PAID
-    balance = await make(limit=300).balance(SHOP)
+async def test_the_limit_begins_anew_with_the_month(make: Callable[..., Accounts]) -> None:
+    accounts = make(limit=300)
+    assert await accounts.charge(_claim()) is Standing.PAID
+    assert await accounts.charge(_claim(1)) is Standing.REFUSED
+    assert await accounts.hold(_claim(1), "job") is Standing.REFUSED
+    assert await accounts.charge(_claim(2, tier=Tier.FAST)) is Standing.PAID
+    balance = await make(limit=300).balance()
     assert balance == Balance(limit=300, charged=300, held=0, resets_at=datetime(2026, 12, 1, tzinfo=UTC).timestamp())
     assert balance.remaining == 0
-    clock.now = balance.resets_at
-    assert await ledger.charge(_claim(1)) is Standing.PAID
-    assert await _spent(ledger) == (200, 0)
-    assert next_month(clock.now) == datetime(2027, 1, 1, tzinfo=UTC).timestamp()
+    later = make(limit=300, now=balance.resets_at)
+    assert await later.charge(_claim(1)) is Standing.PAID
+    assert await later.spent() == (200, 0)
+    assert next_month(later.now) == datetime(2027, 1, 1, tzinfo=UTC).timestamp()
 
 
 async def test_what_is_free_needs_no_credits(database: Database) -> None:
-    ledger = Ledger(database, price=lambda _: 0, limit=lambda _: 0)
-    assert await ledger.hold(_claim(), "job") is Standing.HELD
-    assert await ledger.settle("job", available=True) == 1
-    assert await ledger.cost(_claim()) == 0
+    free = Ledger(price=lambda _: 0, limit=lambda _: 0)
+    charge = partial(free.charge, claim=_claim(), may_spend=True, now=LAST_MINUTE)
+    assert await database.run(charge) == (Standing.PAID, 0)
 
 
-async def test_an_old_hold_is_found_unless_somebody_renews_it(make: Callable[..., Ledger], clock: Clock) -> None:
-    ledger = make()
-    await ledger.hold(_claim(), "job")
-    await ledger.hold(_claim(1), "job 1")
-    clock.now += 100
-    await make().hold(_claim(1), "job 1")
-    (old,) = await ledger.holds_older_than(90, limit=10)
-    assert (old.claim, old.job, old.credits) == (_claim(), "job", 200)
-    await make().hold(_claim(), "job")
-    await ledger.release(old.claim, held_at=old.held_at)
-    assert await _spent(ledger) == (0, 400), "renewed in between"
-    await ledger.release(_claim())
-    assert await _spent(ledger) == (0, 200)
+async def test_without_may_spend_nothing_new_is_charged(make: Callable[..., Accounts]) -> None:
+    accounts = make()
+    assert await accounts.charge(_claim(), may_spend=False) is Standing.REFUSED
+    assert await accounts.hold(_claim(), "job", may_spend=False) is Standing.REFUSED
+    assert await accounts.hold(_claim(), "job") is Standing.HELD
+    assert await accounts.charge(_claim(), may_spend=False) is Standing.PAID, "what is held is promised"
 
 
-async def test_who_only_looks_waits_for_no_writer(tmp_path: Path) -> None:
-    """A page that waits, one that was paid for, one without credits: they ask again and again."""
-    path = tmp_path / "jobs.sqlite"
-    database = await Database.open(file_url(path), busy_timeout_s=0.1)
-
-    def make() -> Ledger:
-        return Ledger(database, price=PRICES.__getitem__, limit=lambda _: 400)
-
-    await make().charge(_claim())
-    await make().hold(_claim(1), "job")
-    with closing(sqlite3.connect(path, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
-        assert await make().hold(_claim(), "job") is Standing.PAID
-        assert await make().charge(_claim()) is Standing.PAID
-        assert await make().hold(_claim(1), "job") is Standing.HELD
-        assert await make().hold(_claim(2), "job") is Standing.REFUSED
-        assert await make().charge(_claim(2)) is Standing.REFUSED
-        with pytest.raises(DatabaseError):
-            await make().charge(_claim(1))
-    await database.aclose()
+def _frame(number: int, **more: Any) -> Claim:
+    """What a webcam shows in minute `number`."""
+    return replace(_claim(number), **{"origin": "a" * 32, "charge_every_s": 86_400.0, **more})
 
 
-async def test_what_was_released_meanwhile_is_not_charged(make: Callable[..., Ledger], database: Database) -> None:
-    """The credits may have gone to another picture."""
-    await make().hold(_claim(), "job")
-    begun = threading.Event()
+async def test_a_webcam_is_charged_once_a_day(make: Callable[..., Accounts]) -> None:
+    accounts = make(now=datetime(2026, 11, 3, tzinfo=UTC).timestamp())
+    for minute in range(60):
+        accounts.now += 60
+        assert await accounts.hold(_frame(minute), f"job {minute}") is Standing.HELD
+        assert await accounts.settle(f"job {minute}", available=True) == 1
+    assert await accounts.spent() == (200, 0)
+    rows = await accounts.database.read(lambda db: db.scalars(sa.select(charges.c.credits)).all())
+    assert sorted(rows) == [0] * 59 + [200], "each removal is written down"
+    accounts.now += 86_400
+    assert await accounts.charge(_frame(100)) is Standing.PAID
+    assert await accounts.spent() == (400, 0)
 
-    def release_slowly(db: sa.Connection) -> None:
-        entries.lock_month(db, SHOP, Clock.now)
-        begun.set()
-        time.sleep(0.3)  # the worker has read what is held, and waits for the lock
-        entries.drop_hold(db, _claim())
 
-    releasing = asyncio.create_task(database.run(release_slowly))
-    await asyncio.to_thread(begun.wait)
-    assert await make().settle("job", available=True) == 0
-    await releasing
-    assert await _spent(make()) == (0, 0)
+async def test_frames_that_are_owed_together_cost_what_one_does(make: Callable[..., Accounts]) -> None:
+    accounts = make(limit=300)
+    for minute in range(5):
+        assert await accounts.hold(_frame(minute), f"job {minute}") is Standing.HELD
+    assert await accounts.spent() == (0, 200)
+
+
+@pytest.mark.parametrize("first_succeeds", [True, False])
+@pytest.mark.parametrize("order", ["first", "second"])
+async def test_of_frames_that_are_owed_together_one_is_paid_whichever_gives_a_cutout(
+    make: Callable[..., Accounts], order: str, first_succeeds: bool
+) -> None:
+    """A picture that cannot be cut, put first at a URL, would make all that follow free."""
+    accounts = make()
+    for minute in range(4):
+        assert await accounts.hold(_frame(minute), f"job {minute}") is Standing.HELD
+    if order == "first":
+        await accounts.settle("job 0", available=first_succeeds)
+        await accounts.settle("job 1", available=True)
+    else:
+        await accounts.settle("job 1", available=True)
+        await accounts.settle("job 0", available=first_succeeds)
+    assert await accounts.spent() == (200, 0)
+    await accounts.settle("job 2", available=True)
+    assert await accounts.charge(_frame(3)) is Standing.PAID
+    assert await accounts.charge(_frame(9)) is Standing.PAID
+    assert await accounts.spent() == (200, 0)
+
+
+async def test_a_frame_that_is_there_already_pays_for_those_that_are_owed(make: Callable[..., Accounts]) -> None:
+    accounts = make()
+    await accounts.hold(_frame(0), "job 0")
+    assert await accounts.charge(_frame(1)) is Standing.PAID
+    assert await accounts.spent() == (200, 0)
+    await accounts.settle("job 0", available=False)
+    assert await accounts.spent() == (200, 0)
+
+
+async def test_frames_that_all_fail_cost_nothing(make: Callable[..., Accounts]) -> None:
+    accounts = make()
+    for minute in range(3):
+        await accounts.hold(_frame(minute), f"job {minute}")
+    for minute in range(3):
+        assert await accounts.spent() == (0, 200)
+        await accounts.settle(f"job {minute}", available=False)
+    assert await accounts.spent() == (0, 0)
+
+
+async def test_other_origins_tiers_and_tokens_pay_for_themselves(make: Callable[..., Accounts]) -> None:
+    accounts = make()
+    for claim in (
+        _frame(0),
+        _frame(1, origin="b" * 32),
+        _frame(2, tier=Tier.BEST),
+        _frame(3, token=BLOG),
+        _frame(4, origin=""),
+        _frame(5, charge_every_s=0.0),
+    ):
+        assert await accounts.charge(claim) is Standing.PAID
+    assert await accounts.spent() == (200 + 200 + 400 + 200 + 200, 0)
+    assert await accounts.spent(BLOG) == (200, 0)
 
 
 async def test_at_midnight_the_old_month_and_the_new_one_do_not_hold_side_by_side(
-    make: Callable[..., Ledger], database: Database, clock: Clock
+    make: Callable[..., Accounts], database: Database
 ) -> None:
     """A process whose clock is behind, or whose transaction began before."""
     assert await make().charge(_claim()) is Standing.PAID
-    midnight = clock.now = next_month(clock.now)
+    midnight = next_month(LAST_MINUTE)
     begun = threading.Event()
 
     def hold_slowly(db: sa.Connection) -> None:
         entries.lock_month(db, SHOP, midnight - 1)
         begun.set()
         time.sleep(0.3)
-        entries.hold(db, _claim(1), credits=200, job="job 1", now=midnight - 1)
+        entries.hold(db, _claim(1), credits=200, store="s", job="job 1", now=midnight - 1)
 
     holding = asyncio.create_task(database.run(hold_slowly))
     await asyncio.to_thread(begun.wait)
-    assert await make(limit=200).hold(_claim(2), "job 2") is Standing.REFUSED
+    assert await make(limit=200, now=midnight).hold(_claim(2), "job 2") is Standing.REFUSED
     await holding
-    assert await _spent(make()) == (0, 200)
+    assert await make(now=midnight).spent() == (0, 200)
 
 
 @pytest.mark.parametrize("step", ["hold", "charge"])
 async def test_a_hundred_at_once_cannot_overrun_the_limit(
-    make: Callable[..., Ledger], database: Database, database_url: str, step: str
+    make: Callable[..., Accounts], database: Database, database_url: str, step: str
 ) -> None:
     """Three processes' worth of connections, a hundred pictures, credits for seven."""
     others = [await Database.open(database_url) for _ in range(2)]
-    ledgers = [
-        Ledger(each, price=PRICES.__getitem__, limit=lambda _: 1500, clock=Clock()) for each in (database, *others)
-    ]
+    all_of_them = [Accounts(each, limit=1500) for each in (database, *others)]
 
     async def ask(number: int) -> Standing:
-        ledger = ledgers[number % 3]
+        accounts = all_of_them[number % 3]
         claim = _claim(number)
-        return await (ledger.hold(claim, f"job {number}") if step == "hold" else ledger.charge(claim))
+        return await (accounts.hold(claim, f"job {number}") if step == "hold" else accounts.charge(claim))
 
     standings = await asyncio.gather(*map(ask, range(100)))
     assert standings.count(Standing.REFUSED) == 93
-    spent = await _spent(make(limit=1500))
-    assert spent == ((0, 1400) if step == "hold" else (1400, 0))
+    assert await make(limit=1500).spent() == ((0, 1400) if step == "hold" else (1400, 0))
     for each in others:
         await each.aclose()
 
 
-async def test_the_same_at_once_is_charged_once(make: Callable[..., Ledger], database: Database) -> None:
-    ledgers = [make() for _ in range(20)]
-    await ledgers[0].hold(_claim(), "job")
+async def test_the_same_at_once_is_charged_once(make: Callable[..., Accounts], database: Database) -> None:
+    all_of_them = [make() for _ in range(20)]
+    await all_of_them[0].hold(_claim(), "job")
     await asyncio.gather(
-        *(each.charge(_claim()) for each in ledgers), *(each.settle("job", available=True) for each in ledgers)
+        *(each.charge(_claim()) for each in all_of_them),
+        *(each.settle("job", available=True) for each in all_of_them),
     )
-    assert await _spent(make()) == (200, 0)
+    assert await make().spent() == (200, 0)
     rows = await database.read(lambda db: db.execute(sa.select(charges)).all())
     (row,) = rows
     assert (row.token, row.tier, row.operation, row.credits) == ("shop", "standard", "bg_remove", 200)

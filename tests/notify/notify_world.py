@@ -1,4 +1,4 @@
-"""A sender with everything around it: a real queue file, a real receiver, a clock that is turned by hand."""
+"""A sender with everything around it: a real database, a real receiver, a clock that is turned by hand."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 from origin_servers import LOOPBACK
-from queue_helpers import SOON_S, MovableClock, Recorder, make_job, working
+from queue_helpers import SOON_S, MovableClock, Process, Recorder, working
 
 from pellucid.notify.cdn import ANYWHERE, CdnApi
 from pellucid.notify.sender import Sender
 from pellucid.notify.signature import SigningKeys
-from pellucid.queue.port import Listener, Priority
-from pellucid.queue.sqlite import SqliteQueue
+from pellucid.queue.outbox import Outbox
+from pellucid.queue.turns import Urgency
+from pellucid.queue.values import Listener
 from pellucid.source.netguard import Guard
 from pellucid.source.session import GuardedSession
 
@@ -67,7 +68,7 @@ class Receiver:
 
 @asynccontextmanager
 async def sending(
-    queue: SqliteQueue,
+    outbox: Outbox,
     *,
     guard: Guard = LOOPBACK,
     keys: tuple[bytes, ...] = (KEY,),
@@ -79,7 +80,7 @@ async def sending(
     """A sender at work inside the block."""
     async with GuardedSession(guard=guard) as webhooks, GuardedSession(guard=ANYWHERE) as purges:
         sender = Sender(
-            queue,
+            outbox,
             webhooks=webhooks,
             purges=purges,
             keys=SigningKeys(keys),
@@ -98,9 +99,9 @@ async def sending(
             await asyncio.wait_for(task, SOON_S)
 
 
-async def owe(queue: SqliteQueue, *urls: str, key: str = "k") -> None:
-    """A finished job with a listener for each of `urls`."""
+async def owe(process: Process, *urls: str, key: str = "k") -> None:
+    """A removal that was done, with a listener for each of `urls`."""
     notify = tuple(Listener(url=url, image=IMAGE) for url in urls)
-    await queue.submit(make_job(key), priority=Priority.PATIENT, notify=notify)
-    async with working(queue, Recorder()):
-        assert await queue.wait(key, timeout_s=SOON_S)
+    await process.owe(key, urgency=Urgency.WARM_UP, notify=notify)
+    async with working(process, Recorder()):
+        assert await process.wait(key)

@@ -8,7 +8,7 @@ import pytest
 
 from pellucid.errors import BadValueError, SettingsError
 from pellucid.notify.listening import Listening
-from pellucid.queue.port import Listener
+from pellucid.queue.values import Listener
 from pellucid.spec import DEFAULT_TOKEN, OriginRef, RenderSpec, Spec, Token
 
 SPEC = Spec(origin=OriginRef(host="h.example", path="/a.png"), cutout=True, render=RenderSpec(width=400))

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import subprocess
 import sys
-from collections.abc import Generator
-from contextlib import closing
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from notify_world import KEY, Receiver, owe
 from origin_servers import serving
-from queue_helpers import until
+from queue_helpers import MakeProcess, Process, until
 
-from pellucid.queue.sqlite import SqliteQueue
+from pellucid.database.tables import outbox
 
 pytestmark = pytest.mark.slow
 
@@ -29,12 +28,15 @@ LATER_S = 1000.0
 
 
 class Senders:
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    """`process` is one that sends nothing itself."""
+
+    def __init__(self, url: str, process: Process) -> None:
+        self.url = url
+        self.process = process
         self._started: list[subprocess.Popen[bytes]] = []
 
     def start(self, *, ahead_s: float = 0) -> subprocess.Popen[bytes]:
-        process = subprocess.Popen([sys.executable, str(SCRIPT), str(self.path), str(ahead_s)])
+        process = subprocess.Popen([sys.executable, str(SCRIPT), self.url, str(ahead_s)])
         self._started.append(process)
         return process
 
@@ -43,33 +45,39 @@ class Senders:
             process.kill()
             process.wait()
 
-    def owed(self) -> int:
-        with closing(sqlite3.connect(self.path)) as db:
-            return db.execute("SELECT count(*) FROM deliveries").fetchone()[0]
+    async def owed(self) -> int:
+        ((count,),) = await self.process.rows(sa.select(sa.func.count()).select_from(outbox))
+        return count
+
+    async def are_done(self) -> None:
+        async def is_so() -> bool:
+            return await self.owed() == 0
+
+        await until(is_so, timeout_s=PATIENCE_S)
 
 
 @pytest.fixture
-def senders(tmp_path: Path) -> Generator[Senders]:
-    senders = Senders(tmp_path / "queue" / "jobs.sqlite")
+async def senders(database_url: str, tmp_path: Path) -> AsyncGenerator[Senders]:
+    make = MakeProcess(database_url, tmp_path / "workers")
+    senders = Senders(database_url, await make())
     yield senders
     senders.close()
+    await make.aclose()
 
 
 async def test_killed_between_claim_and_acknowledgement(senders: Senders) -> None:
     receiver = Receiver(hold=asyncio.Event())
-    queue = await SqliteQueue.open(path=senders.path)
     async with serving(receiver.answer) as server:
-        await owe(queue, server.url)
+        await owe(senders.process, server.url)
         first = senders.start()
         await until(lambda: len(receiver.calls) == 1, timeout_s=PATIENCE_S)
         first.kill()
         first.wait()
-        assert senders.owed() == 1
-        assert await queue.deliveries_due(10, 60) == (), "claimed until its lease is over"
+        assert await senders.owed() == 1
+        assert await senders.process.outbox.deliveries_due(10, 60) == (), "claimed until its lease is over"
         receiver.hold = None
         senders.start(ahead_s=LATER_S)
-        await until(lambda: senders.owed() == 0, timeout_s=PATIENCE_S)
-    await queue.aclose()
+        await senders.are_done()
     one, double = receiver.calls
     assert (one.id, one.body) == (double.id, double.body)
     assert one.is_signed_by(KEY)
@@ -78,10 +86,9 @@ async def test_killed_between_claim_and_acknowledgement(senders: Senders) -> Non
 
 async def test_however_often_senders_are_killed_every_message_arrives(senders: Senders) -> None:
     receiver = Receiver()
-    queue = await SqliteQueue.open(path=senders.path)
     async with serving(receiver.answer) as server:
         for n in range(20):
-            await owe(queue, *(f"{server.url}/{n}/{m}" for m in range(10)), key=f"k{n}")
+            await owe(senders.process, *(f"{server.url}/{n}/{m}" for m in range(10)), key=f"k{n}")
         wanted = {f"/{n}/{m}" for n in range(20) for m in range(10)}
         for life in range(4):
             seen = len(receiver.calls)
@@ -89,10 +96,9 @@ async def test_however_often_senders_are_killed_every_message_arrives(senders: S
             await until(lambda seen=seen: len(receiver.calls) >= seen + 20, timeout_s=PATIENCE_S)
             process.kill()
             process.wait()
-        assert senders.owed() > 0, "the kills came in the middle"
+        assert await senders.owed() > 0, "the kills came in the middle"
         senders.start(ahead_s=4 * LATER_S)
-        await until(lambda: senders.owed() == 0, timeout_s=PATIENCE_S)
-    await queue.aclose()
+        await senders.are_done()
     assert {call.path for call in receiver.calls} == wanted
     ids = {(call.path, call.id) for call in receiver.calls}
     assert len(ids) == len(wanted), "doubles carry the id of the first"
@@ -101,12 +107,10 @@ async def test_however_often_senders_are_killed_every_message_arrives(senders: S
 
 async def test_several_processes_send_each_message_once(senders: Senders) -> None:
     receiver = Receiver()
-    queue = await SqliteQueue.open(path=senders.path)
     async with serving(receiver.answer) as server:
         for n in range(10):
-            await owe(queue, *(f"{server.url}/{n}/{m}" for m in range(10)), key=f"k{n}")
+            await owe(senders.process, *(f"{server.url}/{n}/{m}" for m in range(10)), key=f"k{n}")
         for _ in range(3):
             senders.start()
-        await until(lambda: senders.owed() == 0, timeout_s=PATIENCE_S)
-    await queue.aclose()
+        await senders.are_done()
     assert len(receiver.calls) == len({call.id for call in receiver.calls}) == 100

@@ -14,11 +14,10 @@ from pathlib import Path
 import pytest
 from notify_world import IMAGE, KEY, Receiver, owe, sending
 from origin_servers import serving, serving_raw
-from queue_helpers import SOON_S, MovableClock, until
+from queue_helpers import SOON_S, MakeProcess, MovableClock, Process, until
 
 from pellucid.notify.cdn import CdnApi
 from pellucid.notify.purge import CdnPurger
-from pellucid.queue.sqlite import SqliteQueue
 from pellucid.source.netguard import Guard
 
 DAY_S = 86_400
@@ -26,7 +25,7 @@ DAY_S = 86_400
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    return tmp_path / "queue" / "jobs.sqlite"
+    return tmp_path / "pellucid.sqlite"
 
 
 @pytest.fixture
@@ -35,16 +34,21 @@ def clock() -> MovableClock:
 
 
 @pytest.fixture
-async def queue(path: Path, clock: MovableClock) -> AsyncGenerator[SqliteQueue]:
-    queue = await SqliteQueue.open(path=path, clock=clock)
-    yield queue
-    await queue.aclose()
+async def make_process(path: Path, tmp_path: Path) -> AsyncGenerator[MakeProcess]:
+    make = MakeProcess(f"sqlite:///{path}", tmp_path / "workers")
+    yield make
+    await make.aclose()
+
+
+@pytest.fixture
+async def process(make_process: MakeProcess, clock: MovableClock) -> Process:
+    return await make_process(clock=clock)
 
 
 def rows(path: Path) -> list[tuple[int, float]]:
     """(attempts that failed, seconds since the epoch when it is due) of what is owed."""
     with closing(sqlite3.connect(path)) as db:
-        return db.execute("SELECT attempts, due_at FROM deliveries ORDER BY turn").fetchall()
+        return db.execute("SELECT attempts, due_at FROM outbox ORDER BY due_at, created_at").fetchall()
 
 
 def has_failed(path: Path, attempts: int) -> Callable[[], bool]:
@@ -58,11 +62,11 @@ def nothing_owed(path: Path) -> Callable[[], bool]:
 # What goes over the wire
 
 
-async def test_a_webhook_is_signed_and_says_what_happened(path: Path, queue: SqliteQueue, clock: MovableClock) -> None:
+async def test_a_webhook_is_signed_and_says_what_happened(path: Path, process: Process, clock: MovableClock) -> None:
     receiver = Receiver()
     async with serving(receiver.answer) as server:
-        await owe(queue, f"{server.url}/a%2Fb?x=%20+1")
-        async with sending(queue, keys=(KEY, bytes(24)), clock=clock):
+        await owe(process, f"{server.url}/a%2Fb?x=%20+1")
+        async with sending(process.outbox, keys=(KEY, bytes(24)), clock=clock):
             await until(nothing_owed(path))
     (call,) = receiver.calls
     assert (call.method, call.path) == ("POST", "/a%2Fb?x=%20+1")
@@ -77,11 +81,11 @@ async def test_a_webhook_is_signed_and_says_what_happened(path: Path, queue: Sql
     assert message["data"]["image"] == IMAGE
 
 
-async def test_an_attempt_is_signed_anew_under_the_same_id(path: Path, queue: SqliteQueue, clock: MovableClock) -> None:
+async def test_an_attempt_is_signed_anew_under_the_same_id(path: Path, process: Process, clock: MovableClock) -> None:
     receiver = Receiver(statuses=[500, 204])
     async with serving(receiver.answer) as server:
-        await owe(queue, server.url)
-        async with sending(queue, clock=clock):
+        await owe(process, server.url)
+        async with sending(process.outbox, clock=clock):
             await until(has_failed(path, 1))
             clock.now += 7
             await until(nothing_owed(path))
@@ -96,11 +100,11 @@ async def test_an_attempt_is_signed_anew_under_the_same_id(path: Path, queue: Sq
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
-async def test_taken(path: Path, queue: SqliteQueue, clock: MovableClock, status: int) -> None:
+async def test_taken(path: Path, process: Process, clock: MovableClock, status: int) -> None:
     receiver = Receiver(statuses=[status], body=b"thanks")
     async with serving(receiver.answer) as server:
-        await owe(queue, server.url)
-        async with sending(queue):
+        await owe(process, server.url)
+        async with sending(process.outbox):
             await until(nothing_owed(path))
             clock.now += DAY_S
             await asyncio.sleep(0.1)
@@ -108,11 +112,11 @@ async def test_taken(path: Path, queue: SqliteQueue, clock: MovableClock, status
 
 
 @pytest.mark.parametrize("status", [302, 400, 404, 429, 500, 503])
-async def test_not_taken_is_tried_again(path: Path, queue: SqliteQueue, clock: MovableClock, status: int) -> None:
+async def test_not_taken_is_tried_again(path: Path, process: Process, clock: MovableClock, status: int) -> None:
     receiver = Receiver(statuses=[status, 200], headers={"Location": "/elsewhere"})
     async with serving(receiver.answer) as server:
-        await owe(queue, f"{server.url}/hook")
-        async with sending(queue):
+        await owe(process, f"{server.url}/hook")
+        async with sending(process.outbox):
             await until(has_failed(path, 1))
             ((_, due_at),) = rows(path)
             assert clock.now + 5 <= due_at <= clock.now + 6
@@ -122,22 +126,22 @@ async def test_not_taken_is_tried_again(path: Path, queue: SqliteQueue, clock: M
 
 
 async def test_a_receiver_that_wants_no_more_gets_no_more(
-    path: Path, queue: SqliteQueue, clock: MovableClock, caplog: pytest.LogCaptureFixture
+    path: Path, process: Process, clock: MovableClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     receiver = Receiver(statuses=[410])
     async with serving(receiver.answer) as server:
-        await owe(queue, server.url)
-        async with sending(queue):
+        await owe(process, server.url)
+        async with sending(process.outbox):
             await until(nothing_owed(path))
     assert len(receiver.calls) == 1
     assert "given up at attempt 1: the receiver wants no more (status 410)" in caplog.text
 
 
-async def test_attempts_end(path: Path, queue: SqliteQueue, clock: MovableClock) -> None:
+async def test_attempts_end(path: Path, process: Process, clock: MovableClock) -> None:
     receiver = Receiver(statuses=[500])
     async with serving(receiver.answer) as server:
-        await owe(queue, server.url)
-        async with sending(queue):
+        await owe(process, server.url)
+        async with sending(process.outbox):
             for attempt in range(1, 8):
                 await until(has_failed(path, attempt))
                 clock.now += DAY_S
@@ -146,21 +150,21 @@ async def test_attempts_end(path: Path, queue: SqliteQueue, clock: MovableClock)
     assert len({call.id for call in receiver.calls}) == 1
 
 
-async def test_patience_that_the_receiver_asks_for(path: Path, queue: SqliteQueue, clock: MovableClock) -> None:
+async def test_patience_that_the_receiver_asks_for(path: Path, process: Process, clock: MovableClock) -> None:
     receiver = Receiver(statuses=[429], headers={"Retry-After": "120"})
     async with serving(receiver.answer) as server:
-        await owe(queue, server.url)
-        async with sending(queue):
+        await owe(process, server.url)
+        async with sending(process.outbox):
             await until(has_failed(path, 1))
     ((_, due_at),) = rows(path)
     assert clock.now + 120 <= due_at <= clock.now + 144
 
 
-async def test_a_receiver_that_never_answers_is_left(path: Path, queue: SqliteQueue) -> None:
+async def test_a_receiver_that_never_answers_is_left(path: Path, process: Process) -> None:
     receiver = Receiver(hold=asyncio.Event())
     async with serving(receiver.answer) as server:
-        await owe(queue, server.url)
-        async with sending(queue, timeout_s=0.2):
+        await owe(process, server.url)
+        async with sending(process.outbox, timeout_s=0.2):
             await until(has_failed(path, 1))
     assert len(receiver.calls) == 1
 
@@ -173,19 +177,19 @@ async def test_a_receiver_that_never_answers_is_left(path: Path, queue: SqliteQu
         b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\nx",
     ],
 )
-async def test_of_an_answer_no_more_than_its_beginning_matters(path: Path, queue: SqliteQueue, answer: bytes) -> None:
+async def test_of_an_answer_no_more_than_its_beginning_matters(path: Path, process: Process, answer: bytes) -> None:
     async with serving_raw(answer, hold=True) as raw:
-        await owe(queue, f"http://127.0.0.1:{raw.port}/")
-        async with sending(queue):
+        await owe(process, f"http://127.0.0.1:{raw.port}/")
+        async with sending(process.outbox):
             await until(nothing_owed(path))
         assert raw.connections == 1
 
 
-async def test_what_speaks_no_http(path: Path, queue: SqliteQueue, caplog: pytest.LogCaptureFixture) -> None:
+async def test_what_speaks_no_http(path: Path, process: Process, caplog: pytest.LogCaptureFixture) -> None:
     async with serving_raw(b"SSH-2.0-OpenSSH\r\n") as raw:
-        await owe(queue, f"http://127.0.0.1:{raw.port}/")
+        await owe(process, f"http://127.0.0.1:{raw.port}/")
         with caplog.at_level(logging.WARNING):
-            async with sending(queue):
+            async with sending(process.outbox):
                 await until(has_failed(path, 1))
     assert "does not speak HTTP" in caplog.text
 
@@ -195,42 +199,40 @@ async def test_what_speaks_no_http(path: Path, queue: SqliteQueue, caplog: pytes
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]"])
 async def test_private_networks_are_refused(
-    path: Path, queue: SqliteQueue, host: str, caplog: pytest.LogCaptureFixture
+    path: Path, process: Process, host: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     receiver = Receiver()
     async with serving(receiver.answer) as server:
-        await owe(queue, f"http://{host}:{server.port}/")
+        await owe(process, f"http://{host}:{server.port}/")
         with caplog.at_level(logging.WARNING):
-            async with sending(queue, guard=Guard()):
+            async with sending(process.outbox, guard=Guard()):
                 await until(has_failed(path, 1))
     assert receiver.calls == []
     assert "PELLUCID_ORIGIN_ALLOW_NETWORKS" in caplog.text
 
 
-async def test_closed_ports_are_refused(path: Path, queue: SqliteQueue) -> None:
+async def test_closed_ports_are_refused(path: Path, process: Process) -> None:
     receiver = Receiver()
     guard = Guard(allow_networks=(IPv4Network("127.0.0.0/8"),), allow_ports=frozenset({80, 443}))
     async with serving(receiver.answer) as server:
-        await owe(queue, server.url)
-        async with sending(queue, guard=guard):
+        await owe(process, server.url)
+        async with sending(process.outbox, guard=guard):
             await until(has_failed(path, 1))
     assert receiver.calls == []
 
 
 @pytest.mark.parametrize("url", ["ftp://127.0.0.1/", "no url"])
-async def test_what_is_no_url_is_given_up(path: Path, queue: SqliteQueue, url: str) -> None:
-    await owe(queue, url)
-    async with sending(queue):
+async def test_what_is_no_url_is_given_up(path: Path, process: Process, url: str) -> None:
+    await owe(process, url)
+    async with sending(process.outbox):
         await until(nothing_owed(path))
 
 
-async def test_without_a_secret_nothing_is_sent(
-    path: Path, queue: SqliteQueue, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_without_a_secret_nothing_is_sent(path: Path, process: Process, caplog: pytest.LogCaptureFixture) -> None:
     receiver = Receiver()
     async with serving(receiver.answer) as server:
-        await owe(queue, server.url)
-        async with sending(queue, keys=()):
+        await owe(process, server.url)
+        async with sending(process.outbox, keys=()):
             await until(nothing_owed(path))
     assert receiver.calls == []
     assert "PELLUCID_NOTIFY_SECRET" in caplog.text
@@ -239,12 +241,12 @@ async def test_without_a_secret_nothing_is_sent(
 # Several at a time
 
 
-async def test_one_that_hangs_holds_up_no_other(path: Path, queue: SqliteQueue) -> None:
+async def test_one_that_hangs_holds_up_no_other(path: Path, process: Process) -> None:
     slow, quick = Receiver(hold=asyncio.Event()), Receiver()
     async with serving(slow.answer) as slow_server, serving(quick.answer) as server:
-        await owe(queue, *(f"{slow_server.url}/{n}" for n in range(10)), key="slow")
-        await owe(queue, *(f"{server.url}/{n}" for n in range(10)), key="quick")
-        async with sending(queue, concurrency=8):
+        await owe(process, *(f"{slow_server.url}/{n}" for n in range(10)), key="slow")
+        await owe(process, *(f"{server.url}/{n}" for n in range(10)), key="quick")
+        async with sending(process.outbox, concurrency=8):
             await until(lambda: len(quick.calls) == 10)
             assert 1 <= len(slow.calls) < 8
             assert slow.hold is not None
@@ -253,50 +255,51 @@ async def test_one_that_hangs_holds_up_no_other(path: Path, queue: SqliteQueue) 
     assert len({call.id for call in slow.calls}) == len(slow.calls) == 10
 
 
-async def test_two_senders_send_each_message_once(path: Path, queue: SqliteQueue, clock: MovableClock) -> None:
+async def test_two_senders_send_each_message_once(
+    path: Path, process: Process, make_process: MakeProcess, clock: MovableClock
+) -> None:
     receiver = Receiver()
-    other = await SqliteQueue.open(path=path, clock=clock)
+    other = await make_process(clock=clock)
     async with serving(receiver.answer) as server:
         for n in range(4):
-            await owe(queue, *(f"{server.url}/{n}/{m}" for m in range(10)), key=f"k{n}")
-        async with sending(queue, concurrency=3), sending(other, concurrency=3):
+            await owe(process, *(f"{server.url}/{n}/{m}" for m in range(10)), key=f"k{n}")
+        async with sending(process.outbox, concurrency=3), sending(other.outbox, concurrency=3):
             await until(nothing_owed(path))
-    await other.aclose()
     assert len(receiver.calls) == len({call.id for call in receiver.calls}) == 40
 
 
-async def test_stopping_lets_what_is_under_way_end(path: Path, queue: SqliteQueue) -> None:
+async def test_stopping_lets_what_is_under_way_end(path: Path, process: Process) -> None:
     receiver = Receiver(hold=asyncio.Event())
     assert receiver.hold is not None
     async with serving(receiver.answer) as server:
-        await owe(queue, server.url)
-        async with sending(queue):
+        await owe(process, server.url)
+        async with sending(process.outbox):
             await until(lambda: len(receiver.calls) == 1)
             asyncio.get_running_loop().call_later(0.2, receiver.hold.set)
         assert rows(path) == []
 
 
-async def test_a_queue_that_fails_for_a_moment_stops_no_sender(
-    path: Path, queue: SqliteQueue, monkeypatch: pytest.MonkeyPatch
+async def test_a_database_that_fails_for_a_moment_stops_no_sender(
+    path: Path, process: Process, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pellucid.notify.sender._TROUBLE_S", 0.05)
     receiver = Receiver()
     async with serving(receiver.answer) as server:
-        await owe(queue, server.url)
+        await owe(process, server.url)
         with closing(sqlite3.connect(path)) as db:
-            db.execute("ALTER TABLE deliveries RENAME TO away")
-        async with sending(queue):
+            db.execute("ALTER TABLE outbox RENAME TO away")
+        async with sending(process.outbox):
             await asyncio.sleep(0.2)
             assert receiver.calls == []
             with closing(sqlite3.connect(path)) as db:
-                db.execute("ALTER TABLE away RENAME TO deliveries")
+                db.execute("ALTER TABLE away RENAME TO outbox")
             await until(nothing_owed(path))
 
 
 # Purges
 
 
-async def test_purges_go_to_private_networks_with_the_headers_of_the_settings(path: Path, queue: SqliteQueue) -> None:
+async def test_purges_go_to_private_networks_with_the_headers_of_the_settings(path: Path, process: Process) -> None:
     receiver = Receiver(statuses=[200])
     async with serving(receiver.answer) as server:
         cdn = CdnApi(
@@ -305,8 +308,8 @@ async def test_purges_go_to_private_networks_with_the_headers_of_the_settings(pa
             headers={"Authorization": "Bearer t"},
             body='{"tags":{tags}}',
         )
-        await CdnPurger(queue, api=cdn, again_s=None).purge(["o-1", "o-2"], ["/a"])
-        async with sending(queue, guard=Guard(), keys=(), cdn=cdn):
+        await CdnPurger(process.outbox, api=cdn, again_s=None).purge(["o-1", "o-2"], ["/a"])
+        async with sending(process.outbox, guard=Guard(), keys=(), cdn=cdn):
             await until(nothing_owed(path))
     (call,) = receiver.calls
     assert (call.method, call.path, call.headers["authorization"]) == ("POST", "/purge_cache", "Bearer t")
@@ -315,20 +318,20 @@ async def test_purges_go_to_private_networks_with_the_headers_of_the_settings(pa
 
 
 async def test_purges_are_tried_again_with_the_settings_of_the_day(
-    path: Path, queue: SqliteQueue, clock: MovableClock, caplog: pytest.LogCaptureFixture
+    path: Path, process: Process, clock: MovableClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     receiver = Receiver(statuses=[403, 302, 200], body=b"bad key", headers={"Location": "/elsewhere"})
     async with serving(receiver.answer) as server:
         wrong = CdnApi(method="POST", url=f"{server.url}/purge/{{tag}}", headers={"Fastly-Key": "wrong"}, body="")
         right = CdnApi(method="POST", url=f"{server.url}/service/{{tag}}", headers={"Fastly-Key": "right"}, body="")
-        await CdnPurger(queue, api=wrong, again_s=None).purge(["o/1"], [])
+        await CdnPurger(process.outbox, api=wrong, again_s=None).purge(["o/1"], [])
         with caplog.at_level(logging.WARNING):
-            async with sending(queue, cdn=wrong):
+            async with sending(process.outbox, cdn=wrong):
                 await until(has_failed(path, 1))
         assert "status 403" in caplog.text
         assert "o/1" in caplog.text
         assert "bad key" in caplog.text
-        async with sending(queue, cdn=right):
+        async with sending(process.outbox, cdn=right):
             clock.now += 6
             await until(has_failed(path, 2))
             clock.now += 31
@@ -340,37 +343,39 @@ async def test_purges_are_tried_again_with_the_settings_of_the_day(
     ]
 
 
-async def test_what_was_on_its_way_is_purged_as_well(path: Path, queue: SqliteQueue, clock: MovableClock) -> None:
+async def test_what_was_on_its_way_is_purged_as_well(path: Path, process: Process, clock: MovableClock) -> None:
     receiver = Receiver(statuses=[200, 200])
     async with serving(receiver.answer) as server:
         cdn = CdnApi(method="POST", url=f"{server.url}/purge/{{tag}}", headers={}, body="")
-        await CdnPurger(queue, api=cdn, again_s=25).purge(["o1"], [])
-        async with sending(queue, cdn=cdn):
+        await CdnPurger(process.outbox, api=cdn, again_s=25).purge(["o1"], [])
+        async with sending(process.outbox, cdn=cdn):
             await until(lambda: len(receiver.calls) == 1 and len(rows(path)) == 1)
             clock.now += 26
             await until(nothing_owed(path))
     assert [call.path for call in receiver.calls] == ["/purge/o1", "/purge/o1"]
 
 
-async def test_a_cache_that_holds_nothing_is_content(path: Path, queue: SqliteQueue) -> None:
+async def test_a_cache_that_holds_nothing_is_content(path: Path, process: Process) -> None:
     receiver = Receiver(statuses=[404])
     async with serving(receiver.answer) as server:
         cdn = CdnApi(method="PURGE", url=server.url + "{url}", headers={}, body="")
-        await CdnPurger(queue, api=cdn, again_s=None).purge(["o-1"], ["/h.example/a%20b.png?w=400&bg_remove=1"])
-        async with sending(queue, cdn=cdn):
+        await CdnPurger(process.outbox, api=cdn, again_s=None).purge(
+            ["o-1"], ["/h.example/a%20b.png?w=400&bg_remove=1"]
+        )
+        async with sending(process.outbox, cdn=cdn):
             await until(nothing_owed(path))
     assert [(call.method, call.path) for call in receiver.calls] == [
         ("PURGE", "/h.example/a%20b.png?w=400&bg_remove=1")
     ]
 
 
-async def test_without_a_cdn_nothing_is_owed(path: Path, queue: SqliteQueue) -> None:
-    await CdnPurger(queue, api=None, again_s=None).purge(["o-1"], ["/a"])
+async def test_without_a_cdn_nothing_is_owed(path: Path, process: Process) -> None:
+    await CdnPurger(process.outbox, api=None, again_s=None).purge(["o-1"], ["/a"])
     cdn = CdnApi(method="POST", url="http://127.0.0.1:1/purge_all", headers={}, body="")
-    await CdnPurger(queue, api=cdn, again_s=None).purge([], [])
+    await CdnPurger(process.outbox, api=cdn, again_s=None).purge([], [])
     assert rows(path) == []
-    await CdnPurger(queue, api=cdn, again_s=None).purge(["o-1"], [])
+    await CdnPurger(process.outbox, api=cdn, again_s=None).purge(["o-1"], [])
     assert len(rows(path)) == 1
-    async with sending(queue, cdn=None):
+    async with sending(process.outbox, cdn=None):
         async with asyncio.timeout(SOON_S):
             await until(nothing_owed(path))

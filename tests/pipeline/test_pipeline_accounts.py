@@ -1,7 +1,8 @@
 """Requests, workers, crashes and months in any order, against a plain model of who owes what.
 
 Everything is real: the queue, the store, the ledger on both databases, the worker's handler with a tiny model. Only the
-clock is turned by hand, and a crash is an exception at the place where a process would have died.
+clock is turned by hand, and a crash is where a worker stops: before and after each of its steps, and in the middle of
+the transaction that ends a removal.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ import io
 import tempfile
 import uuid
 from collections import Counter
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -26,20 +28,22 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from PIL import Image
 
 from pellucid import keys
+from pellucid.crew.lock_files import LockFiles
 from pellucid.database.database import Database
-from pellucid.database.tables import METADATA, balances, charges, holds, schema_versions
+from pellucid.database.tables import METADATA, balances, charges, holds, identity, removals
 from pellucid.engine import Engine
 from pellucid.formats import ImageFormat
 from pellucid.image.facts import ImageFacts
 from pellucid.ledger.ledger import Ledger
-from pellucid.ledger.values import Claim, month_of
-from pellucid.mattes import Mattes
+from pellucid.ledger.values import month_of
+from pellucid.mattes.files import MatteFiles
 from pellucid.pipeline.cuttings import Cuttings, Wish
-from pellucid.pipeline.holds import settle_forgotten_holds
 from pellucid.pipeline.spending import ORIGIN_NOT_LISTED
 from pellucid.pipeline.states import CutoutState
-from pellucid.queue.port import Job, WorkerInfo
-from pellucid.queue.sqlite import SqliteQueue
+from pellucid.queue.course import Course
+from pellucid.queue.queue import Queue
+from pellucid.queue.turns import Patience
+from pellucid.queue.values import Handler, Job, JobRefusedError
 from pellucid.source.origins import Origin, Origins
 from pellucid.spec import OriginRef, Tier, Token
 from pellucid.store.objects import ObjectBlobs
@@ -76,34 +80,16 @@ DIGESTS = {kind: keys.digest(data) for kind, data in PICTURES.items()}
 KIND_OF = {digest: kind for kind, digest in DIGESTS.items()}
 
 
-class CrashingMattes(Mattes):
-    """Dies on the way to the disk, or just after."""
-
-    crash_at: str | None = None
-
-    async def store(self, *args: Any, **more: Any) -> None:
-        if self.crash_at == "before the matte":
-            raise CrashError
-        await super().store(*args, **more)
-        if self.crash_at == "after the matte":
-            raise CrashError
-
-
 class CrashingLedger(Ledger):
-    """Dies after it charged, before the job is acknowledged."""
+    """Dies in the middle of the transaction: charged, and nothing else done yet."""
 
-    crash_at: str | None = None
-
-    async def settle(self, job: str, *, available: bool) -> int:
-        if self.crash_at == "before the charge":
-            raise CrashError
-        written = await super().settle(job, available=available)
-        if self.crash_at == "after the charge":
-            raise CrashError
-        return written
+    def settle(self, db: sa.Connection, **more: Any) -> int:
+        super().settle(db, **more)
+        raise CrashError
 
 
-CRASHES = (None, "before the matte", "after the matte", "before the charge", "after the charge")
+CRASHES = (None, "claimed", "matte written", "in the transaction", "committed")
+"""After which step the worker dies."""
 
 
 @dataclass
@@ -114,7 +100,8 @@ class Model:
     spent: Counter[tuple[str, str]] = field(default_factory=Counter[tuple[str, str]])
     held: dict[ClaimKey, int] = field(default_factory=dict[ClaimKey, int])
     made: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
-    owed: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
+    owed: dict[tuple[str, str], float] = field(default_factory=dict[tuple[str, str], float])
+    """When each was asked for last."""
     failed: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
 
     def allows(self, token: Token, price: int, month: str) -> bool:
@@ -145,8 +132,8 @@ class Model:
             return CutoutState.NO_CREDITS
         return CutoutState.PENDING if thing in self.owed else CutoutState.UNASKED
 
-    def ask(self, token: Token, kind: str, tier: Tier, month: str, *, stranger: bool) -> CutoutState:
-        digest = DIGESTS[kind]
+    def ask(self, token: Token, kind: str, tier: Tier, now: float, *, stranger: bool) -> CutoutState:
+        digest, month = DIGESTS[kind], month_of(now)
         key, thing = (token, digest, tier.value), (digest, tier.value)
         affordable = self.may_have(token, kind, tier, month, stranger=stranger)
         if thing in self.made and kind == "empty":
@@ -160,16 +147,27 @@ class Model:
             return CutoutState.READY
         if key not in self.paid:
             self.held.setdefault(key, PRICES[tier])
-        self.owed.add(thing)
+        self.owed[thing] = now
         return CutoutState.PENDING
 
     def settle(self, thing: tuple[str, str], month: str) -> None:
-        """A worker came as far as the charge."""
+        """A removal has ended."""
         for key in [key for key in self.held if key[1:] == thing]:
             if KIND_OF[thing[0]].startswith("subject"):
                 self.charge(key, 0, month)
             else:
                 del self.held[key]
+        del self.owed[thing]
+
+    def expire(self, now: float) -> None:
+        """What nobody asked for in too long is owed no more, and what was held for it is free."""
+        for thing in [thing for thing, asked_at in self.owed.items() if asked_at < now - PATIENCE.wait_s]:
+            del self.owed[thing]
+            for key in [key for key in self.held if key[1:] == thing]:
+                del self.held[key]
+
+
+PATIENCE = Patience(attempts=10**6, backoff_s=0, failure_s=1e9, failure_max_s=1e9)
 
 
 class Accounts(RuleBasedStateMachine):
@@ -187,19 +185,21 @@ class Accounts(RuleBasedStateMachine):
     async def _open(self) -> None:
         root = Path(self.folder.name)
         self.database = await Database.open(self.url)
+        url = sa.make_url(self.url)
+        self.reading = sa.create_engine(url if self.database.is_sqlite else url.set(drivername="postgresql+psycopg"))
 
         def wipe(db: sa.Connection) -> None:
             for table in METADATA.sorted_tables:
-                if table is not schema_versions:
+                if table is not identity:
                     db.execute(table.delete())
 
         await self.database.run(wipe)
-        self.queue = await SqliteQueue.open(
-            path=root / "queue" / "jobs.sqlite",
-            max_attempts=10**6,
-            backoff_s=0,
-            failure_s=1e9,
-            failure_max_s=1e9,
+        self.queue = Queue(
+            self.database,
+            store="s",
+            crew=LockFiles(root / "workers"),
+            ledger=self._ledger(Ledger),
+            patience=PATIENCE,
             clock=lambda: self.now,
         )
         self.blobs = ObjectBlobs.local(root / "store")
@@ -209,12 +209,10 @@ class Accounts(RuleBasedStateMachine):
 
     def _start_web(self) -> None:
         """A web process as it is after its start, without a memory."""
-        self.ledger = self._ledger(Ledger)
         self.cuttings = Cuttings(
-            mattes=Mattes(self.blobs),
             queue=self.queue,
             origins=cast(Origins, None),  # asked for former bytes only, which these pictures never had
-            ledger=self.ledger,
+            ledger=self._ledger(Ledger),
             customers=Customers(
                 Customer(token=token, credits_per_month=limit, origins=("shop.example",))
                 for token, limit in LIMITS.items()
@@ -223,18 +221,20 @@ class Accounts(RuleBasedStateMachine):
             show_stale=True,
         )
 
-    def _ledger(self, kind: type[Any]) -> Any:
-        return kind(self.database, price=PRICES.__getitem__, limit=LIMITS.__getitem__, clock=lambda: self.now)
+    def _ledger(self, kind: type[Ledger]) -> Ledger:
+        return kind(price=PRICES.__getitem__, limit=LIMITS.__getitem__)
 
-    def _handler(self, crash_at: str | None) -> Callable[[Job], Awaitable[None]]:
-        mattes, ledger = CrashingMattes(self.blobs), self._ledger(CrashingLedger)
-        mattes.crash_at = ledger.crash_at = crash_at
-        return matte_handler(self.engine, origins=self.blobs, mattes=mattes, ledger=ledger, time_limit_s=60)
+    def _course(self, kind: type[Ledger] = Ledger) -> Course:
+        return replace(self.queue.course, ledger=self._ledger(kind))
+
+    def _handler(self) -> Handler:
+        return matte_handler(self.engine, origins=self.blobs, mattes=MatteFiles(self.blobs), time_limit_s=60)
 
     def teardown(self) -> None:
         async def close() -> None:
             await self.queue.aclose()
             await self.database.aclose()
+            self.reading.dispose()
 
         self.runner.run(close())
         self.runner.close()
@@ -251,80 +251,116 @@ class Accounts(RuleBasedStateMachine):
         looked = self.runner.run(self.cuttings.look(wish))
         assert looked.state is self.model.look(token, kind, tier, month, stranger=stranger)
         cutting = self.runner.run(self.cuttings.request(wish))
-        assert cutting.state is self.model.ask(token, kind, tier, month, stranger=stranger)
+        assert cutting.state is self.model.ask(token, kind, tier, self.now, stranger=stranger)
         assert (cutting.shown is not None) is (cutting.state is CutoutState.READY)
         for each in (looked, cutting):
             strange = stranger and each.state is CutoutState.NO_CREDITS
             assert each.reason == (ORIGIN_NOT_LISTED if strange else None)
 
-    @rule(token=st.sampled_from(list(LIMITS)), kind=st.sampled_from(KINDS), tier=st.sampled_from(list(Tier)))
-    def a_request_dies_between_hold_and_job(self, token: Token, kind: str, tier: Tier) -> None:
-        claim = Claim(token=token, origin_digest=DIGESTS[kind], tier=tier)
-        key, month = claim.key, month_of(self.now)
-        self.runner.run(self._ledger(Ledger).hold(claim, self._job(kind, tier).key))
-        if key not in self.model.paid and self.model.allows(token, PRICES[tier], month):
-            self.model.held.setdefault(key, PRICES[tier])
-
     @precondition(lambda self: self.model.owed)
     @rule(crash_at=st.sampled_from(CRASHES))
-    def a_worker_takes_a_job(self, crash_at: str | None) -> None:
-        async def take() -> Job:
-            taken: list[Job] = []
-            stop = asyncio.Event()
-            handle = self._handler(crash_at)
+    def a_worker_takes_a_removal(self, crash_at: str | None) -> None:
+        self.runner.run(self._work(crash_at))
 
-            async def once(job: Job) -> None:
-                taken.append(job)
-                stop.set()
-                await handle(job)
-
-            info = WorkerInfo(worker_id=uuid.uuid4().hex, pid=1, model="tiny", device="CPU", precision="f32")
-            async with asyncio.timeout(30):
-                await self.queue.work(once, info=info, stop=stop)
-            return taken[0]
-
-        self._happened(self.runner.run(take()), crash_at)
+    async def _work(self, crash_at: str | None) -> None:
+        worker = uuid.uuid4().hex
+        job = await self._claim(worker)
+        thing = self._thing(job)
+        if crash_at != "claimed":
+            await self._end(job, worker, crash_at)
+        if crash_at in ("claimed", "matte written", "in the transaction"):
+            await self.database.run(partial(self._course().put_back_lost, dead=[worker]))
+        elif crash_at in (None, "committed"):
+            self.model.settle(thing, month_of(self.now))
 
     @precondition(lambda self: self.model.owed)
+    @rule()
+    def two_workers_have_the_same_removal(self) -> None:
+        """The lease of one ran out while it worked; it writes down last what it has done, or first."""
+        self.runner.run(self._work_twice())
+
+    async def _work_twice(self) -> None:
+        slow, other = uuid.uuid4().hex, uuid.uuid4().hex
+        job = await self._claim(slow)
+        await self.database.run(partial(self._course().put_back_lost, dead=[slow]))
+        again = await self._claim(other)
+        while again.key != job.key:  # another is first in line: it is done on the way
+            await self._end(again, other, None)
+            self.model.settle(self._thing(again), month_of(self.now))
+            again = await self._claim(other)
+        await self._end(job, slow, None)
+        self.what_is_written_is_what_should_be()
+        await self._end(again, other, None)
+        self.model.settle(self._thing(job), month_of(self.now))
+
+    async def _claim(self, worker: str) -> Job:
+        recipes = [recipe.id for recipe in self.engine.recipe.by_tier.values()]
+        job = await self.database.run(partial(self._course().claim, worker_id=worker, recipes=recipes))
+        assert job is not None
+        assert self._thing(job) in self.model.owed
+        return job
+
+    async def _end(self, job: Job, worker: str, crash_at: str | None) -> None:
+        """From the claim to the end of the removal, or to where the worker dies."""
+        thing = self._thing(job)
+        course = self._course(CrashingLedger if crash_at == "in the transaction" else Ledger)
+        try:
+            facts = await self._handler()(job)
+        except JobRefusedError as error:
+            end = partial(course.refuse, job=job, worker_id=worker, reason=error.reason, error="")
+            refused = True
+        else:
+            end = partial(course.done, job=job, worker_id=worker, facts=facts, job_s=1.0)
+            refused = False
+        if crash_at == "matte written":
+            return
+        try:
+            await self.database.run(end)
+        except CrashError:
+            assert crash_at is not None
+            return
+        if refused:
+            self.model.failed.add(thing)
+        else:
+            self.model.made.add(thing)
+
+    @precondition(lambda self: self.model.made)
     @rule(data=st.data())
-    def two_workers_have_the_same_job(self, data: st.DataObject) -> None:
-        """The lease of one ran out while it worked. Neither acknowledges."""
-        digest, tier = data.draw(st.sampled_from(sorted(self.model.owed)))
-        job = self._job(KIND_OF[digest], Tier(tier))
-
-        async def both() -> None:
-            await asyncio.gather(self._handler(None)(job), self._handler(None)(job), return_exceptions=True)
-
-        self.runner.run(both())
-        self._happened(job, "after the charge")
+    def a_matte_is_lost(self, data: st.DataObject) -> None:
+        """Its file is gone: it is made again for those who paid, at no cost."""
+        thing = data.draw(st.sampled_from(sorted(self.model.made)))
+        name = keys.matte_name(thing[0], 0, self.engine.recipe.by_tier[Tier(thing[1])].id)
+        self.runner.run(self.blobs.delete(keys.matte_key(name)))
+        self.runner.run(self.cuttings.forget(name))
+        self.model.made.discard(thing)
 
     @rule()
     def the_web_process_starts_again(self) -> None:
         self._start_web()
 
-    @rule(hours=st.sampled_from([1, 24, 31 * 24]))
-    def time_goes_by_and_old_holds_are_looked_at(self, hours: int) -> None:
+    @rule(hours=st.sampled_from([1, 5, 24, 31 * 24]))
+    def time_goes_by(self, hours: int) -> None:
         self.now += hours * 3600
-        ledger = self._ledger(Ledger)
-        self.runner.run(settle_forgotten_holds(ledger, queue=self.queue, mattes=Mattes(self.blobs)))
-        for key in list(self.model.held):
-            thing = key[1:]
-            if thing in self.model.owed:
-                continue
-            if thing in self.model.made and KIND_OF[thing[0]].startswith("subject"):
-                self.model.charge(key, 0, month_of(self.now))
-            else:
-                del self.model.held[key]
+        served = [recipe.id for recipe in self.engine.recipe.by_tier.values()]
+        self.runner.run(self.database.run(partial(self._course().expire, served=served)))
+        self.model.expire(self.now)
 
     @invariant()
     def what_is_written_is_what_should_be(self) -> None:
-        def read(db: sa.Connection) -> tuple[dict[ClaimKey, int], dict[ClaimKey, int], dict[tuple[str, str], int]]:
+        def read(db: sa.Connection) -> tuple[Any, ...]:
             paid = {(row.token, row.origin_digest, row.tier): row.credits for row in db.execute(sa.select(charges))}
             held = {(row.token, row.origin_digest, row.tier): row.credits for row in db.execute(sa.select(holds))}
             spent = {(row.token, row.month): row.charged for row in db.execute(sa.select(balances)) if row.charged}
-            return paid, held, spent
+            owed = {
+                (row.origin_digest, row.recipe_id.split("-")[2]): row.state
+                for row in db.execute(sa.select(removals).where(removals.c.state != "failed"))
+            }
+            waiting_for = {(row.origin_digest, row.tier) for row in db.execute(sa.select(holds))}
+            return paid, held, spent, owed, waiting_for
 
-        paid, held, spent = self.runner.run(self.database.read(read))
+        paid, held, spent, owed, waiting_for = self._read(read)
+        assert set(owed) == set(self.model.owed)
+        assert waiting_for <= set(owed), "nothing is held for what is not owed"
         assert paid == self.model.paid
         assert held == self.model.held
         assert spent == {key: credits for key, credits in self.model.spent.items() if credits}
@@ -333,35 +369,14 @@ class Accounts(RuleBasedStateMachine):
             of_token = sum(credits for key, credits in held.items() if key[0] == token)
             assert limit is None or spent.get((token, month), 0) + of_token <= limit
 
-    def _job(self, kind: str, tier: Tier) -> Job:
-        recipe_id = self.engine.recipe.by_tier[tier].id
-        name = keys.matte_name(DIGESTS[kind], 0, recipe_id)
-        return Job(key=name, origin_digest=DIGESTS[kind], page=0, recipe_id=recipe_id)
+    def _read(self, work: Callable[[sa.Connection], Any]) -> Any:
+        """In a connection of its own, also while the loop runs."""
+        with self.reading.connect() as db:
+            return work(db)
 
-    def _happened(self, job: Job, crash_at: str | None) -> None:
-        """A worker had the job and died where it says."""
+    def _thing(self, job: Job) -> tuple[str, str]:
         tier = next(tier for tier, recipe in self.engine.recipe.by_tier.items() if recipe.id == job.recipe_id)
-        thing = (job.origin_digest, tier.value)
-        broken = KIND_OF[job.origin_digest] == "broken"
-        if broken:  # no matte is stored, so only a crash about the charge can happen
-            reached = crash_at not in ("before the charge",)
-            ended = crash_at not in ("before the charge", "after the charge")
-        else:
-            dies_at_matte = crash_at in ("before the matte", "after the matte") and thing not in self.model.made
-            reached = not dies_at_matte and crash_at != "before the charge"
-            ended = reached and crash_at != "after the charge"
-            if crash_at != "before the matte":
-                self.model.made.add(thing)
-        if reached:
-            self.model.settle(thing, month_of(self.now))
-        if reached and not ended:
-            # The web process believes for 20 s in a hold that was dropped while its job is owed; let them be over. What
-            # is made meanwhile is charged, within the limit, when it is asked for.
-            self._start_web()
-        if ended:
-            self.model.owed.discard(thing)
-            if broken:
-                self.model.failed.add(thing)
+        return job.origin_digest, tier.value
 
 
 def _wish(token: Token, kind: str, tier: Tier, *, stranger: bool) -> Wish:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import AsyncGenerator
-from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
@@ -13,21 +11,23 @@ import numpy as np
 import pytest
 
 from pellucid import keys
-from pellucid.cutout.recipe import Recipe
+from pellucid.crew.lock_files import LockFiles
+from pellucid.cutout.recipe import Recipe, tier_of
 from pellucid.cutout.runtime import Precision
 from pellucid.database.database import Database
 from pellucid.errors import StoreError
 from pellucid.formats import ImageFormat
 from pellucid.image.facts import ImageFacts
-from pellucid.image.matte_file import pack_matte
+from pellucid.image.matte_file import pack_matte, unpack_header
 from pellucid.ledger.ledger import Ledger
-from pellucid.ledger.values import Claim
-from pellucid.mattes import Mattes
+from pellucid.mattes import facts
+from pellucid.mattes.catalogue import Catalogue
+from pellucid.mattes.facts import MatteFacts
+from pellucid.mattes.files import MatteFiles
 from pellucid.pipeline.cuttings import Cuttings, Wish
-from pellucid.pipeline.holds import settle_forgotten_holds
 from pellucid.pipeline.states import CutoutState, Cutting
-from pellucid.queue.port import Owed
-from pellucid.queue.sqlite import SqliteQueue
+from pellucid.queue.queue import Queue
+from pellucid.queue.values import Owed
 from pellucid.source.origins import Origin, Origins
 from pellucid.source.records import FormerBytes
 from pellucid.spec import OriginRef, Tier, Token
@@ -63,17 +63,27 @@ class World:
     """The parts, and the folder they write to."""
 
     root: Path
-    queue: SqliteQueue
-    ledger: Ledger
+    database: Database
+    queue: Queue
     blobs: ObjectBlobs
     cuttings: Cuttings
 
-    async def put_matte(self, recipe: Recipe = RECIPE) -> str:
+    async def put_matte(self, recipe: Recipe = RECIPE, *, known: bool = True, pointer: bool = False) -> str:
+        """A matte in the store, of which the database knows or not; older versions wrote a pointer beside it."""
         alpha = np.full((8, 8), 255, np.uint8)
         blob = pack_matte(alpha, width=8, height=8, confidence=0.5, empty=False, recipe_id=recipe.id)
         name = keys.matte_name(DIGEST, 0, recipe.id)
-        await Mattes(self.blobs).store(name, blob, origin_digest=DIGEST, page=0, tier=Tier.STANDARD)
+        await MatteFiles(self.blobs).write(name, blob)
+        if pointer:
+            await self.blobs.put(keys.newest_matte_key(DIGEST, 0, Tier.STANDARD), name.encode())
+        if known:
+            matte = MatteFacts.of_header(name, unpack_header(blob), tier=recipe.tier, size_bytes=len(blob))
+            await self.database.run(lambda db: facts.write(db, matte, store="s", now=0.0))
         return name
+
+    async def pay(self) -> None:
+        """What the token has paid for once it stays its own."""
+        assert (await self.cuttings.request(WISH)).state is CutoutState.READY
 
     def loop(self, key: str) -> Path:
         path = self.root / "store" / key
@@ -82,40 +92,60 @@ class World:
         return path
 
 
-@pytest.fixture
-async def world(tmp_path: Path) -> AsyncGenerator[World]:
-    database = await Database.open(f"sqlite:///{tmp_path / 'ledger.sqlite'}", busy_timeout_s=0.1)
-    queue = await SqliteQueue.open(path=tmp_path / "queue" / "jobs.sqlite")
-    ledger = Ledger(database, price=lambda _: 200, limit=lambda _: 1000)
-    blobs = ObjectBlobs.local(tmp_path / "store")
-    cuttings = Cuttings(
-        mattes=Mattes(blobs),
+def make_cuttings(database: Database, queue: Queue, blobs: ObjectBlobs) -> Cuttings:
+    """A web process without a memory."""
+    return Cuttings(
         queue=queue,
         origins=cast(Origins, BrokenOrigins()),
-        ledger=ledger,
+        ledger=queue.course.ledger,
         customers=Customers([Customer(token=TOKEN, credits_per_month=1000, origins=("shop.example",))]),
         recipe=RECIPE,
         show_stale=True,
+        adopt=Catalogue(database, blobs, store="s", tier_of=tier_of).adopt,
     )
-    yield World(tmp_path, queue, ledger, blobs, cuttings)
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncGenerator[World]:
+    database = await Database.open(f"sqlite:///{tmp_path / 'pellucid.sqlite'}", busy_timeout_s=0.1)
+    ledger = Ledger(price=lambda _: 200, limit=lambda _: 1000)
+    queue = Queue(database, store="s", crew=LockFiles(tmp_path / "workers"), ledger=ledger)
+    blobs = ObjectBlobs.local(tmp_path / "store")
+    yield World(tmp_path, database, queue, blobs, make_cuttings(database, queue, blobs))
     await queue.aclose()
     await database.aclose()
 
 
-async def test_an_unreadable_matte_is_busy_for_requests_and_status(world: World) -> None:
+async def test_a_matte_that_turns_out_to_be_gone_is_made_again_at_no_cost(world: World) -> None:
     await world.put_matte()
-    path = world.loop(keys.matte_key(NAME))
-    for ask in (world.cuttings.request, world.cuttings.look):
-        cutting = await ask(WISH)
-        assert (cutting.state, cutting.shown, cutting.origin) == (CutoutState.BUSY, None, ORIGIN)
-    assert path.is_symlink()
-    assert await world.queue.look(NAME) is None
-    assert (await world.ledger.balance(TOKEN)).held == 0
+    await world.pay()
+    await world.cuttings.forget(NAME)
+    cutting = await world.cuttings.request(WISH)
+    assert (cutting.state, cutting.shown) == (CutoutState.PENDING, None)
+    balance = await world.queue.balance(TOKEN)
+    assert (balance.charged, balance.held) == (200, 0)
+
+
+@pytest.mark.parametrize("recipe", [RECIPE, OLDER])
+async def test_what_an_older_version_left_is_shown_at_once(world: World, recipe: Recipe) -> None:
+    """The database of mattes is new and does not know it yet: an upgrade flashes no backgrounds."""
+    await world.put_matte()
+    await world.pay()
+    await world.cuttings.forget(NAME)
+    await world.blobs.delete(keys.matte_key(NAME))
+    name = await world.put_matte(recipe, known=False, pointer=True)
+    cutting = await make_cuttings(world.database, world.queue, world.blobs).request(WISH)
+    assert cutting.shown == name
+    assert cutting.state is (CutoutState.READY if recipe is RECIPE else CutoutState.STALE)
 
 
 @pytest.mark.parametrize("broken", ["pointer", "older matte", "former bytes"])
 async def test_an_older_cutout_that_cannot_be_read_is_as_if_there_were_none(world: World, broken: str) -> None:
-    older = await world.put_matte(OLDER)
+    await world.put_matte()
+    await world.pay()
+    await world.cuttings.forget(NAME)
+    known = broken == "former bytes"
+    older = await world.put_matte(OLDER, known=known, pointer=not known)
     wish = WISH
     match broken:
         case "pointer":
@@ -123,9 +153,8 @@ async def test_an_older_cutout_that_cannot_be_read_is_as_if_there_were_none(worl
         case "older matte":
             world.loop(keys.matte_key(older))
         case _:
-            wish = replace(
-                WISH, origin=replace(ORIGIN, former=(FormerBytes(digest=FORMER, facts=FACTS, size_bytes=1),))
-            )
+            former = (FormerBytes(digest=DIGEST, facts=FACTS, size_bytes=1),)
+            wish = replace(WISH, origin=replace(ORIGIN, digest=FORMER, former=former))
     cutting = await world.cuttings.request(wish)
     assert (cutting.state, cutting.shown) == (CutoutState.PENDING, None)
     assert isinstance(cutting.receipt, Owed)
@@ -136,28 +165,26 @@ async def test_a_bill_that_cannot_be_read_decides_nothing(world: World) -> None:
     ready = await world.cuttings.request(WISH)
     assert ready.bill is not None
     assert (ready.state, ready.bill.remaining) == (CutoutState.READY, 800)
-    (world.root / "ledger.sqlite").rename(world.root / "aside")
-    (world.root / "ledger.sqlite").mkdir()
-    world.ledger._balances.clear()  # pyright: ignore[reportPrivateUsage] - a second later
+    (world.root / "pellucid.sqlite").rename(world.root / "aside")
+    (world.root / "pellucid.sqlite").mkdir()
     for ask in (world.cuttings.request, world.cuttings.look):
         cutting = await ask(WISH)
-        assert (cutting.state, cutting.shown, cutting.bill) == (CutoutState.READY, NAME, None)
+        assert cutting.bill is not None
+        assert (cutting.state, cutting.shown, cutting.bill.charged) == (CutoutState.READY, NAME, 200)
+        assert cutting.bill.remaining is None
 
 
-async def test_one_hold_that_cannot_be_settled_holds_up_no_other(world: World) -> None:
-    names = [keys.matte_name(digest, 0, RECIPE.id) for digest in (DIGEST, FORMER)]
-    for digest, name in zip((DIGEST, FORMER), names, strict=True):
-        await world.ledger.hold(Claim(token=TOKEN, origin_digest=digest, tier=Tier.STANDARD), name)
-    with closing(sqlite3.connect(world.root / "ledger.sqlite")) as db:
-        db.execute("UPDATE holds SET held_at = 0 WHERE job = ?", (names[0],))
-        db.execute("UPDATE holds SET held_at = 1 WHERE job = ?", (names[1],))
-        db.commit()
-    (world.root / "store" / "mattes").mkdir(parents=True)
-    path = world.loop(keys.matte_key(names[0]))
-    mattes = Mattes(world.blobs)
-    assert await settle_forgotten_holds(world.ledger, queue=world.queue, mattes=mattes) == 1
-    path.unlink()
-    assert await settle_forgotten_holds(world.ledger, queue=world.queue, mattes=Mattes(world.blobs)) == 1
+async def test_while_the_database_is_away_only_what_is_known_is_shown(world: World) -> None:
+    await world.put_matte()
+    await world.pay()
+    (world.root / "pellucid.sqlite").rename(world.root / "aside")
+    (world.root / "pellucid.sqlite").mkdir()
+    restarted = make_cuttings(world.database, world.queue, world.blobs)
+    cutting = await restarted.request(WISH)
+    assert (cutting.state, cutting.shown, cutting.unknown) == (CutoutState.BUSY, None, True)
+    (world.root / "pellucid.sqlite").rmdir()
+    (world.root / "aside").rename(world.root / "pellucid.sqlite")
+    assert (await restarted.request(WISH)).state is CutoutState.READY
 
 
 def test_a_stale_cutout_without_its_matte_is_pending() -> None:

@@ -1,10 +1,11 @@
-"""A process of its own for the tests: a worker that notes what it does, or a submitter.
+"""A process of its own for the tests: a worker that notes what it does, or one who asks.
 
-    queue_process.py work FILE LOG WORKER_ID JOB_S
-    queue_process.py submit FILE COUNT
+    queue_process.py work URL CREW LOG WORKER_ID JOB_S
+    queue_process.py ask URL CREW COUNT
 
 A worker notes `begin|end key attempt worker time` (monotonic seconds, the same clock for all processes). A job whose
-key starts with `kill` ends the process without a word. A submitter waits for a line on its standard input.
+key starts with `kill` ends the process without a word. Who asks waits for a line on its standard input, and wants each
+removal for a token of its own and for one that all share.
 """
 
 from __future__ import annotations
@@ -16,11 +17,16 @@ import sys
 import time
 from pathlib import Path
 
-from pellucid.queue.port import Job, Owed, Priority, WorkerInfo
-from pellucid.queue.sqlite import SqliteQueue
+sys.path.append(str(Path(__file__).parents[1] / "contract"))
+
+from queue_helpers import MakeProcess, facts_of, make_info
+
+from pellucid.mattes.facts import MatteFacts
+from pellucid.queue.values import Job
+from pellucid.spec import Token
 
 
-async def work(path: Path, log: Path, worker_id: str, job_s: float) -> None:
+async def work(make_process: MakeProcess, log: Path, worker_id: str, job_s: float) -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     fd = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
@@ -28,37 +34,36 @@ async def work(path: Path, log: Path, worker_id: str, job_s: float) -> None:
     def note(what: str, job: Job) -> None:
         os.write(fd, f"{what} {job.key} {job.attempt} {worker_id} {time.monotonic()}\n".encode())
 
-    async def handle(job: Job) -> None:
+    async def handle(job: Job) -> MatteFacts:
         note("begin", job)
         if job.key.startswith("kill"):
             os._exit(9)
         await asyncio.sleep(job_s)
         note("end", job)
+        return facts_of(job)
 
-    queue = await SqliteQueue.open(path=path)
-    info = WorkerInfo(worker_id=worker_id, pid=os.getpid(), model="u2net", device="CPU", precision="f32")
-    await queue.work(handle, info=info, stop=stop)
-    await queue.aclose()
+    here = await make_process()
+    await here.workplace.work(handle, info=make_info(worker_id), stop=stop)
+    await make_process.aclose()
     os.close(fd)
 
 
-async def submit(path: Path, count: int) -> None:
-    queue = await SqliteQueue.open(path=path)
+async def ask(make_process: MakeProcess, count: int) -> None:
+    here = await make_process()
     print("ready", flush=True)
     sys.stdin.readline()
     for n in range(count):
-        job = Job(key=f"k{n}", origin_digest=f"o{n}", page=0, recipe_id="r1")
-        receipt = await queue.submit(job, priority=Priority.PATIENT)
-        assert isinstance(receipt, Owed), receipt
-    await queue.aclose()
+        for token in (Token(f"own-{os.getpid()}"), Token("shop")):
+            await here.owe(f"k{n}", token=token)
+    await make_process.aclose()
 
 
 def main() -> None:
     match sys.argv[1:]:
-        case ["work", path, log, worker_id, job_s]:
-            asyncio.run(work(Path(path), Path(log), worker_id, float(job_s)))
-        case ["submit", path, count]:
-            asyncio.run(submit(Path(path), int(count)))
+        case ["work", url, crew, log, worker_id, job_s]:
+            asyncio.run(work(MakeProcess(url, Path(crew)), Path(log), worker_id, float(job_s)))
+        case ["ask", url, crew, count]:
+            asyncio.run(ask(MakeProcess(url, Path(crew)), int(count)))
         case other:
             raise SystemExit(f"unknown arguments {other}")
 

@@ -11,6 +11,8 @@ from pellucid.cli.doctor import list_settings
 from pellucid.errors import SettingsError
 from pellucid.settings.cores import _quota_cores, available_cores
 from pellucid.settings.load import load_settings, refuse_open_proxy, setting_names, variable_name
+from pellucid.spec import OriginRef
+from pellucid.wiring.accounts import charge_every_s_of
 
 
 def test_flags_beat_environment_beats_file(tmp_path: Path) -> None:
@@ -69,6 +71,65 @@ def test_unknown_key_in_the_file(tmp_path: Path) -> None:
     config.write_text("[origin]\nmax_byts = 1\n")
     with pytest.raises(SettingsError, match=r"origin\.max_byts is no setting"):
         load_settings(flags={}, environ={}, config=config)
+
+
+def test_a_setting_of_an_older_version_is_told_its_name_of_today(tmp_path: Path) -> None:
+    url = "postgresql://pellucid:topsecret@db.example/pellucid"
+    with pytest.raises(SettingsError, match="PELLUCID_CREDITS_URL is called PELLUCID_DATABASE_URL now") as caught:
+        load_settings(flags={}, environ={"PELLUCID_CREDITS_URL": url})
+    assert "topsecret" not in str(caught.value)
+    config = tmp_path / "x.toml"
+    config.write_text(f"[credits]\nurl = '{url}'\n")
+    with pytest.raises(SettingsError, match=r"credits\.url is no setting.*PELLUCID_DATABASE_URL is its name") as caught:
+        load_settings(flags={}, environ={}, config=config)
+    assert "topsecret" not in str(caught.value)
+    assert load_settings(flags={}, environ={"PELLUCID_CREDITS_URL": ""}).database.url.get_secret_value() == ""
+    tree = load_settings(flags={}, environ={"PELLUCID_DATABASE_URL": url})
+    assert tree.database.url.get_secret_value() == url
+
+
+def test_how_long_removals_wait_and_how_often_an_origin_is_charged() -> None:
+    tree = load_settings(flags={}, environ={})
+    assert (tree.queue.wait_s, tree.queue.unserved_s) == (6 * 3600, 600)
+    assert (tree.credits.charge_every_s, tree.credits.charge_every) == (86_400, {})
+    assert tree.mattes.warn_bytes == 50 << 30
+    environ = {
+        "PELLUCID_QUEUE_WAIT_S": "60",
+        "PELLUCID_QUEUE_UNSERVED_S": "5.5",
+        "PELLUCID_CREDITS_CHARGE_EVERY_S": "0",
+        "PELLUCID_CREDITS_CHARGE_EVERY": "webcam.example=3600, _shots_=0.5",
+        "PELLUCID_MATTES_WARN_BYTES": "0",
+    }
+    tree = load_settings(flags={}, environ=environ)
+    assert (tree.queue.wait_s, tree.queue.unserved_s) == (60, 5.5)
+    assert (tree.credits.charge_every_s, tree.mattes.warn_bytes) == (0, 0)
+    assert tree.credits.charge_every == {"webcam.example": 3600, "_shots_": 0.5}
+    charge_every_s = charge_every_s_of(tree)
+    asked = [
+        (OriginRef(host="webcam.example", path="/a.jpg"), 3600),
+        (OriginRef(host="north.webcam.example:8443", path="/a.jpg"), 3600),
+        (OriginRef(host="mywebcam.example", path="/a.jpg"), 0),
+        (OriginRef(alias="_shots_", path="/a.jpg"), 0.5),
+        (OriginRef(alias="_others_", path="/a.jpg"), 0),
+    ]
+    assert [charge_every_s(ref) for ref, _ in asked] == [seconds for _, seconds in asked]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PELLUCID_QUEUE_WAIT_S", "0"),
+        ("PELLUCID_QUEUE_UNSERVED_S", "-1"),
+        ("PELLUCID_CREDITS_CHARGE_EVERY_S", "-1"),
+        ("PELLUCID_CREDITS_CHARGE_EVERY", "webcam.example=-1"),
+        ("PELLUCID_CREDITS_CHARGE_EVERY", "webcam.example=daily"),
+        ("PELLUCID_CREDITS_CHARGE_EVERY", "webcam.example"),
+        ("PELLUCID_MATTES_WARN_BYTES", "-1"),
+    ],
+)
+def test_a_time_or_size_that_is_none_names_its_variable(name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=name):
+        load_settings(flags={}, environ={name: value})
 
 
 def test_unreadable_file(tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def test_the_walk_finds_secrets_of_every_kind() -> None:
     assert {
         ("web", "admin_key"),
         ("notify", "secret"),
-        ("credits", "url"),
+        ("database", "url"),
         ("cdn", "purge_headers", "shop"),
         ("tokens", "shop", "notify_secret"),
         ("tokens", "shop", "key_hash"),
@@ -208,4 +208,4 @@ def test_the_command_says_which_settings_are_wrong_and_not_what_they_are(tmp_pat
 
 def test_names_of_settings_are_no_secrets() -> None:
     hidden = [".".join(path) for path in setting_names() if holds_secret(path)]
-    assert hidden == ["web.admin_key", "notify.secret", "cdn.purge_headers", "credits.url", "tokens"]
+    assert hidden == ["web.admin_key", "notify.secret", "cdn.purge_headers", "database.url", "tokens"]

@@ -11,12 +11,14 @@ from aiohttp import web
 from origin_servers import FRESHNESS, Server, serving
 
 from memory_blobs import MemoryBlobs
+from pellucid import keys
 from pellucid.clients import SERVER, Client
 from pellucid.errors import PellucidError, UnsupportedFormatError
 from pellucid.formats import ImageFormat
 from pellucid.image.facts import ImageFacts
 from pellucid.source.bodies import Bodies
 from pellucid.source.fetch import Fetcher
+from pellucid.source.heard import Heard
 from pellucid.source.limits import FetchLimits
 from pellucid.source.memory import BodyMemory
 from pellucid.source.origins import Origins
@@ -62,7 +64,10 @@ class World:
         self.before_probe: Callable[[], None] = lambda: None
         self.probed: list[bytes] = []
         self.probe_error: PellucidError | None = None
-        self.changed: list[tuple[Token, OriginRef, float, Client]] = []
+        self.changed: list[tuple[Token, OriginRef, str, Client]] = []
+        self.told: list[tuple[str, str, str]] = []
+        """Invalidations (token, origin, digest), numbered from 1."""
+        self._heard: dict[int, Heard] = {}
 
     async def probe(self, read: Callable[[], Awaitable[bytes]], client: Client = SERVER) -> ImageFacts:
         self.at_probe += 1
@@ -83,7 +88,9 @@ class World:
     def origins(
         self, fetcher: Fetcher, *, aliases: dict[str, str] | None = None, allow_hosts: tuple[str, ...] = ()
     ) -> Origins:
-        return Origins(
+        heard = Heard()
+        heard.begin("a database", after=0)
+        origins = Origins(
             fetcher=fetcher,
             records=self.records,
             bodies=Bodies(self.blobs, probe=self.probe, sniff=self.sniff),
@@ -91,9 +98,29 @@ class World:
             aliases=aliases or {},
             allow_hosts=allow_hosts,
             freshness=FRESHNESS,
+            heard=heard,
             changed=lambda *told: self.changed.append(told),
             clock=lambda: self.now,
         )
+        self._heard[id(origins)] = heard
+        self.hears(origins)
+        return origins
+
+    def hears(self, *processes: Origins) -> None:
+        """They hear what was told since; a process that starts does so by itself."""
+        for origins in processes:
+            heard = self._heard[id(origins)]
+            for seq, (token, origin, digest) in enumerate(self.told, start=1):
+                if seq > heard.seq:
+                    heard.hear(seq, token=token, origin=origin, digest=digest)
+
+    def loses_its_database(self, origins: Origins) -> None:
+        """And finds a new one."""
+        self._heard[id(origins)].begin("another database", after=0)
+
+    def invalidate(self, ref: OriginRef | None, *, digest: str = "", token: str = "") -> None:
+        """Somebody says that the origin, None: any, may hold other bytes; or that it holds those of `digest`."""
+        self.told.append((token, "" if ref is None else keys.origin_digest_of(ref), digest))
 
 
 @asynccontextmanager

@@ -151,7 +151,8 @@ async def test_a_trail_does_not_keep_old_bytes_alive(world: World) -> None:
         old = await origins.get(DEFAULT_TOKEN, ref)
         body = b"the new one"
         world.now += 10
-        await origins.doubt(old.record_key, world.now)
+        world.invalidate(ref)
+        world.hears(origins)
         world.now += 1
         for _ in range(2):
             with following(Trail(cdn_loop="odd")):

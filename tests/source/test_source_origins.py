@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-import msgspec
 import pytest
 from aiohttp import web
 from origin_servers import FRESHNESS, serving
@@ -32,7 +30,6 @@ from pellucid.errors import (
 )
 from pellucid.source.answers import Sharing
 from pellucid.source.fetch import Fetcher
-from pellucid.source.records import decode_record, encode_record
 from pellucid.spec import DEFAULT_TOKEN, OriginRef, Token
 
 
@@ -273,9 +270,10 @@ async def test_other_bytes_are_told_and_the_first_are_not(world: World, fetcher:
         picture.body, picture.etag = b"other bytes", '"2"'
         world.now += FRESHNESS.default_s + 1
         origin = await origins.get(DEFAULT_TOKEN, ref)
-        assert world.changed == [(DEFAULT_TOKEN, ref, world.now, SERVER)]
-        # As `/-/invalidate` does, but of before this question: what it brought is believed.
-        origins.hear(origin.record_key, math.nextafter(world.now, 0))
+        assert world.changed == [(DEFAULT_TOKEN, ref, origin.digest, SERVER)]
+        # Told to all: who has these bytes is believed, whoever put the question.
+        world.invalidate(ref, digest=origin.digest, token=DEFAULT_TOKEN)
+        world.hears(origins)
         assert await origins.get(DEFAULT_TOKEN, ref) == origin
         assert len(picture.seen) == 4
 
@@ -431,10 +429,8 @@ async def test_an_invalidated_origin_is_asked_again_unconditionally(world: World
         before = await origins.get(DEFAULT_TOKEN, ref)
         assert await others.get(DEFAULT_TOKEN, ref) == before
         picture.body = b"after, under the same tag"
-        key = keys.origin_record_key(DEFAULT_TOKEN, ref)
-        await origins.doubt(key, world.now)
-        others.hear(key, world.now)
-        world.now += 1
+        world.invalidate(ref)
+        world.hears(origins, others)
         after = await others.get(DEFAULT_TOKEN, ref)
         assert after == await origins.get(DEFAULT_TOKEN, ref)
         assert after.digest != before.digest
@@ -450,8 +446,8 @@ async def test_an_invalidated_origin_that_is_down_is_served_as_it_was(world: Wor
     async with showing(picture) as (_, ref):
         origins = world.origins(fetcher)
         known = await origins.get(DEFAULT_TOKEN, ref)
-        await origins.doubt(keys.origin_record_key(DEFAULT_TOKEN, ref), world.now)
-        world.now += 1
+        world.invalidate(ref)
+        world.hears(origins)
         picture.status = 503
         for _ in range(3):
             assert (await origins.get(DEFAULT_TOKEN, ref)).digest == known.digest
@@ -463,21 +459,19 @@ async def test_an_invalidated_origin_that_is_down_is_served_as_it_was(world: Wor
 
 
 async def test_an_answer_that_was_on_its_way_is_not_believed(world: World, fetcher: Fetcher) -> None:
-    """Asked for before the origin was purged, it may be of before the change, in whichever process it arrives."""
+    """Asked for before the origin was invalidated, it may be of before the change, in whichever process it arrives."""
     picture = Picture(body=b"before")
     picture.wait_for = release = asyncio.Event()
     async with showing(picture) as (_, ref):
-        key = keys.origin_record_key(DEFAULT_TOKEN, ref)
         here, there = world.origins(fetcher), world.origins(fetcher)
         slow = [asyncio.create_task(origins.get(DEFAULT_TOKEN, ref)) for origins in (here, there)]
         await _until(lambda: len(picture.seen) == 2)
-        purged_at = world.now
-        await here.doubt(key, purged_at)
+        world.invalidate(ref)
+        world.hears(here)
         picture.wait_for = None
         release.set()
         before = {(await each).digest for each in slow}
         picture.body = b"after"
-        world.now += 1
         new = await here.get(DEFAULT_TOKEN, ref)
         assert new.digest not in before
         assert await here.get(DEFAULT_TOKEN, ref) == new
@@ -485,35 +479,79 @@ async def test_an_answer_that_was_on_its_way_is_not_believed(world: World, fetch
 
         # The other process hears of it a moment later; it wrote what it believed into the store meanwhile.
         assert (await there.get(DEFAULT_TOKEN, ref)).digest in before
-        there.hear(key, purged_at)
+        world.hears(there)
         assert await there.get(DEFAULT_TOKEN, ref) == new
         assert len(picture.seen) == 3
 
 
 async def test_what_another_process_wrote_too_late_is_not_believed(world: World, fetcher: Fetcher) -> None:
-    """The record of before lies over the mark in the store: who heard of the purge knows by the time of the question,
-    who starts later by the mark, put again.
-    """
+    """It had not heard of the invalidation when it asked, and its record lies over the new one in the store."""
     picture = Picture(body=b"before")
     async with showing(picture) as (_, ref):
         key = keys.origin_record_key(DEFAULT_TOKEN, ref)
         here, there = world.origins(fetcher), world.origins(fetcher)
-        purged_at = world.now
-        await here.doubt(key, purged_at)
-        before = await there.get(DEFAULT_TOKEN, ref)  # asked at the moment of the purge, heard nothing yet
+        world.invalidate(ref)
+        world.hears(here)
+        before = await there.get(DEFAULT_TOKEN, ref)  # heard nothing yet
+        late = world.records.data[key]
         picture.body = b"after, under the same tag"
-        world.now += 1
         new = await here.get(DEFAULT_TOKEN, ref)
         assert new.digest != before.digest
-        await there.doubt(key, purged_at)
-        assert await world.origins(fetcher).get(DEFAULT_TOKEN, ref) == new, "what was asked later holds"
+        world.hears(there)
+        assert await there.get(DEFAULT_TOKEN, ref) == new, "what was asked later holds"
         assert len(picture.seen) == 2
 
-        world.records.data[key] = _as_asked_at(world.records.data[key], purged_at)
-        await there.doubt(key, purged_at)
-        picture.body = b"after, once more"
-        late = await world.origins(fetcher).get(DEFAULT_TOKEN, ref)
-        assert late.digest not in (before.digest, new.digest)
+        world.records.data[key] = late
+        assert (await world.origins(fetcher).get(DEFAULT_TOKEN, ref)).digest == new.digest, "asked again"
+        assert len(picture.seen) == 3
+
+
+@pytest.mark.parametrize("hours", [-24, 24])
+async def test_clocks_that_are_set_decide_nothing(world: World, fetcher: Fetcher, hours: int) -> None:
+    """An invalidation stamped in the future made every request ask the origin again."""
+    picture = Picture(cache_control="max-age=864000")
+    async with showing(picture) as (_, ref):
+        origins = world.origins(fetcher)
+        before = await origins.get(DEFAULT_TOKEN, ref)
+        world.invalidate(ref)
+        world.hears(origins)
+        world.now += hours * 3600
+        picture.body = b"after, under the same tag"
+        after = {(await origins.get(DEFAULT_TOKEN, ref)).digest for _ in range(20)}
+        assert len(after) == 1
+        assert before.digest not in after
+        assert len(picture.seen) == 2, "nothing missed, and nothing asked twice"
+
+
+async def test_a_change_that_another_process_found_is_asked_about_once(world: World, fetcher: Fetcher) -> None:
+    """The record of the question that found it is in the store, from before the number under which it was told."""
+    picture = Picture()
+    async with showing(picture) as (_, ref):
+        here, there = world.origins(fetcher), world.origins(fetcher)
+        before = await here.get(DEFAULT_TOKEN, ref)
+        assert await there.get(DEFAULT_TOKEN, ref) == before
+        picture.body, picture.etag = b"other bytes", '"2"'
+        world.now += FRESHNESS.default_s + 1
+        after = await here.get(DEFAULT_TOKEN, ref)
+        world.now -= FRESHNESS.default_s + 1  # the other one would believe what it has for a while longer
+        world.invalidate(ref, digest=after.digest, token=DEFAULT_TOKEN)
+        world.hears(here, there)
+        assert await there.get(DEFAULT_TOKEN, ref) == after
+        assert await here.get(DEFAULT_TOKEN, ref) == after
+        assert len(picture.seen) == 2
+
+
+async def test_records_of_an_older_version_are_believed_unless_named(world: World, fetcher: Fetcher) -> None:
+    picture = Picture()
+    async with showing(picture) as (_, ref):
+        await world.origins(fetcher).get(DEFAULT_TOKEN, ref)
+        key = keys.origin_record_key(DEFAULT_TOKEN, ref)
+        world.records.data[key] = _without_position(world.records.data[key])
+        await world.origins(fetcher).get(DEFAULT_TOKEN, ref)
+        assert len(picture.seen) == 1
+        world.invalidate(ref)
+        await world.origins(fetcher).get(DEFAULT_TOKEN, ref)
+        assert picture.seen == [None, None]
 
 
 async def test_after_missed_news_nothing_is_believed(world: World, fetcher: Fetcher) -> None:
@@ -521,31 +559,65 @@ async def test_after_missed_news_nothing_is_believed(world: World, fetcher: Fetc
     async with showing(picture) as (_, ref):
         origins = world.origins(fetcher)
         await origins.get(DEFAULT_TOKEN, ref)
-        origins.hear(None, world.now)
-        world.now += 1
+        world.invalidate(None)
+        world.hears(origins)
         await origins.get(DEFAULT_TOKEN, ref)
         await origins.get(DEFAULT_TOKEN, ref)
         assert picture.seen == [None, None]
 
 
+async def test_after_a_lost_database_everything_is_asked_about_once(world: World, fetcher: Fetcher) -> None:
+    """Conditionally: nobody is known to have named it."""
+    picture = Picture(cache_control="max-age=3600")
+    async with showing(picture) as (_, ref):
+        origins = world.origins(fetcher)
+        known = await origins.get(DEFAULT_TOKEN, ref)
+        world.loses_its_database(origins)
+        for _ in range(3):
+            assert await origins.get(DEFAULT_TOKEN, ref) == known
+        assert picture.seen == [None, '"1"']
+
+
+async def test_nobody_shares_a_question_put_before_the_database_was_lost(world: World, fetcher: Fetcher) -> None:
+    picture = Picture(body=b"before")
+    picture.wait_for = release = asyncio.Event()
+    async with showing(picture) as (_, ref):
+        origins = world.origins(fetcher)
+        world.invalidate(ref)
+        world.hears(origins)
+        slow = asyncio.create_task(origins.get(DEFAULT_TOKEN, ref))
+        await _until(lambda: len(picture.seen) == 1)
+        world.told.clear()
+        world.loses_its_database(origins)
+        world.invalidate(ref)
+        world.hears(origins)
+        picture.wait_for, picture.body = None, b"after"
+        after = await origins.get(DEFAULT_TOKEN, ref)
+        release.set()
+        assert await origins.read(after) == b"after"
+        await slow
+        assert len(picture.seen) == 2
+
+
 @pytest.mark.parametrize("status", [404, 500])
-async def test_a_failure_is_not_believed_after_a_purge(world: World, fetcher: Fetcher, status: int) -> None:
+async def test_a_failure_is_not_believed_after_an_invalidation(world: World, fetcher: Fetcher, status: int) -> None:
     picture = Picture(status=status)
     async with showing(picture) as (_, ref):
         origins = world.origins(fetcher)
         with pytest.raises(PellucidError):
             await origins.get(DEFAULT_TOKEN, ref)
-        await origins.doubt(keys.origin_record_key(DEFAULT_TOKEN, ref), world.now)
+        world.invalidate(ref)
+        world.hears(origins)
         picture.status = 200
-        world.now += 1
         await world.origins(fetcher).get(DEFAULT_TOKEN, ref)
         await origins.get(DEFAULT_TOKEN, ref)
 
 
-def _as_asked_at(record: bytes, asked_at: float) -> bytes:
-    known = decode_record(record)
-    assert known is not None
-    return encode_record(msgspec.structs.replace(known, asked_at=asked_at))
+def _without_position(record: bytes) -> bytes:
+    """As it was written before there were positions: with a moment in their place."""
+    fields = json.loads(record)
+    del fields["heard"]
+    return json.dumps(fields | {"asked_at": 1_000_000.0}).encode()
 
 
 async def _until(condition: Callable[[], bool], *, patience_s: float = 10) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from pellucid.errors import QueueError, StoreError
+from pellucid.errors import DatabaseError, StoreError
 from pellucid.store.bounded import BoundedBlobs
 from pellucid.store.envelope import seal, unseal
 from pellucid.store.objects import ObjectBlobs, sweep_staging
@@ -216,7 +216,7 @@ async def test_what_was_just_written_stays(tmp_path: Path, blobs: ObjectBlobs, p
 
 async def test_a_failing_pin_list_stops_no_write(tmp_path: Path, blobs: ObjectBlobs) -> None:
     async def broken() -> frozenset[str]:
-        raise QueueError("locked")
+        raise DatabaseError("locked")
 
     cache = BoundedBlobs(
         blobs, index=tmp_path / "p.sqlite", prefixes=["c"], max_bytes=10, pinned=broken, young_s=0, block_bytes=1

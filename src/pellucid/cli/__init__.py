@@ -1,4 +1,4 @@
-"""The command line: `pellucid serve | work | cut | models | usage | tokens | doctor`."""
+"""The command line: `pellucid serve | work | cut | models | usage | tokens | db | doctor`."""
 
 from __future__ import annotations
 

@@ -5,22 +5,23 @@ from __future__ import annotations
 import asyncio
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
 from rich.console import Console
 
-from pellucid.errors import PellucidError, SettingsError
+from pellucid.errors import DatabaseAwayError, PellucidError, SettingsError
 from pellucid.models.cards import find_card
 from pellucid.models.weights import verify
 from pellucid.serve.listen import listen
 from pellucid.serve.run import ask_ready, disk_report
 from pellucid.settings.load import setting_names, variable_name
 from pellucid.settings.model import SettingsTree
+from pellucid.settings.types import GIB
 from pellucid.wiring.engines import open_library_engine
-from pellucid.wiring.storage import open_blobs, open_queue
+from pellucid.wiring.storage import look_into_database, open_blobs, open_catalogue, open_queue
 
 _PACKAGES = ("pellucid", "openvino", "pyvips", "pyvips-binary", "pi-heif", "numpy", "obstore", "starlette", "uvicorn")
 
@@ -91,17 +92,55 @@ def _store(settings: SettingsTree) -> str:
     return f"{settings.data_dir} can be written to, {disk_report(settings.data_dir)}"
 
 
+def _database(settings: SettingsTree) -> str:
+    async def look() -> str:
+        async with look_into_database(settings) as database, open_queue(settings, database) as queue:
+            try:
+                await queue.check_writable()
+            except DatabaseAwayError as error:
+                goes_on = "until it is back pictures are served, and cutouts that were shown before, but none is made"
+                raise DatabaseAwayError(f"{error}; {goes_on}") from error
+            return f"{database.place} can be written to"
+
+    return _unless_new(look)
+
+
 def _queue(settings: SettingsTree) -> str:
     async def look() -> str:
-        async with open_queue(settings) as queue:
-            await queue.check_writable()
+        async with look_into_database(settings) as database, open_queue(settings, database) as queue:
             stats = await queue.stats()
-            return (
-                f"{stats.waiting} waiting, {stats.running} running, {stats.failed} failed; "
-                f"{len(stats.workers)} workers alive"
-            )
+            counts = f"{stats.waiting} waiting, {stats.running} running, {stats.failed} failed"
+            unserved = ", ".join(f"{count} of {recipe}" for recipe, count in sorted(stats.unserved.items()))
+            if unserved and stats.workers:
+                minutes = round(settings.queue.unserved_s / 60)
+                raise PellucidError(
+                    f"{counts}; no living worker makes {unserved}: start one (`pellucid work --model --precision`), or "
+                    f"wait {minutes} minutes, after which what nobody asks for is owed no more"
+                )
+            return f"{counts}; {len(stats.workers)} workers alive"
 
-    return asyncio.run(look())
+    return _unless_new(look)
+
+
+def _mattes(settings: SettingsTree) -> str:
+    async def look() -> str:
+        async with open_catalogue(settings) as catalogue:
+            total, allowed = await catalogue.total_bytes(), settings.mattes.warn_bytes
+            if allowed and total > allowed:
+                raise PellucidError(
+                    f"{total / GIB:.1f} GiB, more than the {allowed / GIB:.1f} of PELLUCID_MATTES_WARN_BYTES; "
+                    "`pellucid mattes prune` removes some"
+                )
+            return f"{total / GIB:.2f} GiB"
+
+    return _unless_new(look)
+
+
+def _unless_new(look: Callable[[], Coroutine[None, None, str]]) -> str:
+    try:
+        return asyncio.run(look())
+    except SettingsError:
+        return "none yet: the first start of a server makes it"
 
 
 def _port(settings: SettingsTree) -> str:
@@ -126,6 +165,8 @@ CHECKS: dict[str, Check] = {
     "model": _model,
     "device": _device,
     "store": _store,
+    "database": _database,
     "queue": _queue,
+    "mattes": _mattes,
     "port": _port,
 }

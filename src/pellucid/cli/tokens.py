@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pellucid.cli.options import Config, DataDir, read_settings
+from pellucid.errors import SettingsError
 from pellucid.spec import DEFAULT_TOKEN, Token
 from pellucid.tokens import hash_key, make_key
 
@@ -73,7 +74,6 @@ def list_tokens(*, data_dir: DataDir = None, config: Config = None) -> None:
     settings = read_settings(config, data_dir=data_dir)
     from pellucid.cli.usage import (  # noqa: PLC0415 - the database's imports
         count,
-        has_database,
         make_table,
         read_balances,
         wide_console,
@@ -81,7 +81,10 @@ def list_tokens(*, data_dir: DataDir = None, config: Config = None) -> None:
     from pellucid.wiring.accounts import customers_of  # noqa: PLC0415
 
     customers = customers_of(settings)
-    found = asyncio.run(read_balances(settings, customers)) if has_database(settings) else []
+    try:
+        found = asyncio.run(read_balances(settings, customers))
+    except SettingsError:
+        found = []  # no server ran yet
     standing = {balance.token: balance for balance in found}
     table = make_table("token", "hosts", "key", numbers=("limit", "spent this month", "held"))
     for token in sorted({*customers.tokens, *standing}):

@@ -11,7 +11,6 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from pellucid.errors import SettingsError
 from pellucid.ledger.report import describe_usage, write_csv
 from pellucid.ledger.usage import (
     LOOKUP_S,
@@ -26,7 +25,7 @@ from pellucid.ledger.usage import (
 )
 from pellucid.tokens import Customers
 from pellucid.wiring.accounts import customers_of
-from pellucid.wiring.storage import Paths, open_database
+from pellucid.wiring.storage import look_into_database
 
 if TYPE_CHECKING:
     from pellucid.settings.model import SettingsTree
@@ -51,11 +50,6 @@ def show_usage(
     """
     now = datetime.now(UTC)
     query = parse_query(first=first, last=last, by=by, token=token, today=now.date())
-    if not has_database(settings):
-        raise SettingsError(
-            f"there is nothing to show yet: no server ran in {settings.data_dir}; if yours keeps its data elsewhere, "
-            "name that folder with --data-dir"
-        )
     usage, balances = asyncio.run(_read(settings, query, now))
     if as_csv:
         sys.stdout.write(write_csv(usage))
@@ -69,20 +63,15 @@ def show_usage(
     return 0
 
 
-def has_database(settings: SettingsTree) -> bool:
-    """Whether there is something to read: asking must not make a file where no server ever ran."""
-    return bool(settings.credits.url.get_secret_value()) or Paths.below(settings.data_dir).queue.exists()
-
-
 async def read_balances(settings: SettingsTree, customers: Customers) -> list[TokenBalance]:
     """Where all tokens stand this month."""
-    async with open_database(settings) as database:
+    async with look_into_database(settings) as database:
         return await database.read(lambda db: look_up_balances(db, customers, now=datetime.now(UTC)))
 
 
 async def _read(settings: SettingsTree, query: UsageQuery, now: datetime) -> tuple[Usage, list[TokenBalance]]:
     customers = customers_of(settings)
-    async with open_database(settings) as database:
+    async with look_into_database(settings) as database:
         usage = await database.read(lambda db: look_up(db, query), patience_s=LOOKUP_S)
         return usage, await database.read(lambda db: look_up_balances(db, customers, now=now, token=query.token))
 

@@ -41,3 +41,11 @@ class Recipe:
         if not model or not version.isdigit() or precision not in list(Precision) or tier not in list(Tier):
             raise CutoutError(f"{text!r} is no recipe")
         return cls(model=model, precision=Precision(precision), tier=Tier(tier), version=int(version))
+
+
+def tier_of(recipe_id: str) -> Tier | None:
+    """The tier of a recipe by its id; None for what is no recipe's."""
+    try:
+        return Recipe.parse(recipe_id).tier
+    except CutoutError:
+        return None

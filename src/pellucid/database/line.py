@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from typing import Any
 
 import sqlalchemy as sa
@@ -20,13 +21,17 @@ class WriteLine:
     who wait look again at random moments: four threads of a process that write all the time, 15 ms to flush each, kept
     a matte worker from its own file for more than 2 s, which ended it.
 
-    `alone` does one work in a transaction of its own, and raises what the caller is to see.
+    `begin` begins a transaction; `alone` does one work in one of its own, and raises what the caller is to see.
     """
 
     def __init__(
-        self, engine: sa.Engine, *, alone: Callable[[Work], Any], explain: Callable[[Exception], Exception]
+        self,
+        begin: Callable[[], AbstractContextManager[sa.Connection]],
+        *,
+        alone: Callable[[Work], Any],
+        explain: Callable[[Exception], Exception],
     ) -> None:
-        self._engine = engine
+        self._begin = begin
         self._alone = alone
         self._explain = explain
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="database-write")
@@ -50,7 +55,7 @@ class WriteLine:
             return
         begun = False
         try:
-            with self._engine.begin() as connection:
+            with self._begin() as connection:
                 begun = True
                 results = [work(connection) for work, _ in batch]
         except Exception as error:

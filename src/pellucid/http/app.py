@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from functools import partial
 
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -25,6 +26,7 @@ from pellucid.http.problems import describe_error
 from pellucid.http.service import service_routes
 from pellucid.settings.model import SettingsTree
 from pellucid.source.loops import following, read_trail
+from pellucid.wiring.chores import lasting
 from pellucid.wiring.web import Web, open_web
 
 
@@ -95,7 +97,7 @@ class App:
             hub = CutoutHub(web.pipeline.look, web.queue, limits=_hub_limits_of(self._settings))
             stack.push_async_callback(hub.aclose)
             hot = self._open(web, hub)
-            stack.callback(asyncio.create_task(web.follow_purges(hot.forget)).cancel)
+            stack.callback(asyncio.create_task(lasting(partial(web.follow_invalidations, hot.forget))).cancel)
             self._stop_waiting = [hub.close, web.queue.stop_waiting]
             yield
 

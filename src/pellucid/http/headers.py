@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from pellucid import keys
 from pellucid.pipeline.states import Bill, CutoutState, Cutting, Delivery
-from pellucid.queue.port import Failed, Owed
+from pellucid.queue.values import Failed, Owed
 from pellucid.renditions import Found
 from pellucid.source.answers import Sharing
 from pellucid.spec import Spec, Token

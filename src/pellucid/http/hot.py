@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass
 from operator import attrgetter
 
@@ -90,10 +90,12 @@ class HotCache:
         if fresh_s > 0 and weight <= self._largest:
             self._answers[key] = answer
 
-    def forget(self, record_key: str | None) -> None:
-        """Drop the answers of one origin, or all."""
+    def forget(self, record_keys: Set[str] | None) -> None:
+        """Drop the answers of some origins, None: all. One look at every answer, however many origins."""
         self.forgotten += 1
-        doomed = [key for key, answer in self._answers.items() if record_key in (None, answer.record_key)]
+        doomed = [
+            key for key, answer in self._answers.items() if record_keys is None or answer.record_key in record_keys
+        ]
         for key in doomed:
             del self._answers[key]
 

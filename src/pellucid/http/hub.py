@@ -21,12 +21,13 @@ from typing import NamedTuple, Protocol
 import structlog
 
 from pellucid.clients import Client
-from pellucid.errors import BusyError, PellucidError
+from pellucid.errors import BusyError, DatabaseError, PellucidError
 from pellucid.fairness import FairSemaphore
 from pellucid.http.callers import Caller
 from pellucid.http.problems import kind_of
 from pellucid.pipeline.states import FINAL, Cutting
-from pellucid.queue.port import Owed, Queue
+from pellucid.queue.queue import Queue
+from pellucid.queue.values import Owed
 from pellucid.spec import OriginRef, Spec, Tier, Token
 
 _log = structlog.get_logger(__name__)
@@ -245,8 +246,8 @@ class CutoutHub:
                 watcher.looked_at = time.monotonic()
                 async with asyncio.timeout(_LOOK_S):
                     cutting = await self._look(watcher.key.token, watcher.spec, client=client, keyed=watcher.key.keyed)
-        except (BusyError, TimeoutError):
-            return _RETRY_S
+        except (BusyError, DatabaseError, TimeoutError):
+            return _RETRY_S  # a stream that said so, and ended, would be asked for no more
         except PellucidError as error:
             if watcher.cutting is not None and kind_of(error).status >= HTTPStatus.INTERNAL_SERVER_ERROR:
                 return _RETRY_S  # a queue or an origin that stumbles
@@ -291,7 +292,7 @@ class CutoutHub:
                     refreshed_at = began
                     self._refresh()
             except PellucidError as error:
-                _log.error("queue failed", error=str(error))
+                _log.error("database failed", error=str(error))
                 await asyncio.sleep(_TROUBLE_S)
             except Exception:  # the edge: streams would go silent
                 _log.exception("unexpected error")

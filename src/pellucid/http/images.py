@@ -29,7 +29,7 @@ from pellucid.http.withheld import withheld_answer
 from pellucid.pipeline.deliver import Pipeline
 from pellucid.pipeline.states import CutoutState, Cutting, Delivery, Withheld
 from pellucid.source.loops import following, read_trail
-from pellucid.url.parse import parse_url
+from pellucid.url.parse import ParsedUrl, parse_url
 
 _log = structlog.get_logger(__name__)
 
@@ -139,7 +139,7 @@ class ImageApp:
             delivery,
             token=caller.token,
             spec=parsed.spec,
-            ignored=parsed.ignored,
+            ignored=_ignored(parsed, delivery.cutting),
             lifetimes=self._lifetimes,
             waited_s=wait_s if delivery.waited else None,
         )
@@ -203,3 +203,9 @@ def _of(problem: Problem) -> tuple[int, Headers, bytes]:
 
 def _since_ms(started: float) -> float:
     return round((time.perf_counter() - started) * 1000, 1)
+
+
+def _ignored(parsed: ParsedUrl, cutting: Cutting | None) -> tuple[str, ...]:
+    """What of the URL counts for nothing: also a callback for which there was no room."""
+    unheard = cutting is not None and cutting.unheard and parsed.spec.notify is not None
+    return (*parsed.ignored, "bg_notify") if unheard else parsed.ignored

@@ -27,8 +27,8 @@ class ProblemKind:
     cache_s: int
 
 
-_QUEUE = ProblemKind(status=503, slug="queue", title="The server's queue failed", cache_s=0)
-_DATABASE = ProblemKind(status=503, slug="database", title="The server's ledger failed", cache_s=0)
+_INTERNAL = ProblemKind(status=500, slug="internal", title="Something went wrong here", cache_s=0)
+_DATABASE = ProblemKind(status=503, slug="database", title="The server's database failed", cache_s=0)
 
 PROBLEMS: dict[type[PellucidError], ProblemKind] = {
     errors.BadValueError: ProblemKind(status=400, slug="bad-value", title="A parameter has a bad value", cache_s=300),
@@ -75,18 +75,18 @@ PROBLEMS: dict[type[PellucidError], ProblemKind] = {
     errors.BusyError: ProblemKind(status=503, slug="busy", title="Too much to do at the moment", cache_s=0),
     errors.RenderError: ProblemKind(status=500, slug="render", title="The picture could not be rendered", cache_s=5),
     errors.StoreError: ProblemKind(status=503, slug="store", title="The server's store failed", cache_s=0),
-    errors.QueueBusyError: _QUEUE,
-    errors.QueueSchemaError: _QUEUE,
-    errors.QueueError: _QUEUE,
+    errors.WorkerNameError: _INTERNAL,
     errors.KeyNeededError: ProblemKind(status=401, slug="key-needed", title="A key is needed", cache_s=0),
+    errors.DatabaseAwayError: _DATABASE,
     errors.DatabaseBusyError: _DATABASE,
+    errors.DatabaseDamagedError: _DATABASE,
     errors.DatabaseSchemaError: _DATABASE,
     errors.DatabaseError: _DATABASE,
     errors.ModelUnavailableError: ProblemKind(status=503, slug="model", title="The model is not there", cache_s=0),
     errors.DeviceUnavailableError: ProblemKind(status=503, slug="device", title="The device is not there", cache_s=0),
     errors.CutoutError: ProblemKind(status=500, slug="cutout", title="The picture could not be cut out", cache_s=5),
     errors.SettingsError: ProblemKind(status=500, slug="settings", title="The server is set up wrongly", cache_s=0),
-    errors.PellucidError: ProblemKind(status=500, slug="internal", title="Something went wrong here", cache_s=0),
+    errors.PellucidError: _INTERNAL,
 }
 
 METHOD_NOT_ALLOWED = ProblemKind(status=405, slug="method", title="Only GET and HEAD", cache_s=300)
@@ -102,7 +102,7 @@ TOO_MANY_CONNECTIONS = ProblemKind(
 BUSY = PROBLEMS[errors.BusyError]
 INTERNAL = PROBLEMS[errors.PellucidError]
 
-_PRIVATE_DETAIL = (errors.StoreError, errors.SettingsError, errors.QueueError, errors.DatabaseError)
+_PRIVATE_DETAIL = (errors.StoreError, errors.SettingsError, errors.WorkerNameError, errors.DatabaseError)
 """Errors about this machine: their messages name paths and belong in the log."""
 
 

@@ -21,6 +21,7 @@ from pellucid.http.status import describe_cutting
 from pellucid.http.uploads import upload_routes
 from pellucid.http.usage import usage_routes
 from pellucid.url.parse import parse_url
+from pellucid.wiring.readiness import Report
 from pellucid.wiring.web import Web
 
 _SWAP_SCRIPT = resources.files("pellucid.http").joinpath("swap.js").read_bytes()
@@ -32,6 +33,14 @@ class _Invalidation(msgspec.Struct, forbid_unknown_fields=True):
     """
 
     urls: list[str]
+
+
+def _describe(report: Report) -> dict[str, object]:
+    """The document of `/-/ready`; what there is nothing to say about is left out."""
+    workers = [{"model": each.model, "device": each.device, "precision": each.precision} for each in report.workers]
+    document: dict[str, object] = {"status": report.status, "checks": report.checks, "workers": workers}
+    optional = {"unserved": report.unserved, "works": report.works, "waits": report.waits}
+    return document | {name: value for name, value in optional.items() if value}
 
 
 def service_routes(web: Web, callers: Callers, hub: CutoutHub) -> list[Route]:
@@ -62,13 +71,8 @@ def service_routes(web: Web, callers: Callers, hub: CutoutHub) -> list[Route]:
         return JSONResponse({"status": "ok", "version": version("pellucid")}, headers=NO_STORE)
 
     async def ready(_: Request) -> Response:
-        checks, workers = await web.check_ready()
-        fine = all(check == "ok" for check in checks.values())
-        return JSONResponse(
-            {"status": "ready" if fine else "not ready", "checks": checks, "workers": workers},
-            status_code=200 if fine else 503,
-            headers=NO_STORE,
-        )
+        report = await web.check_ready()
+        return json_answer(_describe(report), status=503 if report.status == "not ready" else 200)
 
     async def favicon(_: Request) -> Response:
         return Response(status_code=204, headers={"cache-control": "public, max-age=86400"})

@@ -9,7 +9,7 @@ import msgspec
 
 from pellucid.http.headers import EVENTS, STATUS
 from pellucid.pipeline.states import Bill, Cutting
-from pellucid.queue.port import Failed, Owed
+from pellucid.queue.values import Failed, Owed
 from pellucid.spec import Spec
 from pellucid.url.build import build_url
 

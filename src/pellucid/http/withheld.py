@@ -10,18 +10,18 @@ from pellucid.http.headers import ALWAYS, NO_STORE, Headers, cutting_headers, va
 from pellucid.http.problems import BUSY, PENDING, make_problem
 from pellucid.http.status import describe_cutting
 from pellucid.pipeline.states import Withheld
-from pellucid.queue.port import Owed
+from pellucid.queue.values import Owed
 from pellucid.spec import Pending, Spec
 
 _BUSY_RETRY_S = 10
 
 
 def withheld_answer(withheld: Withheld, spec: Spec) -> tuple[int, Headers, bytes]:
-    """Status, headers, body: 202 with the status, 423, or 503 where the queue is full. Nobody may keep it."""
+    """Status, headers, body: 202 with the status, 423, or 503 where nothing more can be owed. Nobody may keep it."""
     cutting = withheld.cutting
     state = [*cutting_headers(cutting, spec), *vary(negotiable=withheld.negotiable)]
     if not isinstance(cutting.receipt, Owed):
-        problem = make_problem(BUSY, detail="the queue takes no more jobs now", retry_after_s=_BUSY_RETRY_S)
+        problem = make_problem(BUSY, detail="no further cutout can be owed now", retry_after_s=_BUSY_RETRY_S)
         return problem.status, [*problem.headers, *state], problem.body
     retry_after_s = max(1, math.ceil(cutting.receipt.eta_s))
     if spec.pending is Pending.LOCKED:

@@ -15,27 +15,20 @@ REMOVAL = "bg_remove"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
     """What a token pays for, once: the matte of these bytes in this tier. `origin_host` is the host or alias of the
-    URL, for the accounts; it does not tell claims apart.
+    URL, for the accounts, and `origin` the digest of the URL (`keys.origin_digest_of`); they do not tell claims apart.
+    A token is charged for one origin once in `charge_every_s`, however often its bytes change; 0: each time.
     """
 
     token: Token
     origin_digest: str
     tier: Tier
     origin_host: str = ""
+    origin: str = ""
+    charge_every_s: float = 0.0
 
     @property
     def key(self) -> tuple[str, str, str]:
         return self.token, self.origin_digest, self.tier
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hold:
-    """Credits kept for a claim until `job` has ended, since `held_at` (seconds since the epoch)."""
-
-    claim: Claim
-    credits: int
-    job: str
-    held_at: float
 
 
 class Standing(enum.StrEnum):
@@ -46,6 +39,22 @@ class Standing(enum.StrEnum):
     """It will be paid when the matte is there."""
     REFUSED = "refused"
     """The token's limit does not allow it this month."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """What the ledger knows of a claim. `paid`: the credits it cost, None where it was not charged; `held` those kept
+    for it, None for nothing; `held_for` the store and key of the removal that they wait for. `charged` and
+    `held_in_all` are the token's sums, of this month and of now. `paid_lately`: the origin was charged in the last
+    `charge_every_s`, or is about to be.
+    """
+
+    paid: int | None
+    held: int | None
+    held_for: tuple[str, str] | None
+    charged: int
+    held_in_all: int
+    paid_lately: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

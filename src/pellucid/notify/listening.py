@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pellucid.errors import BadValueError
-from pellucid.queue.port import Listener
+from pellucid.queue.values import Listener
 from pellucid.source.weburl import covers, normalise_hosts, parse_web_url
 from pellucid.spec import Spec, Token
 from pellucid.url.build import build_url

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pellucid.notify.cdn import CdnApi
-from pellucid.queue.port import DeliveryKind, Outbox
+from pellucid.queue.outbox import Outbox
+from pellucid.queue.values import DeliveryKind
 
 
 class CdnPurger:
@@ -24,7 +25,7 @@ class CdnPurger:
         """Have everything purged that carries one of the cache tags, or lies at one of the paths (with query, as this
         server is asked for it): which of the two, the API's URL says. On return nothing of it can be lost.
 
-        Raises QueueError.
+        Raises DatabaseError.
         """
         orders = () if self._api is None or not (tags or paths) else self._api.orders(tags, paths)
         if orders:

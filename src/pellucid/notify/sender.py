@@ -8,10 +8,11 @@ from collections.abc import Callable
 
 import structlog
 
-from pellucid.errors import OriginRefusedError, QueueError
+from pellucid.errors import DatabaseError, OriginRefusedError
 from pellucid.notify.cdn import CdnApi
 from pellucid.notify.signature import SigningKeys, signature_headers
-from pellucid.queue.port import Delivery, DeliveryKind, Outbox
+from pellucid.queue.outbox import Outbox
+from pellucid.queue.values import Delivery, DeliveryKind
 from pellucid.source.session import GuardedSession, NoReplyError, Reply
 from pellucid.source.weburl import parse_web_url
 
@@ -19,10 +20,10 @@ _log = structlog.get_logger(__name__)
 
 _POLL_S = 0.5
 _TROUBLE_S = 5.0
-"""The pause after the queue failed."""
+"""The pause after the database failed."""
 
 _LEASE_MARGIN_S = 30.0
-"""From the end of an attempt to the end of its lease: for a machine that stalls, and for the queue to be written to."""
+"""From the end of an attempt to the end of its lease: for a machine or database that stalls."""
 
 _PATIENCE_S = 3.0
 """What attempts under way get when the process is to stop. Those cut off are sent again, under their id, when their
@@ -85,8 +86,8 @@ class Sender:
                 pause_s = self._poll_s
                 try:
                     due = await self._claim(self._concurrency - len(under_way))
-                except QueueError as error:
-                    _log.error("queue failed", error=str(error))
+                except DatabaseError as error:
+                    _log.error("database failed", error=str(error))
                     due, pause_s = (), _TROUBLE_S
                 except Exception:  # the edge: nobody would notice that messages are sent no more
                     _log.exception("unexpected error")
@@ -123,9 +124,9 @@ class Sender:
             else:
                 await self._outbox.delivered(delivery.id)
                 _log.info("delivered", delivery=delivery.id, kind=delivery.kind.value, attempt=delivery.attempt)
-        except QueueError as error:
+        except DatabaseError as error:
             # It is sent again, under its id, when the lease is over.
-            _log.error("queue failed", error=str(error), delivery=delivery.id)
+            _log.error("database failed", error=str(error), delivery=delivery.id)
 
     async def _attempt(self, delivery: Delivery) -> None:
         """Returns when the delivery was taken. Raises _FailedError, _FinalError."""

@@ -1,21 +1,25 @@
-"""The state of one cutout: the matte there and paid, an older one, or a job owed."""
+"""The state of one cutout: the matte there and paid, an older one, or a removal owed."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
 import structlog
+from cachetools import LRUCache
 
 from pellucid import keys
 from pellucid.cutout.recipe import Recipe
-from pellucid.errors import DatabaseError, QueueError, StoreError
+from pellucid.errors import DatabaseError, StoreError
+from pellucid.flight import SingleFlight
 from pellucid.ledger.ledger import Ledger
-from pellucid.ledger.values import Claim, Standing
-from pellucid.mattes import Mattes
+from pellucid.ledger.values import Account, Balance, Claim, Standing
+from pellucid.mattes.facts import KnownMatte
 from pellucid.pipeline.spending import ORIGIN_NOT_LISTED, may_spend
 from pellucid.pipeline.states import Bill, CutoutState, Cutting
-from pellucid.queue.port import Failed, Full, Job, Listener, Owed, Priority, Queue, Receipt
+from pellucid.queue.queue import Queue
+from pellucid.queue.turns import Urgency
+from pellucid.queue.values import Answer, Asking, Failed, Full, Job, Listener, Owed, Receipt
 from pellucid.source.origins import Origin, Origins
 from pellucid.spec import OriginRef, Tier, Token
 from pellucid.tokens import Customers
@@ -28,12 +32,16 @@ _STATES: dict[type[Receipt] | None, CutoutState] = {
     Failed: CutoutState.FAILED,
     None: CutoutState.BUSY,
 }
-"""By what the queue said; None = it could not be asked, or no worker could read the origin's bytes."""
-
+"""By what the queue said; None = nothing may be owed now."""
 
 _HUGE_PIXELS = 40_000_000
-"""The matte of a larger picture takes seconds (4 s at 100 million pixels, 0.16 at one): all others go first, or a few
-of those would hold up every cutout.
+"""The matte of a larger picture takes seconds (4 s at 100 million pixels, 0.16 at one): who waits for one can wait a
+little longer, or a few of those would hold up every cutout.
+"""
+
+_IN_MEMORY = 100_000
+"""Cutouts known to be there and paid, about 0.4 kB each. Neither ends, so that this is never out of date: for these
+nothing is asked of the database, which may be away.
 """
 
 
@@ -50,25 +58,39 @@ class Wish:
     keyed: bool = False
 
 
+Adopt = Callable[[Sequence[str]], Awaitable[bool]]
+"""Has the database know the mattes of some bytes that lie in the store; whether there were any that it did not know."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Shown:
+    """A cutout that is there and paid, or needs no payment: there is no subject."""
+
+    empty: bool
+    confidence: float
+    charged: int
+
+
 class Cuttings:
     """Looks mattes up, has them paid and owes those that are missing. `recipe` is what new ones are made with; its tier
     is that of URLs that name none. With `show_stale`, an older cutout is shown rather than the background. While the
-    disk `lacks_space` nothing new is owed. `customers` say whose pictures may cost them credits.
+    disk `lacks_space` nothing new is owed. `customers` say whose pictures may cost them credits, `charge_every_s` how
+    often one origin may whose bytes change. `adopt` looks for mattes that the database does not know yet.
     """
 
     def __init__(
         self,
         *,
-        mattes: Mattes,
         queue: Queue,
         origins: Origins,
         ledger: Ledger,
         customers: Customers,
         recipe: Recipe,
         show_stale: bool,
+        charge_every_s: Callable[[OriginRef], float] = lambda _: 0.0,
         lacks_space: Callable[[], bool] = lambda: False,
+        adopt: Adopt | None = None,
     ) -> None:
-        self._mattes = mattes
         self._queue = queue
         self._origins = origins
         self._ledger = ledger
@@ -76,107 +98,197 @@ class Cuttings:
         self._recipe_ids = {tier: each.id for tier, each in recipe.by_tier.items()}
         self._tier = recipe.tier
         self._show_stale = show_stale
+        self._charge_every_s = charge_every_s
         self._lacks_space = lacks_space
+        self._adopt = adopt
+        self._uses: set[str] = set()
+        self._shown: LRUCache[tuple[Token, str], _Shown] = LRUCache(_IN_MEMORY)
+        self._balances: SingleFlight[Token, Balance] = SingleFlight()
 
     async def request(self, wish: Wish, *, notify: tuple[Listener, ...] = ()) -> Cutting:
-        """The state of the cutout; a missing matte is owed from now on, and `notify` hear how it ends."""
+        """The state of the cutout; a missing matte is owed from now on, and `notify` hear how it ends. While the
+        database is away, what is not known to be paid is `busy`, and `Cutting.unknown`.
+        """
         try:
-            cutting = await self._request(wish, notify)
+            return await self._request(wish, notify)
         except DatabaseError as error:
             # Nobody gets what cannot be written down, and nobody is charged for what they did not get.
-            _log.error("ledger failed", error=str(error))
-            return self._busy(wish)
-        return await self._billed(wish, cutting)
+            _log.error("database failed", error=str(error))
+            return replace(self._cutting(wish, CutoutState.BUSY), unknown=True)
 
     async def look(self, wish: Wish) -> Cutting:
-        """The state without owing or charging anything. Raises QueueError, DatabaseError."""
-        return await self._billed(wish, await self._look(wish))
+        """The state without owing or charging anything. Raises DatabaseError."""
+        there = self._remembered(wish)
+        if there is not None:
+            return await self._billed(wish, there)
+        asking = self._asking(wish, older=False)
+        answer: Answer | None = None
+        for _ in range(2):
+            known = self._of_job(wish, await self._known(wish))
+            if known is not None and (known.facts.empty or known.charged is not None):
+                return await self._billed(wish, self._there(wish, known, charged=known.charged or 0))
+            if answer is not None and answer.receipt is None:
+                break
+            # A removal ends and its matte is known in one transaction: what ended between the two looks is seen by a
+            # third.
+            answer = await self._queue.look(asking)
+            if answer.receipt is not None:
+                break
+        assert answer is not None  # noqa: S101  the loop looked
+        # What is owed may be owed for others only.
+        if answer.standing is Standing.REFUSED and not isinstance(answer.receipt, Failed):
+            return self._refused(wish, answer)
+        state = CutoutState.UNASKED if answer.receipt is None else _STATES[type(answer.receipt)]
+        return self._priced(wish, replace(self._cutting(wish, state), receipt=answer.receipt), answer.account)
 
     async def wait(self, cutting: Cutting, *, timeout_s: float) -> None:
         """Until the matte of `cutting` is no longer owed, at most `timeout_s`."""
         try:
             await self._queue.wait(cutting.job, timeout_s=timeout_s)
-        except QueueError as error:
-            _log.error("queue failed", error=str(error))
+        except DatabaseError as error:
+            _log.error("database failed", error=str(error))
+
+    async def forget(self, name: str) -> None:
+        """The matte `name` turned out to be gone: the next request has it made again."""
+        for token in self._customers.tokens:
+            self._shown.pop((token, name), None)
+        try:
+            await self._queue.forget_mattes([name])
+        except DatabaseError as error:
+            _log.error("a lost matte is still known", matte=name, error=str(error))
+
+    def take_uses(self) -> set[str]:
+        """Mattes that were shown since this was last asked."""
+        uses, self._uses = self._uses, set()
+        return uses
 
     async def _request(self, wish: Wish, notify: tuple[Listener, ...]) -> Cutting:
-        job = self._job(wish)
-        claim = self._claim(wish)
-        may_spend = self._may_spend(wish)
-        refused = self._refused(wish, job)
-        there = await self._there(wish, job)
+        there = self._remembered(wish)
         if there is not None:
-            if there.shown is not None and await self._ledger.charge(claim, may_spend=may_spend) is Standing.REFUSED:
-                return refused
-            return there
-        older = await self._older(wish)
-        shown = Cutting(
-            state=CutoutState.STALE,
-            job=job.key,
-            origin=wish.origin if older is None else older[1],
-            shown=None if older is None else older[0],
-        )
-        # Who sees a cutout already can wait for the better one longer than who sees a background.
-        is_huge = wish.origin.facts.width * wish.origin.facts.height > _HUGE_PIXELS
-        priority = Priority.IMPATIENT if older is None and not is_huge else Priority.PATIENT
-        receipt = await self._known_failure(job)
-        if receipt is None:
-            if await self._ledger.hold(claim, job.key, may_spend=may_spend) is Standing.REFUSED:
-                return replace(refused, origin=shown.origin, shown=shown.shown)
-            receipt = await self._submit(wish.origin, job, priority, notify)
-            if not isinstance(receipt, Owed):
-                await self._ledger.release(claim)
+            return await self._billed(wish, there)
+        mattes = await self._known(wish)
+        known = self._of_job(wish, mattes)
+        if known is not None:
+            return await self._shown_or_refused(wish, known)
+        older = await self._older(wish, mattes)
+        asking = self._asking(wish, older=older is not None, notify=notify)
+        if self._may_owe(wish.origin):
+            answer = await self._queue.ask(asking)
+        else:
+            answer = await self._queue.look(asking)
+        if answer.standing is Standing.REFUSED and not isinstance(answer.receipt, Failed):
+            refused = self._refused(wish, answer)
+            return refused if older is None else replace(refused, origin=older[1], shown=older[0].facts.name)
         if older is not None:
-            return replace(shown, receipt=receipt)
-        return replace(shown, state=_STATES[None if receipt is None else type(receipt)], receipt=receipt)
+            cutting = self._stale(wish, older, receipt=answer.receipt)
+        else:
+            state = _STATES[None if answer.receipt is None else type(answer.receipt)]
+            cutting = replace(self._cutting(wish, state), receipt=answer.receipt)
+        return self._priced(wish, replace(cutting, unheard=bool(answer.unheard)), answer.account)
 
-    async def _look(self, wish: Wish) -> Cutting:
-        job = self._job(wish)
-        unasked = Cutting(state=CutoutState.UNASKED, job=job.key, origin=wish.origin)
-        receipt: Owed | Failed | None = None
-        for last in (False, True):
-            there = await self._there(wish, job)
-            if there is not None and (there.shown is None or await self._ledger.is_paid(self._claim(wish))):
-                return there
-            # The matte comes before its charge, the charge before the job's end: looked at in the other order, what
-            # ended in between is seen at the second look.
-            receipt = None if last else await self._queue.look(job.key)
-            if isinstance(receipt, Failed):
-                return replace(unasked, state=CutoutState.FAILED, receipt=receipt)
-            if receipt is not None:
-                break
-        # What is owed may be owed for others only.
-        if await self._ledger.is_refused(self._claim(wish), may_spend=self._may_spend(wish)):
-            return self._refused(wish, job)
-        return unasked if receipt is None else replace(unasked, state=_STATES[type(receipt)], receipt=receipt)
+    async def _known(self, wish: Wish) -> list[KnownMatte]:
+        """The mattes of these bytes, and of the former ones where they may be shown."""
+        digests = [wish.origin.digest]
+        if self._show_stale:
+            digests += [each.digest for each in wish.origin.former]
+        mattes = await self._queue.known(wish.token, digests)
+        if self._adopt is not None and self._of_job(wish, mattes) is None and await self._adopt(digests):
+            mattes = await self._queue.known(wish.token, digests)
+        return mattes
+
+    async def _shown_or_refused(self, wish: Wish, known: KnownMatte) -> Cutting:
+        """The matte is there: it is shown if its token pays for it."""
+        charged = known.charged or 0
+        if known.charged is None and not known.facts.empty:
+            standing, charged = await self._queue.charge(self._claim(wish), may_spend=self._may_spend(wish))
+            if standing is Standing.REFUSED:
+                return await self._billed(wish, self._refused(wish, None))
+        return await self._billed(wish, self._there(wish, known, charged=charged))
+
+    def _remembered(self, wish: Wish) -> Cutting | None:
+        shown = self._shown.get((wish.token, self._job(wish).key))
+        return None if shown is None else self._cutting_of(wish, shown)
+
+    def _there(self, wish: Wish, known: KnownMatte, *, charged: int) -> Cutting:
+        """A matte that is there and paid, from now on remembered."""
+        facts = known.facts
+        shown = _Shown(empty=facts.empty, confidence=facts.confidence, charged=charged)
+        self._shown[wish.token, facts.name] = shown
+        return self._cutting_of(wish, shown)
+
+    def _cutting_of(self, wish: Wish, shown: _Shown) -> Cutting:
+        cutting = self._cutting(wish, CutoutState.NO_SUBJECT if shown.empty else CutoutState.READY)
+        if len(self._uses) < _IN_MEMORY:
+            self._uses.add(cutting.job)
+        return replace(
+            cutting,
+            shown=None if shown.empty else cutting.job,
+            confidence=shown.confidence,
+            bill=Bill(price=self._ledger.price(self._claim(wish).tier), charged=shown.charged),
+        )
+
+    def _stale(self, wish: Wish, older: tuple[KnownMatte, Origin], *, receipt: Receipt | None) -> Cutting:
+        return replace(
+            self._cutting(wish, CutoutState.STALE),
+            origin=older[1],
+            shown=older[0].facts.name,
+            receipt=receipt,
+            bill=Bill(price=self._ledger.price(self._claim(wish).tier), charged=older[0].charged or 0),
+        )
+
+    def _refused(self, wish: Wish, answer: Answer | None) -> Cutting:
+        reason = None if self._may_spend(wish) else ORIGIN_NOT_LISTED
+        cutting = replace(self._cutting(wish, CutoutState.NO_CREDITS), reason=reason)
+        return cutting if answer is None else self._priced(wish, cutting, answer.account)
+
+    def _cutting(self, wish: Wish, state: CutoutState) -> Cutting:
+        return Cutting(state=state, job=self._job(wish).key, origin=wish.origin)
+
+    # Bills: they decide nothing
+
+    def _priced(self, wish: Wish, cutting: Cutting, account: Account) -> Cutting:
+        """`cutting` with a bill that needs no further query."""
+        claim = self._claim(wish)
+        bill = cutting.bill or Bill(price=self._ledger.price_of(claim, account))
+        if self._ledger.is_limited(wish.token):
+            balance = self._queue.balance_of(wish.token, account)
+            bill = replace(bill, remaining=balance.remaining, resets_at=balance.resets_at)
+        return replace(cutting, bill=bill)
+
+    async def _billed(self, wish: Wish, cutting: Cutting) -> Cutting:
+        """`cutting` with what is left of a limit, without that where the database is away."""
+        bill = cutting.bill or Bill(price=self._ledger.price(self._claim(wish).tier))
+        if self._ledger.is_limited(wish.token):
+            try:
+                balance = await self._balances.run(wish.token, lambda: self._queue.balance(wish.token))
+            except DatabaseError as error:
+                _log.warning("no balance", error=str(error))
+            else:
+                bill = replace(bill, remaining=balance.remaining, resets_at=balance.resets_at)
+        return replace(cutting, bill=bill)
+
+    # What is asked for
+
+    def _asking(self, wish: Wish, *, older: bool, notify: tuple[Listener, ...] = ()) -> Asking:
+        pixels = wish.origin.facts.width * wish.origin.facts.height
+        # Who sees a cutout already can wait for the better one longer than who sees a background.
+        urgency = Urgency.UPGRADE if older or pixels > _HUGE_PIXELS else Urgency.PAGE
+        return Asking(
+            job=self._job(wish),
+            claim=self._claim(wish),
+            urgency=urgency,
+            pixels=pixels,
+            may_spend=self._may_spend(wish),
+            notify=notify,
+        )
 
     def _may_spend(self, wish: Wish) -> bool:
         customer = self._customers.get(wish.token)
         return may_spend(customer, ref=wish.ref, source=wish.origin.source, url=wish.origin.url, keyed=wish.keyed)
 
-    def _refused(self, wish: Wish, job: Job) -> Cutting:
-        reason = None if self._may_spend(wish) else ORIGIN_NOT_LISTED
-        return Cutting(state=CutoutState.NO_CREDITS, job=job.key, origin=wish.origin, reason=reason)
-
-    async def _billed(self, wish: Wish, cutting: Cutting) -> Cutting:
-        """`cutting` with its bill, without one where the ledger cannot be asked: it decides nothing."""
-        try:
-            return replace(cutting, bill=await self._bill(wish, cutting))
-        except DatabaseError as error:
-            _log.warning("no bill", error=str(error))
-            return cutting
-
-    async def _bill(self, wish: Wish, cutting: Cutting) -> Bill:
-        token, claim = wish.token, self._claim(wish)
-        charged = await self._ledger.cost(claim) if cutting.shown is not None else None
-        bill = Bill(price=self._ledger.price(claim.tier), charged=charged or 0)
-        if self._ledger.is_limited(token):
-            balance = await self._ledger.balance(token)
-            bill = replace(bill, remaining=balance.remaining, resets_at=balance.resets_at)
-        return bill
-
-    def _busy(self, wish: Wish) -> Cutting:
-        return Cutting(state=CutoutState.BUSY, job=self._job(wish).key, origin=wish.origin)
+    def _may_owe(self, origin: Origin) -> bool:
+        """With a full disk no worker could read the bytes, or keep what it makes of them."""
+        return origin.stored and not self._lacks_space()
 
     def _job(self, wish: Wish) -> Job:
         digest = wish.origin.digest
@@ -189,67 +301,32 @@ class Cuttings:
             origin_digest=wish.origin.digest,
             tier=wish.tier or self._tier,
             origin_host=wish.ref.alias or wish.ref.host,
+            origin=keys.origin_digest_of(wish.ref),
+            charge_every_s=self._charge_every_s(wish.ref),
         )
 
-    async def _there(self, wish: Wish, job: Job) -> Cutting | None:
-        try:
-            header = await self._mattes.header(job.key)
-        except StoreError as error:
-            # It may be there: it is not made again, and not called failed.
-            _log.error("matte not read", matte=job.key, error=str(error))
-            return self._busy(wish)
-        if header is None:
-            return None
-        if header.empty:
-            state, shown = CutoutState.NO_SUBJECT, None
-        else:
-            state, shown = CutoutState.READY, job.key
-        return Cutting(state=state, job=job.key, origin=wish.origin, shown=shown, confidence=header.confidence)
+    def _of_job(self, wish: Wish, mattes: Sequence[KnownMatte]) -> KnownMatte | None:
+        key = self._job(wish).key
+        return next((each for each in mattes if each.facts.name == key), None)
 
-    async def _known_failure(self, job: Job) -> Failed | None:
-        """What the queue remembers of a failure that is to be left alone for now: nothing is held for it."""
-        try:
-            receipt = await self._queue.look(job.key)
-        except QueueError:
-            return None
-        return receipt if isinstance(receipt, Failed) and receipt.retry_in_s > 0 else None
+    # Older ones
 
-    async def _submit(
-        self, origin: Origin, job: Job, priority: Priority, notify: tuple[Listener, ...]
-    ) -> Receipt | None:
-        if not origin.stored or self._lacks_space():
-            return None  # a full disk: no worker could read the bytes, or keep what it makes of them
-        try:
-            return await self._queue.submit(job, priority=priority, notify=notify)
-        except QueueError as error:
-            _log.error("queue failed", error=str(error))
-            return None
-
-    async def _older(self, wish: Wish) -> tuple[str, Origin] | None:
+    async def _older(self, wish: Wish, mattes: Sequence[KnownMatte]) -> tuple[KnownMatte, Origin] | None:
         """The newest usable matte of another recipe or of former bytes, and the pixels that it fits. The token must
         have paid for those; what it did not, it may be shown once the new one is charged.
         """
         if not self._show_stale:
             return None
-        tier, claim = wish.tier, self._claim(wish)
-        async for pixels in self._pixels(wish.origin):
-            for each in (tier,) if tier is not None else (self._tier, *(set(Tier) - {self._tier})):
-                name = await self._usable(pixels.digest, each)
-                if name is None:
-                    continue
-                if await self._ledger.is_paid(replace(claim, origin_digest=pixels.digest, tier=each)):
-                    return name, pixels
-        return None
-
-    async def _usable(self, digest: str, tier: Tier) -> str | None:
-        """The newest matte of those bytes in a tier, if it shows something. What cannot be read is as if not there."""
-        try:
-            name = await self._mattes.newest(digest, 0, tier)
-            header = await self._mattes.header(name) if name is not None else None
-        except StoreError as error:
-            _log.warning("older matte not read", origin=digest, error=str(error))
+        usable = [each for each in mattes if each.newest and not each.facts.empty and each.charged is not None]
+        if not usable:
             return None
-        return None if header is None or header.empty else name
+        tiers = (wish.tier,) if wish.tier is not None else (self._tier, *(set(Tier) - {self._tier}))
+        async for pixels in self._pixels(wish.origin):
+            of_pixels = {each.facts.tier: each for each in usable if each.facts.origin_digest == pixels.digest}
+            for tier in tiers:
+                if tier in of_pixels:
+                    return of_pixels[tier], pixels
+        return None
 
     async def _pixels(self, origin: Origin) -> AsyncIterator[Origin]:
         yield origin

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import structlog
 
@@ -12,7 +12,7 @@ from pellucid.clients import SERVER, Client
 from pellucid.errors import BusyError, ImageError, OriginUnreachableError, RenderError, SpecError, StoreError
 from pellucid.flight import SingleFlight
 from pellucid.formats import FORMATS, ImageFormat
-from pellucid.mattes import Mattes
+from pellucid.mattes.files import MatteFiles
 from pellucid.notify.listening import Listening
 from pellucid.pipeline.cuttings import Cuttings, Wish
 from pellucid.pipeline.failures import Failures
@@ -44,7 +44,7 @@ class Pipeline:
         self,
         *,
         origins: Origins,
-        mattes: Mattes,
+        mattes: MatteFiles,
         cuttings: Cuttings,
         renditions: Renditions,
         pool: RenderPool,
@@ -106,6 +106,10 @@ class Pipeline:
                     await self._cuttings.wait(cutting, timeout_s=patience_s)
                     cutting = await self._cuttings.request(wish, notify=notify)
                 answer.waited = True
+            if cutting.unknown:
+                kept = await self._kept(answer, origin, cutting)
+                if kept is not None:
+                    return kept
             if answer.unreadable is not None and cutting.shown == answer.unreadable:
                 cutting = cutting.without_matte(origin)
             if cutting.state in _OWED_SOON and spec.pending in (Pending.ACCEPTED, Pending.LOCKED):
@@ -132,9 +136,10 @@ class Pipeline:
                 )
             )
         if made is None:
-            # One that is there and cannot be read is not owed again.
             shown = None if cutting is None else cutting.shown
-            answer.unreadable = shown if shown is not None and self._mattes.is_unreadable(shown) else None
+            answer.unreadable = None
+            if shown is not None and self._mattes.is_unreadable(shown):
+                answer.unreadable = shown  # it is there, and not owed again
             return None
         return Delivery(
             rendition=made[0],
@@ -146,8 +151,28 @@ class Pipeline:
             stages=stages,
         )
 
+    async def _kept(self, answer: _Answer, origin: Origin, cutting: Cutting) -> Delivery | None:
+        """The cutout if it was rendered before: its key has the token's name in it, so the token has paid for it, and
+        the database need not say so.
+        """
+        spec = answer.spec
+        output = choose_output(spec, origin.facts, cut=True, accepted=answer.accepted)
+        target = self._plan(spec, origin)
+        key = _rendition_key(answer.token, spec, origin, target=target, output=output, matte=cutting.job)
+        found = await self._renditions.get(key, client=answer.client)
+        if found is None:
+            return None
+        return Delivery(
+            rendition=found[0],
+            found=found[1],
+            origin=origin,
+            negotiable=output.negotiable,
+            cutting=replace(cutting, state=CutoutState.READY, shown=cutting.job, unknown=False),
+            stages=answer.stages,
+        )
+
     async def look(self, token: Token, spec: Spec, *, client: Client = SERVER, keyed: bool = False) -> Cutting:
-        """Where the cutout of `spec` stands, without owing anything. Raises what `deliver` raises, QueueError,
+        """Where the cutout of `spec` stands, without owing anything. Raises what `deliver` raises,
         DatabaseError, and SpecError for a spec that removes nothing.
         """
         if not spec.cutout:
@@ -179,9 +204,7 @@ class Pipeline:
     ) -> tuple[Rendition, Found] | None:
         background = spec.render.background
         quality = spec.output.quality
-        key = keys.rendition_key(
-            token, origin.digest, matte or "-", repr(target), repr(background), output.format, repr(quality)
-        )
+        key = _rendition_key(token, spec, origin, target=target, output=output, matte=matte)
         job = RenderJob(facts=origin.facts, plan=target, background=background, format=output.format, quality=quality)
 
         light = is_light_output(job, cut=matte is not None)
@@ -205,7 +228,11 @@ class Pipeline:
                     raise
                 if body is not None:
                     return self._keep(key, body, output)
-                if inputs.matte_is_gone or not await self._bring_back(token, spec, origin, client):
+                if inputs.matte_is_gone:
+                    if matte is not None and not self._mattes.is_unreadable(matte):
+                        await self._cuttings.forget(matte)
+                    return None
+                if not await self._bring_back(token, spec, origin, client):
                     return None
             raise OriginUnreachableError("the origin's bytes were lost while it was rendered; ask again")
 
@@ -259,6 +286,20 @@ class Pipeline:
         raise OriginUnreachableError("the origin's bytes were lost while it was rendered; ask again")
 
 
+def _rendition_key(
+    token: Token, spec: Spec, origin: Origin, *, target: Plan, output: OutputChoice, matte: str | None
+) -> str:
+    return keys.rendition_key(
+        token,
+        origin.digest,
+        matte or "-",
+        repr(target),
+        repr(spec.render.background),
+        output.format,
+        repr(spec.output.quality),
+    )
+
+
 @dataclass(slots=True, kw_only=True)
 class _Answer:
     """One request on its way, through all tries: what was measured and waited stays."""
@@ -278,7 +319,7 @@ class _Answer:
 class _Inputs:
     """The bytes that a rendition is made of. Read while a place is held: from the store, never from a server."""
 
-    def __init__(self, origins: Origins, mattes: Mattes, origin: Origin, matte: str | None) -> None:
+    def __init__(self, origins: Origins, mattes: MatteFiles, origin: Origin, matte: str | None) -> None:
         self._origins = origins
         self._mattes = mattes
         self._origin = origin

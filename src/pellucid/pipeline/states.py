@@ -8,7 +8,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-from pellucid.queue.port import Owed, Receipt
+from pellucid.queue.values import Owed, Receipt
 from pellucid.renditions import Found, Rendition
 from pellucid.source.origins import Origin
 
@@ -51,7 +51,8 @@ class Cutting:
 
     `job` names the matte that is wished (and owed while it is not there); `shown` the one to apply now, None for the
     interim; `origin` the pixels that it fits. `receipt` is what the queue said; `confidence` belongs to `job`'s matte;
-    `bill` is None when the ledger could not be asked. `reason` says why there are no credits, if it is not the limit.
+    `bill` is None when the database could not be asked. `reason` says why there are no credits, if it is not the limit.
+    `unheard` = there was no room for a listener. `unknown` = the database is away: it may be there, and paid.
     """
 
     state: CutoutState
@@ -62,6 +63,8 @@ class Cutting:
     confidence: float | None = None
     reason: str | None = None
     bill: Bill | None = None
+    unheard: bool = False
+    unknown: bool = False
 
     def without_matte(self, origin: Origin) -> Cutting:
         """The same where the matte that was to be shown cannot be read now: the interim, of `origin`. A pending one

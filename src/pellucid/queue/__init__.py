@@ -1,1 +1,1 @@
-"""Work owed: the port and its adapters."""
+"""Work owed: removals, whose turn it is, how they end, and who is told."""

@@ -1,4 +1,7 @@
-"""Who wants to be told, and what is still to be told: `listeners` and `deliveries`. Synchronous, one thread."""
+"""Who wants to be told, and what is still to be told: `listeners` and `outbox`.
+
+Functions are parts of a transaction; `Outbox` has the transactions of those who send.
+"""
 
 from __future__ import annotations
 
@@ -6,27 +9,43 @@ import json
 import logging
 import random
 import re
+import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
-from pellucid.queue.database import Database
-from pellucid.queue.port import Delivery, DeliveryKind, Listener
+import sqlalchemy as sa
+
+from pellucid.database.database import Database
+from pellucid.database.insert import insert_once
+from pellucid.database.tables import listeners, outbox
+from pellucid.queue.values import Delivery, DeliveryKind, Listener
 
 _log = logging.getLogger(__name__)
 
 READY = "cutout.ready"
 FAILED = "cutout.failed"
 
-_MAX_LISTENERS = 16
-"""Listeners of one job: what one request can name is one, so this bounds what a crowd can."""
+_VERSION = 1
+"""Of the rows that are written here; rows of a later one are left alone."""
+
+MAX_LISTENERS = 1000
+"""Listeners of one removal. One request can name one; who finds no room is told so in the answer."""
+
+_MAX_ALL_LISTENERS = 100_000
 
 _MAX_DELIVERIES = 100_000
-"""Rows that may be owed, about 50 MB: what a receiver misses that is away for a day at one cutout a second."""
+"""Rows of each kind that may be owed, about 50 MB: what a receiver misses that is away for a day at one cutout a
+second. What does not fit is dropped, and the log says so.
+"""
 
 _PER_RECEIVER = 4
 """Deliveries to one receiver under way at a time, of all processes together."""
+
+_CLAIM_LOCK = 8_400_643
+"""Key of PostgreSQL's advisory lock under which deliveries are claimed."""
 
 _BACKOFF_FACTOR = 5.0
 _JITTER = 0.2
@@ -36,25 +55,29 @@ _JITTER = 0.2
 # one that is away costs as little as one row. `place` counts within a receiver, after those under way.
 _NEXT = """
 WITH RECURSIVE receivers (name) AS (
-    SELECT min(receiver) FROM deliveries
+    SELECT min(receiver) FROM outbox
     UNION ALL
-    SELECT (SELECT min(receiver) FROM deliveries WHERE receiver > name) FROM receivers WHERE name IS NOT NULL
+    SELECT (SELECT min(receiver) FROM outbox WHERE receiver > name) FROM receivers WHERE name IS NOT NULL
 )
-SELECT turn FROM (
-    SELECT due.turn, due.due_at,
-        row_number() OVER (PARTITION BY due.receiver ORDER BY due.due_at, due.turn)
-        + (SELECT count(*) FROM deliveries AS sent WHERE sent.receiver = name AND sent.claimed_until > :now) AS place
-    FROM receivers JOIN deliveries AS due ON due.turn IN (
-        SELECT turn FROM deliveries WHERE receiver = name AND due_at <= :now AND claimed_until <= :now
-        ORDER BY due_at, turn LIMIT :per_receiver
-    )
-) WHERE place <= :per_receiver ORDER BY due_at, turn LIMIT :limit
+SELECT id FROM (
+    SELECT due.id, due.due_at, due.created_at,
+        row_number() OVER (PARTITION BY due.receiver ORDER BY due.due_at, due.created_at, due.id)
+        + (SELECT count(*) FROM outbox AS sent WHERE sent.receiver = name AND sent.claimed_until > :now) AS place
+    FROM receivers {due}
+) AS numbered WHERE place <= :per_receiver ORDER BY due_at, created_at, id LIMIT :limit
 """
 
-_CLAIM = f"""
-UPDATE deliveries SET claimed_until = :until WHERE turn IN ({_NEXT})
-RETURNING id, kind, url, body, attempts + 1
-"""  # noqa: S608 - a constant of ours
+_OF_RECEIVER = """
+FROM outbox
+WHERE receiver = name AND due_at <= :now AND claimed_until <= :now AND version <= :version
+ORDER BY due_at, created_at, id LIMIT :per_receiver
+"""
+
+_DUE = {
+    "sqlite": f"JOIN outbox AS due ON due.id IN (SELECT id {_OF_RECEIVER})",
+    # PostgreSQL would try every pair.
+    "postgresql": f"CROSS JOIN LATERAL (SELECT id, receiver, due_at, created_at {_OF_RECEIVER}) AS due",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,121 +96,186 @@ class DeliveryRules:
         return min(self.backoff_s * _BACKOFF_FACTOR ** min(failures - 1, 30), self.backoff_max_s)
 
 
-class OutboxTable:
-    """Listeners and deliveries of one queue file."""
+# Listeners
 
-    def __init__(self, database: Database, *, rules: DeliveryRules, clock: Callable[[], float]) -> None:
-        self._db = database
-        self._rules = rules
+
+def unknown(db: sa.Connection, key: str, notify: Sequence[Listener], *, store: str) -> tuple[Listener, ...]:
+    """Those of `notify` that do not listen to the removal `key` yet."""
+    if not notify:
+        return ()
+    those = (listeners.c.store == store, listeners.c.key == key, listeners.c.url.in_([each.url for each in notify]))
+    known = set(db.scalars(sa.select(listeners.c.url).where(*those)))
+    named = {each.url: each for each in reversed(notify)}  # of two with one URL the first
+    return tuple(each for each in notify if each.url not in known and each is named[each.url])
+
+
+def listen(db: sa.Connection, key: str, notify: Sequence[Listener], *, store: str) -> tuple[Listener, ...]:
+    """Put `notify` beside those who listen to the removal `key`; returns those for whom there is no room."""
+    new = unknown(db, key, notify, store=store)
+    if not new:
+        return ()
+    of_removal = sa.and_(listeners.c.store == store, listeners.c.key == key)
+    count = sa.select(sa.func.count()).select_from(listeners)
+    room = min(MAX_LISTENERS - (db.scalar(count.where(of_removal)) or 0), _MAX_ALL_LISTENERS - (db.scalar(count) or 0))
+    taken = new[: max(0, room)]
+    for each in taken:
+        db.execute(listeners.insert().values(store=store, key=key, url=each.url, image=each.image))
+    if len(taken) < len(new):
+        _log.error("no room for %d further listeners to %s", len(new) - len(taken), key)
+    return new[len(taken) :]
+
+
+def announce(db: sa.Connection, key: str, event: str, facts: Mapping[str, object], *, store: str, now: float) -> None:
+    """Owe each listener of the removal `key` a delivery, and forget it as a listener."""
+    those = (listeners.c.store == store, listeners.c.key == key)
+    rows = db.execute(sa.select(listeners.c.url, listeners.c.image).where(*those)).all()
+    if not rows:
+        return
+    db.execute(listeners.delete().where(*those))
+    moment = datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    messages = [(url, _message(event, moment, {"image": image, **facts})) for url, image in rows]
+    owe(db, [_Delivery.webhook(url, body) for url, body in messages], due_at=now, now=now)
+
+
+def forget_listeners(db: sa.Connection, key: str, *, store: str) -> None:
+    """Nobody listens to the removal `key` any more."""
+    db.execute(listeners.delete().where(listeners.c.store == store, listeners.c.key == key))
+
+
+# Deliveries
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Delivery:
+    """One that is to be owed. The id is made before the transaction, which may be done twice."""
+
+    id: str
+    kind: DeliveryKind
+    receiver: str
+    url: str
+    body: str
+
+    @classmethod
+    def webhook(cls, url: str, body: str) -> _Delivery:
+        return cls(id=_new_id(), kind=DeliveryKind.WEBHOOK, receiver=_receiver(url), url=url, body=body)
+
+    @classmethod
+    def of_kind(cls, kind: DeliveryKind, body: str) -> _Delivery:
+        return cls(id=_new_id(), kind=kind, receiver=kind.value, url="", body=body)
+
+
+def owe(db: sa.Connection, deliveries: Sequence[_Delivery], *, due_at: float, now: float) -> None:
+    """Owe deliveries of one kind."""
+    kind = deliveries[0].kind.value
+    owed = db.scalar(sa.select(sa.func.count()).select_from(outbox).where(outbox.c.kind == kind)) or 0
+    room = max(0, _MAX_DELIVERIES - owed)
+    if len(deliveries) > room:
+        _log.error("%d deliveries are dropped: %d of their kind are owed already", len(deliveries) - room, owed)
+    rows = [
+        {
+            "id": each.id,
+            "version": _VERSION,
+            "kind": kind,
+            "receiver": each.receiver,
+            "url": each.url,
+            "body": each.body,
+            "attempts": 0,
+            "due_at": due_at,
+            "claimed_until": 0.0,
+            "created_at": now,
+        }
+        for each in deliveries[:room]
+    ]
+    if rows:
+        db.execute(insert_once(db, outbox), rows)
+
+
+def _claim(db: sa.Connection, *, limit: int, until: float, now: float) -> tuple[Delivery, ...]:
+    if db.dialect.name == "postgresql":
+        db.execute(sa.select(sa.func.pg_advisory_xact_lock(_CLAIM_LOCK)))
+    ids = _due(db, limit=limit, now=now)
+    if not ids:
+        return ()
+    db.execute(outbox.update().where(outbox.c.id.in_(ids)).values(claimed_until=until))
+    query = sa.select(outbox).where(outbox.c.id.in_(ids)).order_by(outbox.c.due_at, outbox.c.created_at, outbox.c.id)
+    return tuple(
+        Delivery(id=row.id, kind=DeliveryKind(row.kind), url=row.url, body=row.body, attempt=row.attempts + 1)
+        for row in db.execute(query)
+    )
+
+
+def _due(db: sa.Connection, *, limit: int, now: float) -> list[str]:
+    values = {"now": now, "per_receiver": _PER_RECEIVER, "limit": limit, "version": _VERSION}
+    return list(db.scalars(sa.text(_NEXT.format(due=_DUE[db.dialect.name])), values))
+
+
+class Outbox:
+    """Messages owed to the outside. Delivery is at least once: a message whose sender died is claimed again, under the
+    same id, when its lease is over. `clock` says seconds since the epoch. Every method raises DatabaseError.
+    """
+
+    def __init__(
+        self, database: Database, *, rules: DeliveryRules | None = None, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._database = database
+        self._rules = rules or DeliveryRules()
         self._clock = clock
 
-    # Listeners
-
-    def lacks(self, key: str, notify: Sequence[Listener]) -> bool:
-        """Whether `listen` would write. A read."""
-        if not notify:
-            return False
-        known = self._listening(key)
-        return len(known) < _MAX_LISTENERS and any(listener.url not in known for listener in notify)
-
-    # The next three are parts of a transaction that the caller has begun.
-
-    def listen(self, key: str, notify: Sequence[Listener]) -> None:
-        """Put `notify` beside those who listen to job `key`, while there is room; a known URL changes nothing."""
-        known = self._listening(key)
-        for listener in notify:
-            if len(known) < _MAX_LISTENERS and listener.url not in known:
-                self._db.connection.execute(
-                    "INSERT INTO listeners (key, url, image) VALUES (?, ?, ?)", (key, listener.url, listener.image)
-                )
-                known.add(listener.url)
-
-    def announce(self, key: str, event: str, facts: Mapping[str, object]) -> None:
-        """Owe each listener of job `key` a delivery, and forget it as a listener."""
-        rows = self._db.connection.execute("SELECT url, image FROM listeners WHERE key = ?", (key,)).fetchall()
-        if rows:
-            self.forget(key)
-            moment = datetime.fromtimestamp(self._clock(), UTC).isoformat(timespec="milliseconds")
-            event_at = moment.replace("+00:00", "Z")
-            self._insert(
-                [
-                    (DeliveryKind.WEBHOOK, _receiver(url), url, _message(event, event_at, {"image": image, **facts}))
-                    for url, image in rows
-                ]
-            )
-
-    def forget(self, key: str) -> None:
-        """Nobody listens to job `key` any more."""
-        self._db.connection.execute("DELETE FROM listeners WHERE key = ?", (key,))
-
-    # Deliveries: each method is one short transaction.
-
-    def add(self, kind: DeliveryKind, bodies: Sequence[str], *, delay_s: float) -> None:
-        with self._db.writing():
-            self._insert([(kind, kind.value, "", body) for body in bodies], delay_s=delay_s)
-
-    def claim(self, limit: int, lease_s: float) -> tuple[Delivery, ...]:
-        """See the port. Takes no write lock while there is nothing to claim."""
+    async def add_deliveries(self, kind: DeliveryKind, bodies: Sequence[str], *, delay_s: float = 0) -> None:
+        """Owe one delivery for each of `bodies`, in `delay_s`. On return they survive the end of this process."""
+        if not bodies:
+            return
         now = self._clock()
-        values = {"now": now, "per_receiver": _PER_RECEIVER, "limit": limit}
-        if limit < 1 or self._db.connection.execute(_NEXT, values).fetchone() is None:
+        deliveries = [_Delivery.of_kind(kind, body) for body in bodies]
+        await self._database.run(partial(owe, deliveries=deliveries, due_at=now + delay_s, now=now))
+
+    async def deliveries_due(self, limit: int, lease_s: float) -> tuple[Delivery, ...]:
+        """Claim up to `limit` deliveries that are due, for `lease_s`. Nobody else gets them meanwhile. Of one receiver
+        only a few are under way at a time, so that one who hangs holds up no other. Nothing is written while there is
+        nothing to claim.
+        """
+        now = self._clock()
+        if limit < 1 or not await self._database.read(partial(_due, limit=1, now=now)):
             return ()
-        values["until"] = now + lease_s
-        with self._db.writing() as db:
-            rows = db.execute(_CLAIM, values).fetchall()
-        return tuple(
-            Delivery(id=delivery_id, kind=DeliveryKind(kind), url=url, body=body, attempt=attempt)
-            for delivery_id, kind, url, body, attempt in rows
-        )
+        return await self._database.run(partial(_claim, limit=limit, until=now + lease_s, now=now))
 
-    def delivered(self, delivery_id: str) -> None:
-        with self._db.writing() as db:
-            db.execute("DELETE FROM deliveries WHERE id = ?", (delivery_id,))
+    async def delivered(self, delivery_id: str) -> None:
+        """Forget a delivery: it was taken."""
+        await self._database.run(lambda db: db.execute(outbox.delete().where(outbox.c.id == delivery_id)))
 
-    def failed(self, delivery_id: str, error: str, *, pause_s: float, final: bool) -> None:
-        query = "SELECT receiver, attempts + 1 FROM deliveries WHERE id = ?"
-        with self._db.writing() as db:
-            row = db.execute(query, (delivery_id,)).fetchone()
+    async def delivery_failed(self, delivery_id: str, error: str, *, pause_s: float = 0, final: bool = False) -> None:
+        """Count an attempt that failed because of `error`; the next is due after a back-off, or after `pause_s` if that
+        is longer. Dropped, and logged, when attempts are used up or the failure is `final`.
+        """
+        chance = random.uniform(1, 1 + _JITTER)  # noqa: S311 - no secret
+
+        def work(db: sa.Connection) -> tuple[str, int, bool] | None:
+            query = sa.select(outbox.c.receiver, outbox.c.attempts).where(outbox.c.id == delivery_id)
+            row = db.execute(query.with_for_update() if db.dialect.name == "postgresql" else query).first()
             if row is None:
-                return  # another process, which claimed it when our lease was over, has settled it
-            receiver, failures = row
+                return None  # another process, which claimed it when our lease was over, has settled it
+            failures = row.attempts + 1
             dropped = final or failures >= self._rules.max_attempts
             if dropped:
-                db.execute("DELETE FROM deliveries WHERE id = ?", (delivery_id,))
+                db.execute(outbox.delete().where(outbox.c.id == delivery_id))
             else:
                 # A receiver may ask for patience, but not for ever.
-                wait_s = max(self._rules.pause_s(failures), min(pause_s, self._rules.backoff_max_s))
-                wait_s *= random.uniform(1, 1 + _JITTER)  # noqa: S311 - no secret
-                db.execute(
-                    "UPDATE deliveries SET attempts = ?, due_at = ?, claimed_until = 0 WHERE id = ?",
-                    (failures, self._clock() + wait_s, delivery_id),
-                )
-        if dropped:
-            _log.error("delivery %s to %s is given up at attempt %d: %s", delivery_id, receiver, failures, error)
-        else:
-            _log.warning("delivery %s to %s failed at attempt %d: %s", delivery_id, receiver, failures, error)
+                wait_s = max(self._rules.pause_s(failures), min(pause_s, self._rules.backoff_max_s)) * chance
+                values = {"attempts": failures, "due_at": self._clock() + wait_s, "claimed_until": 0.0}
+                db.execute(outbox.update().where(outbox.c.id == delivery_id).values(**values))
+            return row.receiver, failures, dropped
 
-    # Below: parts of the transactions above.
+        done = await self._database.run(work)
+        if done is not None:
+            receiver, failures, dropped = done
+            if dropped:
+                _log.error("delivery %s to %s is given up at attempt %d: %s", delivery_id, receiver, failures, error)
+            else:
+                _log.warning("delivery %s to %s failed at attempt %d: %s", delivery_id, receiver, failures, error)
 
-    def _listening(self, key: str) -> set[str]:
-        found = self._db.connection.execute("SELECT url FROM listeners WHERE key = ?", (key,)).fetchall()
-        return {url for (url,) in found}
 
-    def _insert(self, rows: Sequence[tuple[DeliveryKind, str, str, str]], *, delay_s: float = 0) -> None:
-        """Rows of (kind, receiver, url, body), due in `delay_s`."""
-        db = self._db.connection
-        owed: int = db.execute("SELECT count(*) FROM deliveries").fetchone()[0]
-        room = max(0, _MAX_DELIVERIES - owed)
-        if len(rows) > room:
-            _log.error("%d deliveries are dropped: %d are owed already", len(rows) - room, owed)
-        now = self._clock()
-        db.executemany(
-            "INSERT INTO deliveries (id, kind, receiver, url, body, due_at, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
-            [
-                (f"msg_{uuid.uuid4().hex}", kind.value, receiver, url, body, now + delay_s, now)
-                for kind, receiver, url, body in rows[:room]
-            ],
-        )
+def _new_id() -> str:
+    return f"msg_{uuid.uuid4().hex}"
 
 
 def _receiver(url: str) -> str:

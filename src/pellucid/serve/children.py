@@ -17,11 +17,13 @@ from typing import NoReturn
 import setproctitle
 import structlog
 
+from pellucid.crew.port import WorkerInfo
 from pellucid.cutout.recipe import Recipe
-from pellucid.errors import PERMANENT_ERRORS, PellucidError, QueueError
+from pellucid.errors import PERMANENT_ERRORS, DatabaseError, PellucidError
 from pellucid.exits import EXIT_CANNOT_START, EXIT_FAILED
 from pellucid.observe import set_up_logging
-from pellucid.queue.port import Handler, Queue, WorkerInfo
+from pellucid.queue.values import Handler
+from pellucid.queue.work import Workplace
 from pellucid.serve.allocator import give_large_blocks_back
 from pellucid.settings.model import SettingsTree
 
@@ -33,7 +35,7 @@ _NICE = 19
 _GRACE_S = 10
 
 _PAUSES_S = (1.0, 2.0, 5.0, 10.0, 30.0)
-"""A worker whose queue fails keeps its model, which took seconds to load, and joins again after these pauses."""
+"""A worker whose database fails keeps its model, which took seconds to load, and joins again after these pauses."""
 
 
 def run_web(settings: SettingsTree, recipe: Recipe, sock: socket.socket, lifeline: Connection) -> None:
@@ -63,10 +65,9 @@ def run_worker(settings: SettingsTree, recipe: Recipe, lifeline: Connection | No
 
 async def _work(settings: SettingsTree, recipe: Recipe, *, own_terminal: bool) -> None:
     from pellucid.image.vips import harden  # noqa: PLC0415 - the imports of a worker, after the process is niced
-    from pellucid.mattes import Mattes  # noqa: PLC0415
-    from pellucid.wiring.accounts import ledger_of  # noqa: PLC0415
+    from pellucid.mattes.files import MatteFiles  # noqa: PLC0415
     from pellucid.wiring.engines import open_engine  # noqa: PLC0415
-    from pellucid.wiring.storage import START_S, open_blobs, open_database, open_queue  # noqa: PLC0415
+    from pellucid.wiring.storage import open_blobs, open_database, open_workplace, prepare_database  # noqa: PLC0415
     from pellucid.worker import Headroom, matte_handler  # noqa: PLC0415
 
     harden()
@@ -83,16 +84,13 @@ async def _work(settings: SettingsTree, recipe: Recipe, *, own_terminal: bool) -
         precision=str(engine.recipe.precision),
         recipe_ids=tuple(each.id for each in engine.recipe.by_tier.values()),
     )
-    timeout_s = 0 if own_terminal else START_S
-    async with (
-        open_queue(settings, timeout_s=timeout_s) as queue,
-        open_database(settings, timeout_s=timeout_s) as database,
-    ):
+    if own_terminal:
+        await prepare_database(settings, timeout_s=0)
+    async with open_database(settings) as database, open_workplace(settings, database) as workplace:
         handler = matte_handler(
             engine,
             origins=blobs,
-            mattes=Mattes(blobs),
-            ledger=ledger_of(settings, database),
+            mattes=MatteFiles(blobs),
             time_limit_s=settings.queue.job_timeout_s,
             headroom=Headroom(settings.model.memory_bytes),
             stop=stop,
@@ -100,7 +98,7 @@ async def _work(settings: SettingsTree, recipe: Recipe, *, own_terminal: bool) -
         if not own_terminal:
             # Not before: a child that is only starting has nothing to finish, and ends at once.
             _stop_on(signal.SIGTERM, stop=stop)
-        await _keep_working(queue, handler, info=info, stop=stop)
+        await _keep_working(workplace, handler, info=info, stop=stop)
 
 
 def _stop_on(*numbers: signal.Signals, stop: asyncio.Event) -> None:
@@ -108,20 +106,20 @@ def _stop_on(*numbers: signal.Signals, stop: asyncio.Event) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
 
 
-async def _keep_working(queue: Queue, handler: Handler, *, info: WorkerInfo, stop: asyncio.Event) -> None:
-    """Work until `stop`; while the queue fails (a locked file, a full disk) try again."""
+async def _keep_working(workplace: Workplace, handler: Handler, *, info: WorkerInfo, stop: asyncio.Event) -> None:
+    """Work until `stop`; while the database fails (away, a locked file, a full disk) try again."""
     failures = 0
     while not stop.is_set():
         began = time.monotonic()
         try:
-            await queue.work(handler, info=info, stop=stop)
+            await workplace.work(handler, info=info, stop=stop)
         except PERMANENT_ERRORS:
             raise
-        except QueueError as error:
+        except DatabaseError as error:
             failures = 0 if time.monotonic() - began > _PAUSES_S[-1] else failures
             pause_s = _PAUSES_S[min(failures, len(_PAUSES_S) - 1)]
             failures += 1
-            _log.error("queue failed, trying again", error=str(error), in_s=pause_s)
+            _log.error("database failed, trying again", error=str(error), in_s=pause_s)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause_s):
                     await stop.wait()

@@ -35,7 +35,7 @@ from pellucid.settings.types import MIB
 from pellucid.store.objects import free_bytes, sweep_staging
 from pellucid.wiring.accounts import describe_closed
 from pellucid.wiring.engines import resolve_recipe
-from pellucid.wiring.storage import START_S, Paths, open_blobs, open_database, open_queue
+from pellucid.wiring.storage import Paths, open_blobs, prepare_database
 
 _log = structlog.get_logger(__name__)
 
@@ -46,8 +46,8 @@ _MIN_FREE_BYTES = 200 * MIB
 def serve(settings: SettingsTree, *, say: Callable[[str], None] = print) -> int:
     """Run the server until SIGINT or SIGTERM; returns the exit status.
 
-    Raises SettingsError, ModelUnavailableError, DeviceUnavailableError, StoreError, QueueError or DatabaseError when it
-    cannot start.
+    Raises SettingsError, ModelUnavailableError, DeviceUnavailableError, StoreError or DatabaseError when it cannot
+    start.
     """
     setproctitle.setproctitle("pellucid: serve")
     set_up_logging(level=settings.log.level, style=settings.log.format)
@@ -115,6 +115,8 @@ class _Banner:
         if first:
             count = len(workers)
             model = f"{first['model']}, {first['precision']} on {first['device']}, {count} worker{'s'[: count != 1]}"
+        elif self._settings.workers > 0:
+            model = "no matte worker at work yet; /-/ready says what is missing"
         else:
             model = "no matte worker here; start some with `pellucid work`"
         picture = f"{base}/{SAMPLES_ALIAS}/coffee.jpg" if self._samples else f"{base}/<host>/<path>.jpg"
@@ -151,10 +153,13 @@ def ask_ready(address: str, *, need_worker: bool) -> list[dict[str, str]] | None
 
 
 async def _check_storage(settings: SettingsTree) -> None:
-    """Open store, queue and database once, here, where what is wrong becomes one sentence and no traceback."""
+    """Open store and database once, here, where what is wrong becomes one sentence and no traceback. A database that
+    is away is no reason not to start: plain pictures and cutouts that were rendered before need none.
+    """
     open_blobs(settings)
-    async with open_queue(settings, timeout_s=START_S), open_database(settings, timeout_s=START_S):
-        pass
+    away = await prepare_database(settings)
+    if away is not None:
+        _log.error("the database is away; no background is removed until it is back", error=away)
 
 
 def _prepare_data_dir(data_dir: Path) -> IO[str]:

@@ -115,10 +115,17 @@ def _own_variables(environ: Mapping[str, str]) -> dict[str, str]:
     }
 
 
+_RENAMED = {"PELLUCID_CREDITS_URL": "PELLUCID_DATABASE_URL"}
+"""Settings of older versions."""
+
+
 def _refuse_unknown(variables: Mapping[str, str]) -> None:
     known = [variable_name(path) for path in setting_names()]
     problems: list[str] = []
     for name in sorted(variables.keys() - set(known)):
+        if name in _RENAMED:
+            problems.append(f"{name} is called {_RENAMED[name]} now")
+            continue
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]}?" if near else "`pellucid doctor --settings` lists all"
         problems.append(f"{name} is no setting of Pellucid; {hint}")
@@ -152,7 +159,9 @@ def _explain(problem: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
     path = loc if loc[0] == "tokens" else tuple(step for step in loc if step in _FIELD_NAMES)
     variable = variable_name(path[:1] if path[0] == "tokens" else path)
     if problem["type"] == "extra_forbidden":
-        return f"{'.'.join(loc)} is no setting of Pellucid"
+        renamed = _RENAMED.get(variable_name(loc))
+        hint = "" if renamed is None else f"; {renamed} is its name now"
+        return f"{'.'.join(loc)} is no setting of Pellucid{hint}"
     value = "" if holds_secret(loc) else f" = {problem['input']!r}"
     return f"{'.'.join(path)} ({variable}){value}: {problem['msg'].lower()}"
 

@@ -12,9 +12,9 @@ from pydantic import Field, field_validator
 
 from pellucid.folders import default_data_dir, default_models_dir
 from pellucid.settings.cores import half_the_cores
-from pellucid.settings.sections.accounts import CreditSettings, TokenName, TokenSettings
+from pellucid.settings.sections.accounts import CreditSettings, DatabaseSettings, TokenName, TokenSettings
 from pellucid.settings.sections.caches import CacheSettings
-from pellucid.settings.sections.mattes import ModelSettings, QueueSettings
+from pellucid.settings.sections.mattes import MatteSettings, ModelSettings, QueueSettings
 from pellucid.settings.sections.notify import CdnSettings, NotifySettings
 from pellucid.settings.sections.origin import OriginSettings, UploadSettings
 from pellucid.settings.sections.pixels import ImageSettings, RenderSettings
@@ -54,11 +54,13 @@ class SettingsTree(Section):
     image: ImageSettings = Field(default_factory=ImageSettings)
     render: RenderSettings = Field(default_factory=RenderSettings)
     model: ModelSettings = Field(default_factory=ModelSettings)
+    mattes: MatteSettings = Field(default_factory=MatteSettings)
     queue: QueueSettings = Field(default_factory=QueueSettings)
     cache: CacheSettings = Field(default_factory=CacheSettings)
     notify: NotifySettings = Field(default_factory=NotifySettings)
     cdn: CdnSettings = Field(default_factory=CdnSettings)
     uploads: UploadSettings = Field(default_factory=UploadSettings)
+    database: DatabaseSettings = Field(default_factory=DatabaseSettings)
     credits: CreditSettings = Field(default_factory=CreditSettings)
     tokens: Annotated[dict[TokenName, TokenSettings], FromJson] = Field(
         default={},

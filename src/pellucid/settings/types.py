@@ -98,6 +98,7 @@ Ports = Annotated[frozenset[Annotated[int, Field(ge=1, le=65535)]] | None, Befor
 Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
 WebUrls = Annotated[tuple[Annotated[str, AfterValidator(check_web_url)], ...], BeforeValidator(_split)]
 StringMap = Annotated[dict[str, str], BeforeValidator(_split_map)]
+SecondsMap = Annotated[dict[str, Annotated[float, Field(ge=0)]], BeforeValidator(_split_map)]
 SecretMap = Annotated[dict[str, SecretStr], BeforeValidator(_split_map)]
 FromJson = BeforeValidator(_read_json)
 

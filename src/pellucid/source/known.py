@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import msgspec
 import structlog
 from cachetools import LRUCache
 
 from pellucid.errors import StoreError
-from pellucid.source.records import NEVER, KnownOrigin, Record, decode_record, encode_record
+from pellucid.source.heard import Heard
+from pellucid.source.records import KnownOrigin, Record, decode_record, encode_record
 from pellucid.store.port import BlobStore
 
 _log = structlog.get_logger(__name__)
 
 _RECORDS_IN_MEMORY = 10_000
-_PURGES_IN_MEMORY = 10_000
 # Bytes seen less than this ago are taken to be there still: eviction takes what was not used for longest.
 _BYTES_BELIEF_S = 10.0
 
@@ -32,16 +31,15 @@ class _Held:
 class KnownOrigins:
     """The records of origins, by `keys.origin_record_key`.
 
-    A record is believed only if its origin was asked after the last purge that this process heard of: an answer that
-    was under way when somebody said that the picture changed may be of before, whoever wrote it down and when.
+    A record is believed only if nobody said since its question was put that the picture may have changed, as far as
+    this process `heard`: an answer that was under way then may be of before, whoever wrote it down and when.
     """
 
-    def __init__(self, records: BlobStore, *, clock: Callable[[], float]) -> None:
+    def __init__(self, records: BlobStore, *, heard: Heard, clock: Callable[[], float]) -> None:
         self._records = records
+        self._heard = heard
         self._clock = clock
         self._memory: LRUCache[str, _Held] = LRUCache(_RECORDS_IN_MEMORY)
-        self._purged_at: LRUCache[str, float] = LRUCache(_PURGES_IN_MEMORY)
-        self._all_purged_at = NEVER
 
     def at_hand(self, key: str, source: str) -> Record | None:
         """The record in memory, if it is of `source`, fresh, believed, and its bytes were seen just now."""
@@ -60,20 +58,32 @@ class KnownOrigins:
         changed). Raises StoreError.
         """
         held = self._memory.get(key)
-        if held is not None:
+        if held is not None and self.is_believed(key, held.record):
             record = held.record
         else:
+            # Another process may know better by now.
             data = await self._records.get(key)
             record = decode_record(data) if data is not None else None
         return record if record is not None and record.source == source else None
 
     def is_believed(self, key: str, record: Record) -> bool:
-        """Whether nobody said since `record` was asked for that it may be wrong."""
-        return record.asked_at > self.purged_at(key)
+        """Whether nobody said since `record` was asked for that it may be wrong, and nobody can have said so without
+        this process knowing.
+        """
+        return self._heard.is_believed(key, record.heard, _digest_of(record))
 
-    def purged_at(self, key: str) -> float:
-        """When this key was last purged, as far as this process heard."""
-        return max(self._purged_at.get(key, NEVER), self._all_purged_at)
+    def is_named(self, key: str, record: Record) -> bool:
+        """Whether somebody said so: then its validators are worth nothing, either."""
+        return self._heard.is_named(key, record.heard, _digest_of(record))
+
+    def moment_of(self, key: str) -> str:
+        """Differs from an earlier answer if somebody named this key meanwhile, as far as this process heard."""
+        return self._heard.moment_of(key)
+
+    @property
+    def position(self) -> str:
+        """Up to where this process has heard: a part of what is asked now."""
+        return self._heard.position
 
     def hold(self, key: str, record: Record) -> None:
         """Keep `record`, whose bytes are in the store now, in memory."""
@@ -81,27 +91,12 @@ class KnownOrigins:
 
     async def save(self, key: str, record: Record) -> None:
         """Remember `record`. A store that fails here costs a question to the origin after the next start, no more."""
-        if not self.is_believed(key, record):
-            record = msgspec.structs.replace(record, asked_at=NEVER)
         self.hold(key, record)
         try:
             await self._records.put(key, encode_record(record))
         except StoreError as error:
             _log.error("origin record not stored", key=key, error=str(error))
 
-    def hear(self, key: str | None, at: float) -> None:
-        """From now on nothing is believed that was asked under `key`, None: under any, until `at`."""
-        if key is None:
-            self._all_purged_at = max(at, self._all_purged_at)
-            self._memory.clear()
-        else:
-            self._purged_at[key] = max(at, self._purged_at.get(key, NEVER))
-            self._memory.pop(key, None)
 
-    async def doubt(self, key: str, at: float) -> None:
-        """`hear`, and mark the store's record, so that no later process believes it either. Raises StoreError."""
-        self.hear(key, at)
-        data = await self._records.get(key)
-        record = decode_record(data) if data is not None else None
-        if record is not None and NEVER < record.asked_at <= at:
-            await self._records.put(key, encode_record(msgspec.structs.replace(record, asked_at=NEVER)))
+def _digest_of(record: Record) -> str:
+    return record.digest if isinstance(record, KnownOrigin) else ""

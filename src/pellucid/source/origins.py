@@ -30,6 +30,7 @@ from pellucid.source.answers import Fetched, NotModified, Sharing, Validators
 from pellucid.source.asking import Asker, Known
 from pellucid.source.bodies import Arrived, Bodies
 from pellucid.source.fetch import Fetcher
+from pellucid.source.heard import Heard
 from pellucid.source.known import KnownOrigins
 from pellucid.source.limits import Freshness
 from pellucid.source.location import Location, check_aliases, resolve
@@ -98,10 +99,10 @@ class _Wanted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Question:
-    """What is asked of an origin's server, and when."""
+    """What is asked of an origin's server, and up to where its process had heard of invalidations then."""
 
     wanted: _Wanted
-    asked_at: float
+    heard: str
 
     @property
     def source(self) -> str:
@@ -111,8 +112,10 @@ class _Question:
 
 class Origins:
     """The cache in front of the fetcher. `records` holds what is known about origins, `bodies` their bytes; both may
-    lie in one store. Bytes are in `memory` until they are stored. `changed` hears of origins that hold other bytes than
-    before, when their servers were asked, in seconds since the epoch, and on whose behalf.
+    lie in one store. Bytes are in `memory` until they are stored. `heard` says what is no longer believed: the next
+    `get` asks the origin's server, unconditionally if somebody named the origin, and waits for the answer; what is
+    there stands in only when the server cannot be reached. `changed` hears of origins that hold other bytes than
+    before, which ones, and on whose behalf.
     """
 
     def __init__(
@@ -125,11 +128,12 @@ class Origins:
         aliases: Mapping[str, str],
         allow_hosts: tuple[str, ...],
         freshness: Freshness,
-        changed: Callable[[Token, OriginRef, float, Client], None] | None = None,
+        heard: Heard | None = None,
+        changed: Callable[[Token, OriginRef, str, Client], None] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         check_aliases(aliases)
-        self._known = KnownOrigins(records, clock=clock)
+        self._known = KnownOrigins(records, heard=heard or Heard(), clock=clock)
         self._asker = Asker(fetcher, freshness=freshness, clock=clock)
         self._bodies = bodies
         self._memory = memory
@@ -189,28 +193,17 @@ class Origins:
             origin, digest=former.digest, facts=former.facts, size_bytes=former.size_bytes, former=(), body=None
         )
 
-    def hear(self, key: str | None, at: float) -> None:
-        """Somebody said at `at` that what the record key names may have changed, None: that anything may have. The next
-        `get` asks the origin's server, unconditionally, and waits for the answer; what is there stands in only when the
-        server cannot be reached.
-        """
-        self._known.hear(key, at)
-
-    async def doubt(self, key: str, at: float) -> None:
-        """`hear` it, and have it heard by every process that starts later. Raises StoreError."""
-        await self._known.doubt(key, at)
-
     def _wanted(self, token: Token, ref: OriginRef, client: Client) -> _Wanted:
         location = resolve(ref, aliases=self._aliases, allow_hosts=self._allow_hosts)
         key = keys.origin_record_key(token, ref)
         return _Wanted(token=token, ref=ref, key=key, location=location, client=client)
 
     def _flight(self, key: str) -> str:
-        """Who shares a question: nobody who comes after a purge shares one that was put before it, and who came through
-        other servers shares it with those that came the same way.
+        """Who shares a question: nobody who comes after an invalidation shares one that was put before it, and who came
+        through other servers shares it with those that came the same way.
         """
         trail = current_trail()
-        return f"{key} {self._known.purged_at(key)}\n{trail.cdn_loop}\n{trail.via}"
+        return f"{key} {self._known.moment_of(key)}\n{trail.cdn_loop}\n{trail.via}"
 
     async def _settle(self, wanted: _Wanted) -> Origin:
         key = wanted.key
@@ -257,14 +250,14 @@ class Origins:
 
     async def _renew(self, wanted: _Wanted, *, known: KnownOrigin | None, present: bool) -> Origin:
         """Ask the origin's server. If the bytes of `known` are `present`, they stand in when it cannot be reached; if
-        `known` is believed as well, the request is conditional.
+        nobody named `known`, either, the request is conditional.
         """
-        asked_at = self._clock()
+        heard = self._known.position
         former_digest = known.digest if known is not None else None
-        if known is not None and not (present and self._known.is_believed(wanted.key, known)):
+        if known is not None and (not present or self._known.is_named(wanted.key, known)):
             known = msgspec.structs.replace(known, validators=Validators())
         spare = known if present else None
-        question = _Question(wanted=wanted, asked_at=asked_at)
+        question = _Question(wanted=wanted, heard=heard)
         conditions = Known(known.validators, known.url) if known is not None else Known()
         hint = known.scheme if known is not None else None
         try:
@@ -296,7 +289,7 @@ class Origins:
         stored = arrived.body is None
         origin = await self._save(question, record) if stored else _origin(record, wanted.key)
         if self._changed is not None and former_digest not in (None, record.digest):
-            self._changed(wanted.token, wanted.ref, asked_at, wanted.client)
+            self._changed(wanted.token, wanted.ref, record.digest, wanted.client)
         return replace(origin, body=arrived.body, stored=stored)
 
     async def _stand_in(self, question: _Question, known: KnownOrigin, error: PellucidError) -> Origin:
@@ -307,7 +300,7 @@ class Origins:
             if not isinstance(error, BusyError):
                 await self._save_failure(question, error, for_s=self._freshness.failure_s)
             return _origin(known, question.wanted.key)
-        record = msgspec.structs.replace(known, asked_at=question.asked_at, fresh_until=fresh_until)
+        record = msgspec.structs.replace(known, heard=question.heard, fresh_until=fresh_until)
         return await self._save(question, record)
 
     def _confirmed(self, question: _Question, known: KnownOrigin, answer: NotModified) -> KnownOrigin:
@@ -320,7 +313,7 @@ class Origins:
         return msgspec.structs.replace(
             known,
             validators=validators,
-            asked_at=question.asked_at,
+            heard=question.heard,
             fresh_for_s=fresh_for_s,
             fresh_until=self._clock() + fresh_for_s,
             sharing=known.sharing if answer.sharing is None else answer.sharing,
@@ -358,7 +351,7 @@ class Origins:
             size_bytes=arrived.size_bytes,
             url=answer.url,
             validators=answer.validators,
-            asked_at=question.asked_at,
+            heard=question.heard,
             fresh_for_s=answer.fresh_s,
             fresh_until=self._clock() + answer.fresh_s,
             former=former_of(known, digest),
@@ -378,7 +371,7 @@ class Origins:
 
     async def _save_failure(self, question: _Question, error: PellucidError, *, for_s: float) -> None:
         until = self._clock() + for_s
-        failure = remember_failure(error, source=question.source, asked_at=question.asked_at, until=until)
+        failure = remember_failure(error, source=question.source, heard=question.heard, until=until)
         trail = current_trail()
         if trail:
             self._refused[question.wanted.key, trail] = failure

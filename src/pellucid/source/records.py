@@ -20,8 +20,8 @@ class FormerBytes(msgspec.Struct, frozen=True, kw_only=True):
 
 class KnownOrigin(msgspec.Struct, frozen=True, kw_only=True, tag="origin"):
     """An origin whose bytes are in the store. `source` is the location it was asked from: a record of another (an
-    alias was changed) is void. Moments are seconds since the epoch; `asked_at` is when the question was put, `NEVER`
-    once somebody said that the answer may be wrong. `former` are the bytes before these, newest first.
+    alias was changed) is void. Moments are seconds since the epoch; `heard` is the position (`source.heard`) of its
+    process when the question was put. `former` are the bytes before these, newest first.
     """
 
     source: str
@@ -31,25 +31,22 @@ class KnownOrigin(msgspec.Struct, frozen=True, kw_only=True, tag="origin"):
     size_bytes: int
     url: str
     validators: Validators
-    asked_at: float
     fresh_for_s: float
     fresh_until: float
+    heard: str = ""
     former: tuple[FormerBytes, ...] = ()
     sharing: Sharing = Sharing.PUBLIC
 
 
 class KnownFailure(msgspec.Struct, frozen=True, kw_only=True, tag="failure"):
-    """An origin that could not be had or used; it is left alone until `until`. `asked_at` as above."""
+    """An origin that could not be had or used; it is left alone until `until`. `heard` as above."""
 
     source: str
-    asked_at: float
     error: str
     message: str
     until: float
+    heard: str = ""
 
-
-NEVER = 0.0
-"""Before any question and any purge."""
 
 _FORMER = 3
 """Former bytes remembered: those of a picture that changed again before its cutout was made."""
@@ -82,10 +79,10 @@ def former_of(known: KnownOrigin | None, digest: str) -> tuple[FormerBytes, ...]
     return tuple(each for each in (latest, *known.former) if each.digest != digest)[:_FORMER]
 
 
-def remember_failure(error: PellucidError, *, source: str, asked_at: float, until: float) -> KnownFailure:
+def remember_failure(error: PellucidError, *, source: str, heard: str, until: float) -> KnownFailure:
     """`error` under the name of its nearest class in `pellucid.errors`."""
     public = next(cls for cls in type(error).__mro__ if cls.__module__ == errors.__name__)
-    return KnownFailure(source=source, asked_at=asked_at, error=public.__name__, message=str(error), until=until)
+    return KnownFailure(source=source, heard=heard, error=public.__name__, message=str(error), until=until)
 
 
 def recall_failure(record: KnownFailure) -> PellucidError:

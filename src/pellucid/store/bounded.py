@@ -1,51 +1,22 @@
 """A size-bounded cache over a blob store: least recently used goes first, pinned things stay.
 
-What was used when is kept in a small SQLite file, the index, shared by every web process of one machine. The index is
-an aid: when it is lost, `reconcile` lists the blobs and starts with their times of change.
+What was used when stands in an index (`store.index`). When that is lost, `reconcile` lists the blobs and starts with
+their times of change.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
-import sqlite3
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
 
 import structlog
 
 from pellucid.errors import PellucidError, StoreError
+from pellucid.store.index import CacheIndex, Entry
 from pellucid.store.port import BlobInfo, BlobStore
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS blobs (
-    key        TEXT PRIMARY KEY,
-    size_bytes INTEGER NOT NULL,
-    used_at    REAL NOT NULL
-) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS blobs_by_use ON blobs (used_at);
--- The sum is kept by triggers: adding up 300,000 sizes at every write would take longer than the write.
-CREATE TABLE IF NOT EXISTS total (size_bytes INTEGER NOT NULL);
-INSERT INTO total SELECT coalesce(sum(size_bytes), 0) FROM blobs WHERE NOT EXISTS (SELECT 1 FROM total);
-CREATE TRIGGER IF NOT EXISTS blob_added AFTER INSERT ON blobs BEGIN
-    UPDATE total SET size_bytes = size_bytes + new.size_bytes;
-END;
-CREATE TRIGGER IF NOT EXISTS blob_resized AFTER UPDATE OF size_bytes ON blobs BEGIN
-    UPDATE total SET size_bytes = size_bytes + new.size_bytes - old.size_bytes;
-END;
-CREATE TRIGGER IF NOT EXISTS blob_removed AFTER DELETE ON blobs BEGIN
-    UPDATE total SET size_bytes = size_bytes - old.size_bytes;
-END;
-"""
-
-# An upsert, not INSERT OR REPLACE: SQLite fires no delete trigger for a replaced row.
-_UPSERT = """
-INSERT INTO blobs VALUES (?, ?, ?)
-ON CONFLICT (key) DO UPDATE SET size_bytes = excluded.size_bytes, used_at = excluded.used_at
-"""
 
 _LOW_WATER = 0.9
 """Eviction goes down to this share of the limit, so that it does not run again at the next write."""
@@ -55,15 +26,8 @@ _BATCH = 200
 _AGAIN_S = 1.0
 """Between two evictions that find nothing to take."""
 
-_BUSY_S = 2.0
-"""How long another process's write to the index is waited for; an answer waits as long."""
-
-_DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_ERROR")
-"""SQLITE_ERROR: our tables are not there, or something else is in their place."""
-
 _log = structlog.get_logger(__name__)
 
-ResultT = TypeVar("ResultT")
 Pinned = Callable[[], Awaitable[frozenset[str]]]
 
 
@@ -93,12 +57,11 @@ class BoundedBlobs:
         block_bytes: int = 4096,
     ) -> None:
         self._blobs = blobs
-        self._index_path = index
+        self._index = CacheIndex(index)
         self._prefixes = tuple(prefixes)
         self._max_bytes = max_bytes
         self._pinned = pinned
         self._uses: dict[str, float] = {}
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="cache-index")
         self._young_s = young_s
         self._min_free_bytes = min_free_bytes
         self._free_bytes = free_bytes
@@ -108,15 +71,13 @@ class BoundedBlobs:
         self._evicted_at = -math.inf
         self._evicting = asyncio.Lock()
         self._eviction: asyncio.Task[None] | None = None
-        self._db: sqlite3.Connection | None = None
-        self._closed = False
 
     async def open(self) -> None:
         """Open the index. `reconcile` afterwards, when there is time. One that cannot be opened (a full disk, no
         descriptors left) is tried again when it is next needed: blobs are read and written without it.
         """
         try:
-            await self._run(self._open_index)
+            await self._index.open()
         except StoreError as error:
             _log.error("cache index failed", error=str(error))
 
@@ -125,21 +86,23 @@ class BoundedBlobs:
         without a blob dropped. About 10 s per million blobs, so it runs beside the first requests, not before them.
         """
         started = time.time()
-        await self._run(self._begin_reconciling)
         for prefix in self._prefixes:
-            batch: list[tuple[str, int, float]] = []
+            batch: list[Entry] = []
             async for info in self._blobs.list(prefix):
                 batch.append((info.key, self._on_disk(info.size_bytes), info.modified_at))
                 if len(batch) == _BATCH:
-                    await self._run(self._add_found, batch)
+                    await self._index.list(batch, at=started)
                     batch = []
-            await self._run(self._add_found, batch)
-        await self._run(self._drop_missing, started)
+            await self._index.list(batch, at=started)
+        await self._index.drop_unlisted(at=started)
 
     async def aclose(self) -> None:
         await self.settle()
-        await self._run(self._close_index)
-        self._thread.shutdown()
+        try:
+            await self._index.use(self._uses)
+        except StoreError as error:
+            _log.error("cache index failed", error=str(error))
+        await self._index.aclose()
 
     async def get(self, key: str) -> bytes | None:
         data = await self._blobs.get(key)
@@ -154,7 +117,7 @@ class BoundedBlobs:
             raise StoreError(f"no room for {key}: the disk, or the cache with what is owed, is full")
         await self._blobs.put(key, data)
         try:
-            total = await self._run(self._note, key, self._on_disk(len(data)))
+            total = await self._index.note(key, self._on_disk(len(data)))
         except StoreError as error:
             # The blob is stored; the index learns of it when it is next reconciled.
             _log.warning("cache index failed", error=str(error))
@@ -182,7 +145,7 @@ class BoundedBlobs:
     async def delete(self, key: str) -> None:
         await self._blobs.delete(key)
         try:
-            await self._run(self._forget, [key])
+            await self._index.forget([key])
         except StoreError as error:
             _log.warning("cache index failed", error=str(error))
 
@@ -228,7 +191,7 @@ class BoundedBlobs:
         """
         async with self._evicting:
             uses, self._uses = self._uses, {}
-            total = await self._run(self._flush, uses)
+            total = await self._index.use(uses)
             limit = min(self._max_bytes, total - self._missing_bytes())
             if total <= limit:
                 self._crowded = False
@@ -237,7 +200,7 @@ class BoundedBlobs:
             gone, started = 0, time.time()
             after = (-1.0, "")
             while total > limit * _LOW_WATER:
-                batch = await self._run(self._oldest, after)
+                batch = await self._index.oldest(after)
                 if not batch:
                     break
                 after = (batch[-1][2], batch[-1][0])
@@ -248,7 +211,7 @@ class BoundedBlobs:
                     if key not in pinned and used_at < started - self._young_s and await self._evicted(key):
                         victims.append(key)
                         total -= size_bytes
-                await self._run(self._forget, victims)
+                await self._index.forget(victims)
                 gone += len(victims)
             self._evicted_at = time.monotonic()
             self._crowded = total > self._max_bytes
@@ -265,96 +228,4 @@ class BoundedBlobs:
 
     async def total_bytes(self) -> int:
         """The sum of all sizes, as the index knows them."""
-        return await self._run(self._total)
-
-    # What follows runs on the index thread.
-
-    async def _run(self, function: Callable[..., ResultT], *arguments: object) -> ResultT:
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)
-        except (sqlite3.Error, OSError) as error:
-            raise StoreError(f"the cache index {self._index_path} failed: {error}") from error
-
-    def _open_index(self) -> None:
-        try:
-            self._db = self._connect()
-        except sqlite3.DatabaseError as error:
-            # A damaged index is worth nothing: begin a new one from what lies in the folder. One that is busy, or for
-            # which there is no room or no descriptor now, is sound.
-            if not getattr(error, "sqlite_errorname", "").startswith(_DAMAGED):
-                raise
-            for suffix in ("", "-wal", "-shm"):
-                self._index_path.with_name(self._index_path.name + suffix).unlink(missing_ok=True)
-            self._db = self._connect()
-
-    def _begin_reconciling(self) -> None:
-        self._index.executescript("CREATE TEMP TABLE IF NOT EXISTS found (key TEXT PRIMARY KEY); DELETE FROM found;")
-
-    def _add_found(self, batch: list[tuple[str, int, float]]) -> None:
-        with self._index as db:
-            db.executemany("INSERT OR IGNORE INTO found VALUES (?)", [(key,) for key, _, _ in batch])
-            db.executemany("INSERT OR IGNORE INTO blobs VALUES (?, ?, ?)", batch)
-
-    def _drop_missing(self, started: float) -> None:
-        with self._index as db:
-            # What was written while we listed is newer than the listing.
-            db.execute("DELETE FROM blobs WHERE used_at < ? AND key NOT IN (SELECT key FROM found)", (started,))
-            db.execute("DELETE FROM found")
-
-    def _connect(self) -> sqlite3.Connection:
-        self._index_path.parent.mkdir(parents=True, exist_ok=True)
-        db = sqlite3.connect(self._index_path, timeout=_BUSY_S)
-        try:
-            db.execute("PRAGMA journal_mode = WAL")
-            db.execute("PRAGMA synchronous = NORMAL")
-            db.executescript(_SCHEMA)
-        except sqlite3.DatabaseError:
-            db.close()
-            raise
-        return db
-
-    @property
-    def _index(self) -> sqlite3.Connection:
-        if self._closed:
-            raise StoreError("the cache is not open")
-        if self._db is None:
-            self._open_index()
-        assert self._db is not None  # noqa: S101  opened a line above
-        return self._db
-
-    def _close_index(self) -> None:
-        self._closed = True
-        if self._db is not None:
-            try:
-                with self._db as db:
-                    _write_uses(db, self._uses)
-            finally:
-                self._db.close()
-                self._db = None
-
-    def _note(self, key: str, size_bytes: int) -> int:
-        with self._index as db:
-            db.execute(_UPSERT, (key, size_bytes, time.time()))
-        return self._total()
-
-    def _flush(self, uses: dict[str, float]) -> int:
-        with self._index as db:
-            _write_uses(db, uses)
-        return self._total()
-
-    def _forget(self, keys: list[str]) -> None:
-        with self._index as db:
-            db.executemany("DELETE FROM blobs WHERE key = ?", [(key,) for key in keys])
-
-    def _oldest(self, after: tuple[float, str]) -> list[tuple[str, int, float]]:
-        return self._index.execute(
-            "SELECT key, size_bytes, used_at FROM blobs WHERE (used_at, key) > (?, ?) ORDER BY used_at, key LIMIT ?",
-            (*after, _BATCH),
-        ).fetchall()
-
-    def _total(self) -> int:
-        return self._index.execute("SELECT size_bytes FROM total").fetchone()[0]
-
-
-def _write_uses(db: sqlite3.Connection, uses: dict[str, float]) -> None:
-    db.executemany("UPDATE blobs SET used_at = ? WHERE key = ?", [(at, key) for key, at in uses.items()])
+        return await self._index.total()

@@ -76,7 +76,7 @@ Probe = Callable[[Callable[[], Awaitable[bytes]], Client], Awaitable[ImageFacts]
 
 
 class Forgetter(Protocol):
-    """Who makes a server forget uploads. Both raise StoreError, QueueError."""
+    """Who makes a server forget uploads. Both raise StoreError, DatabaseError."""
 
     async def withdraw(self, names: Sequence[str]) -> None:
         """On return no web process shows these uploads, whose files are gone."""
@@ -199,7 +199,7 @@ class Shelf:
         return upload
 
     async def delete(self, upload: Upload, forgetter: Forgetter) -> None:
-        """Delete it; on return it is gone from every web process. Raises DatabaseError, StoreError, QueueError, after
+        """Delete it; on return it is gone from every web process. Raises DatabaseError, StoreError, after
         which the sweep goes on with it.
         """
         await self._database.run(partial(table.expire, name=upload.name))
@@ -207,7 +207,7 @@ class Shelf:
 
     async def sweep(self, forgetter: Forgetter) -> None:
         """Delete what has expired, and what killed processes left half received. One process at a time does it; the
-        others pass. Raises DatabaseError, StoreError, QueueError.
+        others pass. Raises DatabaseError, StoreError.
         """
         with self._turn() as ours:
             if not ours:

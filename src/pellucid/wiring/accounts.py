@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from pellucid.database.database import Database
+from collections.abc import Callable
+
 from pellucid.ledger.ledger import Ledger
 from pellucid.settings.model import SettingsTree
 from pellucid.source.weburl import normalise_hosts
-from pellucid.spec import DEFAULT_TOKEN, Token
+from pellucid.spec import DEFAULT_TOKEN, OriginRef, Token
 from pellucid.tokens import Customer, Customers
 
 
@@ -53,6 +54,23 @@ def _describe_closed(customer: Customer, *, has_tokens: bool) -> str:
     return f"{who}, and no key: only requests for pictures behind an alias remove backgrounds"
 
 
-def ledger_of(settings: SettingsTree, database: Database) -> Ledger:
-    """The ledger in `database`, with the prices and limits of the settings."""
-    return Ledger(database, price=settings.credits.price, limit=customers_of(settings).limit)
+def ledger_of(settings: SettingsTree) -> Ledger:
+    """The ledger's rules: the prices and limits of the settings."""
+    return Ledger(price=settings.credits.price, limit=customers_of(settings).limit)
+
+
+def charge_every_s_of(settings: SettingsTree) -> Callable[[OriginRef], float]:
+    """How often one origin whose bytes change may be charged: by host with its subdomains, or alias; the longest name
+    that fits counts.
+    """
+    given = {name.lower().removeprefix("*").strip("."): each for name, each in settings.credits.charge_every.items()}
+    own = sorted(given.items(), key=lambda each: -len(each[0]))
+
+    def charge_every_s(ref: OriginRef) -> float:
+        name = ref.alias or ref.host.partition(":")[0].rstrip(".")
+        for host, seconds in own:
+            if name == host or (not ref.alias and name.endswith(f".{host}")):
+                return seconds
+        return settings.credits.charge_every_s
+
+    return charge_every_s

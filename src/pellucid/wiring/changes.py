@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections import Counter, OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,9 +11,9 @@ import structlog
 
 from pellucid import keys
 from pellucid.clients import Client
-from pellucid.errors import QueueError
+from pellucid.errors import DatabaseError
+from pellucid.invalidations import Invalidation, Invalidations
 from pellucid.notify.purge import CdnPurger
-from pellucid.purges import Purge, Purges
 from pellucid.spec import OriginRef, Token
 
 _log = structlog.get_logger(__name__)
@@ -33,7 +32,7 @@ _TROUBLE_S = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Change:
-    asked_at: float
+    digest: str
     client: Client
 
 
@@ -42,28 +41,28 @@ class ChangedOrigins:
     what it holds of them, and then the CDN does, or it would fetch the old pictures again.
 
     Which pictures a CDN has of an origin only the CDN knows: it is told the cache tag, and nothing where it is purged
-    by URL. `heard_s` is how long other processes take to hear of a change.
+    by URL. `heard_s` is how long other processes take to hear of a change. Those that share the `store` are told:
+    machines with folders of their own, sent other bytes each time, would have each other ask without end.
     """
 
-    def __init__(self, purges: Purges, purger: CdnPurger, *, heard_s: float) -> None:
-        self._purges = purges
+    def __init__(self, invalidations: Invalidations, purger: CdnPurger, *, store: str = "", heard_s: float) -> None:
+        self._invalidations = invalidations
         self._purger = purger
+        self._store = store
         self._heard_s = heard_s
         self._waiting: OrderedDict[tuple[Token, OriginRef], _Change] = OrderedDict()
         self._of_client: Counter[Client] = Counter()
         self._any = asyncio.Event()
 
-    def add(self, token: Token, ref: OriginRef, asked_at: float, client: Client) -> None:
-        """The origin holds other bytes; its server was asked at `asked_at`, in seconds since the epoch, on behalf of
-        `client`.
-        """
+    def add(self, token: Token, ref: OriginRef, digest: str, client: Client) -> None:
+        """The origin holds other bytes, those of `digest`, as was found on behalf of `client`."""
         known = self._waiting.get((token, ref))
         if known is None:
             if len(self._waiting) >= _WAITING or self._of_client[client] >= _OF_CLIENT:
                 _log.warning("a changed origin is not told to the CDN: too many change", origin=str(ref))
                 return
             self._of_client[client] += 1
-        self._waiting[token, ref] = _Change(asked_at=asked_at, client=client if known is None else known.client)
+        self._waiting[token, ref] = _Change(digest=digest, client=client if known is None else known.client)
         self._any.set()
 
     async def run(self) -> None:
@@ -73,7 +72,7 @@ class ChangedOrigins:
             batch = dict(list(self._waiting.items())[:_BATCH])
             try:
                 await self._tell(batch, heard_s=self._heard_s)
-            except (OSError, QueueError) as error:
+            except DatabaseError as error:
                 _log.error("changed origins cannot be told", error=str(error))
                 await asyncio.sleep(_TROUBLE_S)
                 continue
@@ -87,7 +86,7 @@ class ChangedOrigins:
         """
         try:
             await self._tell(self._waiting, heard_s=0)
-        except (OSError, QueueError) as error:
+        except DatabaseError as error:
             _log.error("changed origins cannot be told", error=str(error), origins=len(self._waiting))
 
     def _forget(self, told: Mapping[tuple[Token, OriginRef], _Change]) -> None:
@@ -101,11 +100,11 @@ class ChangedOrigins:
     async def _tell(self, batch: Mapping[tuple[Token, OriginRef], _Change], *, heard_s: float) -> None:
         if not batch:
             return
-        # Just before the question was put: what it brought is believed by everybody, what was asked earlier by nobody.
+        # Who knows the new bytes is believed by everybody, who knows others by nobody.
         told = [
-            Purge(record_key=keys.origin_record_key(token, ref), at=math.nextafter(change.asked_at, 0))
+            Invalidation(origin=keys.origin_digest_of(ref), token=token, digest=change.digest, store=self._store)
             for (token, ref), change in batch.items()
         ]
-        await asyncio.to_thread(self._purges.tell, told)
+        await self._invalidations.tell(told)
         await asyncio.sleep(heard_s)
         await self._purger.purge([keys.origin_tag(token, ref) for token, ref in batch], ())

@@ -1,20 +1,18 @@
-"""What a web process does beside answering: eviction, accounts, uploads that expire, messages to the outside."""
+"""What a web process does beside answering: eviction, the queue, mattes, expiring uploads, messages to the outside."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import structlog
 
 from pellucid.errors import PellucidError
-from pellucid.ledger.ledger import Ledger
-from pellucid.mattes import Mattes
+from pellucid.mattes.catalogue import Catalogue
 from pellucid.notify.sender import Sender
-from pellucid.pipeline.holds import settle_forgotten_holds
-from pellucid.queue.port import Queue
+from pellucid.queue.queue import Queue
 from pellucid.store.bounded import BoundedBlobs
 from pellucid.uploads.shelf import Forgetter, Shelf
 
@@ -22,8 +20,19 @@ _log = structlog.get_logger(__name__)
 
 _HOUSEKEEPING_S = 30.0
 _SWEEP_MIN_S = 0.5
+_TROUBLE_S = 5.0
 _AUDIT_S = 600.0
 """Between two looks at all uploads and their files; a killed process may have left one without the other."""
+
+
+async def lasting(chore: Callable[[], Awaitable[None]]) -> None:
+    """`chore` without end: what it did not expect is logged, and it begins again."""
+    while True:
+        try:
+            await chore()
+        except Exception:  # the edge: nobody waits for this task
+            _log.exception("unexpected error")
+        await asyncio.sleep(_TROUBLE_S)
 
 
 async def sweep_uploads(shelf: Shelf, forgetter: Forgetter) -> None:
@@ -57,14 +66,44 @@ async def keep_house(cache: BoundedBlobs) -> None:
         work = cache.evict
 
 
-async def keep_accounts(ledger: Ledger, queue: Queue, mattes: Mattes) -> None:
-    """Settle holds that no worker settled."""
+async def keep_queue(queue: Queue) -> None:
+    """Have done again what dead workers had in hand, and owe no more what waited too long."""
+    expired_at: float | None = None
     while True:
-        await asyncio.sleep(_HOUSEKEEPING_S)
         try:
-            await settle_forgotten_holds(ledger, queue=queue, mattes=mattes)
+            expires = expired_at is None or time.monotonic() > expired_at + _HOUSEKEEPING_S
+            await queue.sweep(leases=expires)
+            if expires:
+                expired_at = time.monotonic()
+                await queue.expire()
+        except (PellucidError, OSError) as error:
+            _log.error("queue not kept", error=str(error))
+            await asyncio.sleep(_TROUBLE_S)
+        await asyncio.sleep(_SWEEP_MIN_S)
+
+
+async def keep_mattes(catalogue: Catalogue, take_uses: Callable[[], set[str]], *, warn_bytes: int) -> None:
+    """Have the database know every matte in the store, and when each was used; warn when they become many."""
+    warned = False
+    looked_at: float | None = None
+    uses: set[str] = set()
+    while True:
+        try:
+            await catalogue.adopt_all()
+            uses |= take_uses()
+            await catalogue.note_uses(uses)
+            uses.clear()
+            if warn_bytes and (looked_at is None or time.monotonic() > looked_at + _AUDIT_S):
+                looked_at = time.monotonic()
+                total = await catalogue.total_bytes()
+                if total > warn_bytes and not warned:
+                    _log.warning(
+                        "mattes take much room; `pellucid mattes prune` removes some", bytes=total, allowed=warn_bytes
+                    )
+                warned = total > warn_bytes
         except PellucidError as error:
-            _log.error("accounts not kept", error=str(error))
+            _log.error("mattes not kept", error=str(error))
+        await asyncio.sleep(_HOUSEKEEPING_S)
 
 
 @asynccontextmanager

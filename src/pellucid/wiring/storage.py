@@ -1,4 +1,4 @@
-"""What every process of one server shares: the folder's layout, the store, the queue."""
+"""What every process of one server shares: the folder's layout, the store, the database and the queue in it."""
 
 from __future__ import annotations
 
@@ -14,13 +14,22 @@ from typing import TypeVar
 import structlog
 
 from pellucid import keys
-from pellucid.database.database import Database, file_url
-from pellucid.errors import DatabaseBusyError, QueueBusyError, StoreError
-from pellucid.queue.outbox import DeliveryRules
-from pellucid.queue.sqlite import SqliteQueue
+from pellucid.crew.lock_files import LockFiles
+from pellucid.cutout.recipe import tier_of
+from pellucid.database.database import Database
+from pellucid.database.engines import file_at, file_url
+from pellucid.database.old_files import OldFiles
+from pellucid.database.takeover import take_over_files
+from pellucid.errors import DatabaseAwayError, DatabaseBusyError, DatabaseError, SettingsError, StoreError
+from pellucid.mattes.catalogue import Catalogue
+from pellucid.queue.outbox import DeliveryRules, Outbox
+from pellucid.queue.queue import Queue
+from pellucid.queue.turns import Patience
+from pellucid.queue.work import Workplace
 from pellucid.settings.model import SettingsTree
 from pellucid.store.objects import ObjectBlobs
 from pellucid.uploads.secret import folder_secret
+from pellucid.wiring.accounts import ledger_of
 
 _log = structlog.get_logger(__name__)
 
@@ -32,8 +41,8 @@ _RETRY_S = 0.25
 OpenedT = TypeVar("OpenedT")
 
 _BUSY_S = 2.0
-"""How long another process's write to the queue is waited for. Writes take milliseconds; a backup that holds the file
-longer makes answers `busy`, not slow.
+"""How long another process's write to the database is waited for. Writes take milliseconds; a backup that holds the
+file longer makes answers `busy`, not slow.
 """
 
 
@@ -42,11 +51,14 @@ class Paths:
     """Where things lie below the data directory."""
 
     store: Path
-    queue: Path
+    database: Path
+    workers: Path
+    old_queue: Path
+    """Where versions before the one database kept what was owed."""
+    old_invalidations: Path
     cache_index: Path
     compiled: Path
     samples: Path
-    purges: Path
     uploads: Path
     receiving: Path
     instance: Path
@@ -55,11 +67,13 @@ class Paths:
     def below(cls, data_dir: Path) -> Paths:
         return cls(
             store=data_dir / "store",
-            queue=data_dir / "queue" / "jobs.sqlite",
+            database=data_dir / "pellucid.sqlite",
+            workers=data_dir / "workers",
+            old_queue=data_dir / "queue" / "jobs.sqlite",
+            old_invalidations=data_dir / "purges.jsonl",
             cache_index=data_dir / "cache.sqlite",
             compiled=data_dir / "compiled",
             samples=data_dir / "samples",
-            purges=data_dir / "purges.jsonl",
             uploads=data_dir / "uploads",
             receiving=data_dir / "receiving",
             instance=data_dir / "instance",
@@ -82,23 +96,84 @@ def instance_name(paths: Paths) -> str:
         raise StoreError(f"{paths.instance} cannot be written: {error.strerror}") from error
 
 
+def store_name(paths: Paths) -> str:
+    """The name of the folder of bytes in the database. Blocking. Raises StoreError."""
+    return instance_name(paths).removeprefix("pellucid-")
+
+
 @asynccontextmanager
-async def open_queue(settings: SettingsTree, *, timeout_s: float = 0) -> AsyncGenerator[SqliteQueue, None]:
-    """The queue. A locked file is waited for up to `timeout_s`. Raises QueueError when it cannot be used."""
-    opening = partial(
-        SqliteQueue.open,
-        path=Paths.below(settings.data_dir).queue,
-        depth_limit=settings.queue.depth,
-        max_attempts=settings.queue.max_attempts,
-        lease_s=settings.queue.lease_s,
-        busy_timeout_s=_BUSY_S,
-        delivery_rules=DeliveryRules(
-            max_attempts=settings.notify.max_attempts,
-            backoff_s=settings.notify.backoff_s,
-            backoff_max_s=settings.notify.backoff_max_s,
+async def open_database(settings: SettingsTree, *, upgrades: bool = True) -> AsyncGenerator[Database, None]:
+    """The database. It is not asked for anything yet: that it is away shows when it is. Raises SettingsError."""
+    url = settings.database.url.get_secret_value() or file_url(Paths.below(settings.data_dir).database)
+    database = Database(url, busy_timeout_s=_BUSY_S, upgrades=upgrades)
+    try:
+        yield database
+    finally:
+        await database.aclose()
+
+
+@asynccontextmanager
+async def look_into_database(settings: SettingsTree) -> AsyncGenerator[Database, None]:
+    """The database for a command that looks: nothing is made, upgraded or taken over. Raises SettingsError where no
+    server ever ran, DatabaseError where there is something to do first.
+    """
+    paths = Paths.below(settings.data_dir)
+    old = OldFiles(queue=paths.old_queue, invalidations=paths.old_invalidations)
+    if old.wait:
+        raise DatabaseError(
+            f"what an older version left in {old.place} is not taken over yet: `pellucid db upgrade` does it, and so "
+            "does the next start of a server"
+        )
+    async with open_database(settings, upgrades=False) as database:
+        if database.is_sqlite and file_at(Path(database.url.database or "")) is None:
+            raise SettingsError(
+                f"there is nothing to show yet: no server ran in {settings.data_dir}; if yours keeps its data "
+                "elsewhere, name that folder with --data-dir"
+            )
+        yield database
+
+
+async def prepare_database(settings: SettingsTree, *, timeout_s: float = START_S) -> str | None:
+    """Bring the schema up to date, and take over what older versions left in the folder. A locked file is waited for.
+    Returns why the database cannot be reached, where a server may start without it. Raises DatabaseError.
+    """
+    paths = Paths.below(settings.data_dir)
+    old = OldFiles(queue=paths.old_queue, invalidations=paths.old_invalidations)
+    async with open_database(settings) as database:
+        try:
+            await _when_free(database.bring_up, timeout_s)
+        except DatabaseAwayError as error:
+            if old.wait:
+                raise  # what is owed there would be forgotten for now
+            return str(error)
+        if old.wait:
+            await _when_free(partial(_take_over, database, old, paths), timeout_s)
+    return None
+
+
+async def _take_over(database: Database, old: OldFiles, paths: Paths) -> None:
+    store = await asyncio.to_thread(store_name, paths)
+    counts = await take_over_files(database, old=old, store=store)
+    _log.info("data of an older version taken over", **counts)
+
+
+@asynccontextmanager
+async def open_queue(settings: SettingsTree, database: Database) -> AsyncGenerator[Queue, None]:
+    """The queue in `database`. Raises StoreError."""
+    paths = Paths.below(settings.data_dir)
+    queue = Queue(
+        database,
+        store=await asyncio.to_thread(store_name, paths),
+        crew=LockFiles(paths.workers),
+        ledger=ledger_of(settings),
+        depth=settings.queue.depth,
+        patience=Patience(
+            attempts=settings.queue.max_attempts,
+            wait_s=settings.queue.wait_s,
+            unserved_s=settings.queue.unserved_s,
         ),
+        lease_s=settings.queue.lease_s,
     )
-    queue = await _when_free(opening, timeout_s)
     try:
         yield queue
     finally:
@@ -106,16 +181,28 @@ async def open_queue(settings: SettingsTree, *, timeout_s: float = 0) -> AsyncGe
 
 
 @asynccontextmanager
-async def open_database(settings: SettingsTree, *, timeout_s: float = 0) -> AsyncGenerator[Database, None]:
-    """The database of charges and uploads, to be opened after the queue, whose file it shares unless a URL is set. A
-    locked file is waited for up to `timeout_s`. Raises DatabaseError, SettingsError.
-    """
-    url = settings.credits.url.get_secret_value() or file_url(Paths.below(settings.data_dir).queue)
-    database = await _when_free(partial(Database.open, url, busy_timeout_s=_BUSY_S), timeout_s)
-    try:
-        yield database
-    finally:
-        await database.aclose()
+async def open_workplace(settings: SettingsTree, database: Database) -> AsyncGenerator[Workplace, None]:
+    """Where workers work on the queue in `database`. Raises StoreError."""
+    async with open_queue(settings, database) as queue:
+        crew = LockFiles(Paths.below(settings.data_dir).workers)
+        yield Workplace(database, queue, crew, lease_s=settings.queue.lease_s)
+
+
+@asynccontextmanager
+async def open_catalogue(settings: SettingsTree) -> AsyncGenerator[Catalogue, None]:
+    """The mattes, for a command. Raises DatabaseError, StoreError, SettingsError."""
+    async with look_into_database(settings) as database:
+        store = await asyncio.to_thread(store_name, Paths.below(settings.data_dir))
+        yield Catalogue(database, open_blobs(settings), store=store, tier_of=tier_of)
+
+
+def open_outbox(settings: SettingsTree, database: Database) -> Outbox:
+    """The messages owed to the outside, in `database`."""
+    notify = settings.notify
+    rules = DeliveryRules(
+        max_attempts=notify.max_attempts, backoff_s=notify.backoff_s, backoff_max_s=notify.backoff_max_s
+    )
+    return Outbox(database, rules=rules)
 
 
 async def _when_free(opening: Callable[[], Awaitable[OpenedT]], timeout_s: float) -> OpenedT:
@@ -125,7 +212,7 @@ async def _when_free(opening: Callable[[], Awaitable[OpenedT]], timeout_s: float
     while True:
         try:
             return await opening()
-        except (QueueBusyError, DatabaseBusyError) as error:
+        except DatabaseBusyError as error:
             if time.monotonic() >= deadline:
                 raise
             if not told:

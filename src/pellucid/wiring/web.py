@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -13,37 +13,46 @@ from functools import partial
 import structlog
 
 from pellucid import keys
-from pellucid.cutout.recipe import Recipe
+from pellucid.cutout.recipe import Recipe, tier_of
 from pellucid.database.database import Database
-from pellucid.errors import StoreError
-from pellucid.ledger.ledger import Ledger
-from pellucid.mattes import Mattes
+from pellucid.errors import DatabaseError
+from pellucid.invalidations import Invalidation, Invalidations
+from pellucid.mattes.catalogue import Catalogue
+from pellucid.mattes.files import MatteFiles
 from pellucid.notify.cdn import ANYWHERE
 from pellucid.notify.purge import CdnPurger
 from pellucid.notify.sender import Sender
 from pellucid.pipeline.cuttings import Cuttings
 from pellucid.pipeline.deliver import Pipeline
-from pellucid.purges import Purge, Purges
-from pellucid.queue.sqlite import SqliteQueue
+from pellucid.queue.queue import Queue
 from pellucid.render.pool import RenderPool
 from pellucid.renditions import Renditions
 from pellucid.settings.model import SettingsTree
 from pellucid.source.bodies import Bodies
 from pellucid.source.fetch import Fetcher
+from pellucid.source.heard import Heard
 from pellucid.source.memory import BodyMemory
 from pellucid.source.netguard import Guard
 from pellucid.source.origins import Origins
 from pellucid.source.resolver import NameResolver
-from pellucid.spec import DEFAULT_TOKEN, OriginRef, Tier, Token
+from pellucid.spec import DEFAULT_TOKEN, OriginRef, Token
 from pellucid.store.bounded import BoundedBlobs
 from pellucid.store.objects import ObjectBlobs, free_bytes
 from pellucid.tokens import Customers
 from pellucid.uploads.shelf import UPLOADS_ALIAS, Shelf
-from pellucid.wiring.accounts import customers_of, ledger_of
+from pellucid.wiring.accounts import charge_every_s_of, customers_of, ledger_of
 from pellucid.wiring.changes import ChangedOrigins
-from pellucid.wiring.chores import keep_accounts, keep_house, sending, sweep_uploads
-from pellucid.wiring.readiness import Readiness
-from pellucid.wiring.storage import START_S, Paths, instance_name, open_blobs, open_database, open_queue
+from pellucid.wiring.chores import keep_house, keep_mattes, keep_queue, lasting, sending, sweep_uploads
+from pellucid.wiring.readiness import Readiness, Report
+from pellucid.wiring.storage import (
+    Paths,
+    instance_name,
+    open_blobs,
+    open_database,
+    open_outbox,
+    open_queue,
+    store_name,
+)
 from pellucid.wiring.values import (
     aliases_of,
     cdn_api_of,
@@ -59,15 +68,18 @@ from pellucid.wiring.values import (
 _log = structlog.get_logger(__name__)
 
 FOLLOW_S = 1.0
-"""How often a process looks for purges that another one was told."""
+"""How often a process looks for invalidations that another one was told."""
 
 _HEARD_S = FOLLOW_S + 0.2
 
 _SLACK_S = 5.0
-"""Beyond the longest rendering, an answer that was begun before a purge is out."""
+"""Beyond the longest rendering, an answer that was begun before an invalidation is out."""
 
 _TOLD_AGAIN_S = 60.0
 """Between two lines in the log about one trouble that lasts."""
+
+_NAMED = 10_000
+"""Records that one look at the answers in memory drops by name; of more, all answers are dropped."""
 
 _THREADS = 64
 
@@ -77,20 +89,19 @@ class Web:
     """What a web process holds open."""
 
     pipeline: Pipeline
-    queue: SqliteQueue
+    queue: Queue
     database: Database
-    ledger: Ledger
     blobs: ObjectBlobs
     pool: RenderPool
     recipe: Recipe
     instance: str
     """This server's name in `CDN-Loop`."""
-    mattes: Mattes
+    mattes: Catalogue
     cache: BoundedBlobs
     origins: Origins
     uploads: Shelf | None
     """None where uploads are not taken."""
-    purges: Purges
+    invalidations: Invalidations
     customers: Customers
     swap_script: bool
     purger: CdnPurger
@@ -99,64 +110,83 @@ class Web:
     async def invalidate(self, refs: Collection[OriginRef], paths: Sequence[str]) -> None:
         """On return no web process believes what it knew of these origins, for whichever token, and the CDN is being
         told to drop what has their tags or lies at `paths`: in this order, or it would fetch the old answers again.
-        Raises StoreError, QueueError.
+        Raises DatabaseError.
         """
-        await self._forget([(token, ref) for token in self.customers.tokens for ref in refs], paths)
+        await self._forget(list(refs), paths)
 
     async def withdraw(self, names: Sequence[str]) -> None:
         """`invalidate` for uploads of these names, whoever asked for them."""
         refs = [OriginRef(alias=UPLOADS_ALIAS, path=f"/{name}") for name in names]
-        paths = [f"/{ref}" for ref in refs]
-        await self._forget([(token, ref) for token in {DEFAULT_TOKEN, *self.customers.tokens} for ref in refs], paths)
+        await self._forget(refs, [f"/{ref}" for ref in refs])
 
     async def drop_bytes(self, digest: str) -> None:
         """Remove an origin's bytes from the store, and the mattes made of them. Raises StoreError."""
         await self.cache.delete(keys.origin_bytes_key(digest))
-        await self.mattes.drop(digest, 0)
+        await self.mattes.drop(digest)
 
-    async def _forget(self, origins: Collection[tuple[Token, OriginRef]], paths: Sequence[str]) -> None:
-        now = time.time()
-        told = [Purge(record_key=keys.origin_record_key(token, ref), at=now) for token, ref in origins]
-        for purge in told:
-            await self.origins.doubt(purge.record_key, purge.at)
-        try:
-            await asyncio.to_thread(self.purges.tell, told)
-        except OSError as error:
-            raise StoreError(f"the purges cannot be told: {error.strerror}") from error
+    async def _forget(self, refs: Sequence[OriginRef], paths: Sequence[str]) -> None:
+        await self.invalidations.tell([Invalidation(origin=keys.origin_digest_of(ref)) for ref in refs])
         await asyncio.sleep(_HEARD_S)
-        await self.purger.purge([keys.origin_tag(token, ref) for token, ref in origins], paths)
+        tags = [keys.origin_tag(token, ref) for token in self._everybody for ref in refs]
+        await self.purger.purge(tags, paths)
 
-    async def follow_purges(self, forget: Callable[[str | None], None]) -> None:
-        """Hear what other processes, and this one, invalidated; `forget` gets each record key, None for everything.
-        While the file cannot be read, what is known is kept; what was told meanwhile is heard afterwards.
+    @property
+    def _everybody(self) -> set[Token]:
+        return {DEFAULT_TOKEN, *self.customers.tokens}
+
+    async def follow_invalidations(self, forget: Callable[[Set[str] | None], None]) -> None:
+        """Hear what other processes, and this one, invalidated; `forget` gets the record keys, None for everything.
+        While the database is away, what is known is kept; what was told meanwhile is heard afterwards.
         """
         failed_at: float | None = None
         while True:
-            await asyncio.sleep(FOLLOW_S)
+            begun = self.invalidations.has_begun
             try:
-                news = await asyncio.to_thread(self.purges.news)
-            except OSError as error:
+                news = await self.invalidations.news()
+            except DatabaseError as error:
                 if failed_at is None or time.monotonic() > failed_at + _TOLD_AGAIN_S:
-                    _log.error("purges cannot be read now", error=str(error))
+                    _log.error("invalidations cannot be read now", error=str(error))
                     failed_at = time.monotonic()
-                continue
-            failed_at = None
-            if news is None:
-                _log.error("purges are lost, all is forgotten")
-                self.origins.hear(None, time.time())
-                forget(None)
-                continue
-            for purge in news:
-                try:
-                    # In the store as well: this process may have written there between the purge and now.
-                    await self.origins.doubt(purge.record_key, purge.at)
-                except StoreError as error:
-                    _log.error("purge not stored", key=purge.record_key, error=str(error))
-                forget(purge.record_key)
+            else:
+                failed_at = None
+                if news is None:
+                    _log.error("invalidations are lost, every origin is asked again")
+                named = self._named_by(news) if begun and news is not None else None
+                if named is None or named:
+                    forget(named)
+            await asyncio.sleep(FOLLOW_S)
 
-    async def check_ready(self) -> tuple[dict[str, str], list[dict[str, str]]]:
-        """("ok" or what is wrong) for store, queue, model and rendering, and the living workers."""
+    def _named_by(self, news: Sequence[Invalidation]) -> Set[str] | None:
+        """The records that are named, None for all."""
+        everybody = self._everybody
+        if any(not each.origin for each in news) or len(news) * len(everybody) > _NAMED:
+            return None
+        return {
+            keys.record_key_of(token, each.origin)
+            for each in news
+            for token in ((Token(each.token),) if each.token else everybody)
+        }
+
+    async def check_ready(self) -> Report:
+        """Whether this process can do its work."""
         return await self.readiness.check()
+
+
+class Pins:
+    """What eviction must not touch: the origins of all that is owed. While the database is away, those of before:
+    nothing new is owed then, and the cache must not grow.
+    """
+
+    def __init__(self, queue: Queue) -> None:
+        self._queue = queue
+        self._last: frozenset[str] = frozenset()
+
+    async def ask(self) -> frozenset[str]:
+        try:
+            self._last = frozenset(keys.origin_bytes_key(owed) for owed in await self._queue.owed_origins())
+        except DatabaseError as error:
+            _log.warning("what is owed is not known now", error=str(error), known=len(self._last))
+        return self._last
 
 
 @asynccontextmanager
@@ -168,20 +198,17 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="io"))
     async with AsyncExitStack() as stack:
         blobs = open_blobs(settings)
-        queue = await stack.enter_async_context(open_queue(settings, timeout_s=START_S))
-        database = await stack.enter_async_context(open_database(settings, timeout_s=START_S))
-        ledger = ledger_of(settings, database)
+        database = await stack.enter_async_context(open_database(settings))
+        queue = await stack.enter_async_context(open_queue(settings, database))
+        outbox = open_outbox(settings, database)
         customers = customers_of(settings)
-
-        async def pinned() -> frozenset[str]:
-            return frozenset(keys.origin_bytes_key(owed) for owed in await queue.owed_origins())
 
         cache = BoundedBlobs(
             blobs,
             index=paths.cache_index,
             prefixes=("bytes", "origins", "renditions"),
             max_bytes=settings.cache.max_bytes,
-            pinned=pinned,
+            pinned=Pins(queue).ask,
             min_free_bytes=settings.cache.min_free_bytes,
             free_bytes=partial(free_bytes, settings.data_dir),
         )
@@ -190,14 +217,15 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
         pool = await stack.enter_async_context(RenderPool(pool_limits_of(settings)))
         instance = await asyncio.to_thread(instance_name, paths)
         freshness = freshness_of(settings)
-        purges = Purges(paths.purges)
-        stack.callback(purges.close)
+        heard = Heard()
+        store = await asyncio.to_thread(store_name, paths)
+        invalidations = Invalidations(database, heard, store=store)
         cdn = cdn_api_of(settings)
-        # An answer that was begun before a purge may wait for its lane, twice, before it is rendered.
+        # An answer that was begun before an invalidation may wait for its lane, twice, before it is rendered.
         again_s = 2 * settings.render.wait_s + settings.render.timeout_s + _SLACK_S
-        purger = CdnPurger(queue, api=cdn, again_s=again_s)
+        purger = CdnPurger(outbox, api=cdn, again_s=again_s)
         # Closed after what fetches, which may find a change until then.
-        changes = ChangedOrigins(purges, purger, heard_s=_HEARD_S)
+        changes = ChangedOrigins(invalidations, purger, store=store, heard_s=_HEARD_S)
         stack.push_async_callback(changes.aclose)
         guard = Guard(allow_networks=settings.origin.allow_networks, allow_ports=settings.origin.allow_ports)
         resolver = await stack.enter_async_context(
@@ -221,26 +249,20 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
             aliases=aliases_of(settings, paths),
             allow_hosts=settings.origin.allow_hosts,
             freshness=freshness,
+            heard=heard,
             changed=changes.add,
         )
         try:
-            told = await asyncio.to_thread(purges.news) or []
-        except OSError as error:
-            _log.error("purges cannot be read now", error=str(error))  # `follow_purges` will
-            told = []
-        for purge in told:
-            origins.hear(purge.record_key, purge.at)
+            while await invalidations.news():
+                pass
+        except DatabaseError as error:
+            _log.error("invalidations cannot be read now", error=str(error))  # `follow_invalidations` will
 
-        mattes = Mattes(blobs)
+        mattes = Catalogue(database, blobs, store=store, tier_of=tier_of)
 
         async def has_bytes(digest: str) -> bool:
             """Somebody else's picture as well; its bytes may have been evicted, while its mattes stay."""
-            if await blobs.exists(keys.origin_bytes_key(digest)):
-                return True
-            for tier in Tier:
-                if await mattes.newest(digest, 0, tier) is not None:
-                    return True
-            return False
+            return await blobs.exists(keys.origin_bytes_key(digest)) or await mattes.has(digest)
 
         shelf = await Shelf.open(
             database,
@@ -254,19 +276,21 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
         # Half of the memory is `http.hot`'s, which holds the same bodies under their URLs.
         renditions = Renditions(cache, memory_bytes=settings.cache.memory_bytes // 2)
         stack.push_async_callback(renditions.aclose)
+        cuttings = Cuttings(
+            queue=queue,
+            origins=origins,
+            ledger=ledger_of(settings),
+            customers=customers,
+            recipe=recipe,
+            show_stale=settings.cache.show_stale,
+            charge_every_s=charge_every_s_of(settings),
+            lacks_space=cache.lacks_space,
+            adopt=mattes.adopt,
+        )
         pipeline = Pipeline(
             origins=origins,
-            mattes=mattes,
-            cuttings=Cuttings(
-                mattes=mattes,
-                queue=queue,
-                origins=origins,
-                ledger=ledger,
-                customers=customers,
-                recipe=recipe,
-                show_stale=settings.cache.show_stale,
-                lacks_space=cache.lacks_space,
-            ),
+            mattes=MatteFiles(blobs),
+            cuttings=cuttings,
             renditions=renditions,
             pool=pool,
             max_output_pixels=settings.image.max_output_pixels,
@@ -275,7 +299,7 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
             listening=listening_of(settings, guard),
         )
         sender = Sender(
-            queue,
+            outbox,
             webhooks=await stack.enter_async_context(message_session(settings, guard=guard, resolver=resolver)),
             purges=await stack.enter_async_context(message_session(settings, guard=ANYWHERE, resolver=resolver)),
             keys=signing_keys_of(settings),
@@ -288,7 +312,6 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
             pipeline=pipeline,
             queue=queue,
             database=database,
-            ledger=ledger,
             blobs=blobs,
             pool=pool,
             recipe=recipe,
@@ -297,7 +320,7 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
             cache=cache,
             origins=origins,
             uploads=shelf if settings.uploads.enabled else None,
-            purges=purges,
+            invalidations=invalidations,
             customers=customers,
             swap_script=settings.web.swap_script,
             purger=purger,
@@ -305,10 +328,11 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
         )
         # Uploads are swept also where no more are taken: those that are there expire.
         for chore in (
-            keep_house(cache),
-            keep_accounts(ledger, queue, mattes),
-            sweep_uploads(shelf, web),
-            changes.run(),
+            partial(keep_house, cache),
+            partial(keep_queue, queue),
+            partial(keep_mattes, mattes, cuttings.take_uses, warn_bytes=settings.mattes.warn_bytes),
+            partial(sweep_uploads, shelf, web),
+            changes.run,
         ):
-            stack.callback(asyncio.create_task(chore).cancel)
+            stack.callback(asyncio.create_task(lasting(chore)).cancel)
         yield web

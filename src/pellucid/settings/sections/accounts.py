@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 from pellucid.notify.signature import signing_keys
-from pellucid.settings.types import Hosts, Names, Section, WebUrls
+from pellucid.settings.types import DAY_S, Hosts, Names, SecondsMap, Section, WebUrls
 from pellucid.spec import Tier
 
 TokenName = Annotated[str, Field(pattern="^[a-z0-9][a-z0-9-]{0,39}$")]
@@ -17,7 +17,7 @@ _KEY_HASH = re.compile(r"([0-9a-f]{64})?")
 
 
 class CreditSettings(Section):
-    """What removals cost, and where that is written down."""
+    """What removals cost."""
 
     price_fast: int = Field(default=100, ge=0, description="Credits of a removal with `bg_quality=fast`.")
     price_standard: int = Field(default=200, ge=0, description="Credits of a removal with `bg_quality=standard`.")
@@ -31,15 +31,30 @@ class CreditSettings(Section):
     header: bool = Field(
         default=True, description="Say in `Pellucid-Credits` what a cutout cost and what is left of a limit."
     )
-    url: SecretStr = Field(
-        default=SecretStr(""),
-        description="Database of charges and uploads, such as `postgresql://user:password@host/pellucid` (extra "
-        "`[postgres]`). Empty: the queue's SQLite file.",
+    charge_every_s: float = Field(
+        default=DAY_S,
+        ge=0,
+        description="A customer is charged for one origin and tier once in this time, however often its bytes change "
+        "(a webcam); each change is cut out. 0: each change is charged.",
+    )
+    charge_every: SecondsMap = Field(
+        default={},
+        description="`host=seconds`, comma-separated: other times for single hosts (with their subdomains) or aliases.",
     )
 
     def price(self, tier: Tier) -> int:
         """Credits of one removal."""
         return {Tier.FAST: self.price_fast, Tier.STANDARD: self.price_standard, Tier.BEST: self.price_best}[tier]
+
+
+class DatabaseSettings(Section):
+    """Where it is written down what is owed, charged, known and told."""
+
+    url: SecretStr = Field(
+        default=SecretStr(""),
+        description="Such as `postgresql://user:password@host/pellucid` (extra `[postgres]`). Empty: a SQLite file, "
+        "`pellucid.sqlite` in the data directory.",
+    )
 
 
 class TokenSettings(Section):

@@ -38,10 +38,34 @@ class ModelSettings(Section):
     )
 
 
+class MatteSettings(Section):
+    """What is made, and kept for good."""
+
+    warn_bytes: int = Field(
+        default=50 * GIB,
+        ge=0,
+        description="With more mattes than this on the disk, the log and `pellucid doctor` say so; `pellucid mattes "
+        "prune` removes some. 0: never.",
+    )
+
+
 class QueueSettings(Section):
     """Work owed."""
 
-    depth: int = Field(default=1000, gt=0, description="Jobs that may be owed; beyond that the answer is `busy`.")
+    depth: int = Field(
+        default=1000,
+        gt=0,
+        description="Removals that one customer may be owed; beyond that the answer is `busy`. Where several are owed "
+        "some, each has an equal share.",
+    )
     max_attempts: int = Field(default=3, gt=0, description="Attempts before a matte counts as failed.")
     job_timeout_s: float = Field(default=120, gt=0, description="A job that takes longer uses up an attempt.")
+    wait_s: float = Field(
+        default=21_600, gt=0, description="A removal that waits and that nobody asked for in so long is owed no more."
+    )
+    unserved_s: float = Field(
+        default=600,
+        gt=0,
+        description="The same where no living worker makes such mattes (after a change of model or precision).",
+    )
     lease_s: float = Field(default=30, gt=0, description="A silent worker loses its job after this long.")

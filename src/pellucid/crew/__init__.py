@@ -1,0 +1,1 @@
+"""Who is at work: the port, and what one machine needs."""

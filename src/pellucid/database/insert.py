@@ -1,0 +1,39 @@
+"""Inserts that both databases understand, though SQLAlchemy spells them apart."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+Insert = sqlite.Insert | postgresql.Insert
+
+_NUMBERS = 8_400_645
+"""Key of PostgreSQL's advisory lock under which `invalidations` are written; any number that stays the same."""
+
+
+def number_in_order(db: sa.Connection) -> None:
+    """To be called before rows of `invalidations` are written: their numbers become visible in order, so that who has
+    seen one never finds a lower one later. SQLite has one writer; in PostgreSQL others wait for the transaction's end.
+    """
+    if db.dialect.name == "postgresql":
+        db.execute(sa.select(sa.func.pg_advisory_xact_lock(_NUMBERS)))
+
+
+def insert_once(db: sa.Connection, table: sa.Table) -> Insert:
+    """INSERT that does nothing where the key is there already."""
+    return _insert(db, table).on_conflict_do_nothing()
+
+
+def upsert(db: sa.Connection, table: sa.Table, rows: Sequence[dict[str, Any]], *, keep: Collection[str] = ()) -> None:
+    """Write `rows`, over those with the same key; the columns `keep` of such a row stay as they are."""
+    insert = _insert(db, table)
+    key = [column.name for column in table.primary_key]
+    changed = {name: insert.excluded[name] for name in rows[0] if name not in key and name not in keep}
+    db.execute(insert.on_conflict_do_update(index_elements=key, set_=changed), list(rows))
+
+
+def _insert(db: sa.Connection, table: sa.Table) -> Insert:
+    return postgresql.insert(table) if db.dialect.name == "postgresql" else sqlite.insert(table)

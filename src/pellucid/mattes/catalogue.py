@@ -1,0 +1,207 @@
+"""The database's knowledge of the mattes in the store, kept complete."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
+from typing import TypeVar
+
+import sqlalchemy as sa
+import structlog
+
+from pellucid import keys
+from pellucid.database.database import Database
+from pellucid.database.insert import upsert
+from pellucid.database.tables import mattes, stores
+from pellucid.errors import StoreError
+from pellucid.mattes import facts
+from pellucid.mattes.facts import MatteFacts
+from pellucid.mattes.files import MatteFiles
+from pellucid.spec import Tier
+from pellucid.store.port import BlobStore
+
+_log = structlog.get_logger(__name__)
+
+_BATCH = 50
+"""Written in one transaction, which others wait for."""
+
+_SCANS = 3
+"""After so many, what could not be read is left to who asks for it: its removal finds the file."""
+_USES = 500
+"""Names in one statement."""
+
+_LOOK_S = 60.0
+
+ResultT = TypeVar("ResultT")
+
+_FOLDER, _POINTERS = "mattes", "mattes/newest"
+
+
+class Catalogue:
+    """The mattes of `store`, whose files are `blobs`.
+
+    A database that is new, or was lost, knows none of those that lie there. `adopt_all` reads them once; until it is
+    through, `adopt` looks up single ones, so that nobody sees a background where there was a cutout. `tier_of` says the
+    tier of a recipe's id, None for one that no version of ours made.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        blobs: BlobStore,
+        *,
+        store: str,
+        tier_of: Callable[[str], Tier | None],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._database = database
+        self._blobs = blobs
+        self._files = MatteFiles(blobs)
+        self._store = store
+        self._tier_of = tier_of
+        self._clock = clock
+        self._is_complete = False
+        self._unread = self._scans = 0
+        self._adopting = asyncio.Lock()
+
+    async def adopt_all(self) -> int:
+        """Have the database know every matte that lies there, unless that was done before; returns how many were new.
+        One that cannot be read now has all of it done again later. About a minute for 100,000. Raises StoreError,
+        DatabaseError.
+        """
+        # Asked again each time: a database that was lost knows nothing.
+        self._is_complete = await self._database.read(self._is_adopted)
+        if self._is_complete:
+            return 0
+        async with self._adopting:
+            count, self._unread = 0, 0
+            batch: list[tuple[float, str]] = []
+            async for blob in self._blobs.list(_FOLDER):
+                name = blob.key.removeprefix(f"{_FOLDER}/")
+                if "/" not in name:
+                    batch.append((blob.modified_at, name))
+                if len(batch) == _BATCH:
+                    count += await self._adopt(batch)
+                    batch = []
+            count += await self._adopt(batch)
+            if count:
+                _log.info("mattes adopted", count=count)
+            self._scans += 1
+            if self._unread and self._scans < _SCANS:
+                return count
+            await self._database.run(self._note_adopted)
+            self._is_complete = True
+        await self._drop_pointers()
+        return count
+
+    async def adopt(self, digests: Sequence[str]) -> bool:
+        """Have the database know the newest mattes of these bytes, as older versions pointed to them; whether there
+        were any. Nothing is looked for once all are known. Raises StoreError, DatabaseError.
+        """
+        if self._is_complete:
+            return False
+        found: list[tuple[float, str]] = []
+        for digest in digests:
+            for tier in Tier:
+                try:
+                    pointer = await self._blobs.get(keys.newest_matte_key(digest, 0, tier))
+                except StoreError as error:
+                    _log.warning("pointer not read", origin=digest, error=str(error))
+                    continue
+                name = pointer.decode("ascii", "replace") if pointer is not None else ""
+                if name.startswith(f"{digest}.0.") and name.isprintable() and "/" not in name:
+                    found.append((self._clock(), name))
+        return await self._adopt(found) > 0
+
+    async def note_uses(self, names: Collection[str]) -> None:
+        """They were shown. Raises DatabaseError."""
+        listed = sorted(names)
+        for start in range(0, len(listed), _USES):
+            some = listed[start : start + _USES]
+            await self._database.run(partial(facts.note_uses, names=some, store=self._store, now=self._clock()))
+
+    async def read(self, look: Callable[..., ResultT]) -> ResultT:
+        """What `look(db, store=...)` finds (`mattes.selection`). A million rows take a second. Raises DatabaseError."""
+        return await self._database.read(lambda db: look(db, store=self._store), patience_s=_LOOK_S)
+
+    async def total_bytes(self) -> int:
+        """The sum of all mattes. A million rows take half a second. Raises DatabaseError."""
+        total = sa.select(sa.func.coalesce(sa.func.sum(mattes.c.size_bytes), 0)).where(mattes.c.store == self._store)
+        return int(await self._database.read(lambda db: db.scalar(total)) or 0)
+
+    async def drop(self, origin_digest: str) -> None:
+        """Remove all mattes of some bytes, files first. Raises StoreError when one is left, after all were tried."""
+        names = await self._database.read(partial(facts.names_of, origin_digest=origin_digest, store=self._store))
+        await self.remove(names)
+
+    async def has(self, origin_digest: str) -> bool:
+        """Whether there is a matte of these bytes. Raises DatabaseError."""
+        names = partial(facts.names_of, origin_digest=origin_digest, store=self._store)
+        return bool(await self._database.read(names))
+
+    async def remove(self, names: Sequence[str]) -> None:
+        """Remove mattes, files first. Raises StoreError when one is left, after all were tried."""
+        failure: StoreError | None = None
+        gone: list[str] = []
+        for name in names:
+            try:
+                await self._files.delete(name)
+                gone.append(name)
+            except StoreError as error:
+                failure = error
+        if gone:
+            await self._database.run(partial(facts.forget, names=gone, store=self._store))
+        if failure is not None:
+            raise failure
+
+    async def _adopt(self, found: Sequence[tuple[float, str]]) -> int:
+        """Write down what the files say of which the database knows nothing; (moment, name) each, returns how many."""
+        names = [name for _, name in found]
+        known = sa.select(mattes.c.name).where(mattes.c.store == self._store, mattes.c.name.in_(names))
+        there = set(await self._database.read(lambda db: db.scalars(known).all()))
+        new: list[tuple[float, MatteFacts]] = []
+        for moment, name in found:
+            each = None if name in there else await self._read(name)
+            if each is not None:
+                new.append((moment, each))
+
+        def write(db: sa.Connection) -> None:
+            for moment, each in new:
+                facts.adopt(db, each, store=self._store, made_at=moment)
+
+        if new:
+            await self._database.run(write)
+        return len(new)
+
+    async def _read(self, name: str) -> MatteFacts | None:
+        digest, _, rest = name.partition(".")
+        page, _, recipe_id = rest.partition(".")
+        tier = self._tier_of(recipe_id)
+        if tier is None or not digest or not page.isdecimal():
+            return None
+        try:
+            header = await self._files.header(name)
+        except StoreError as error:
+            _log.warning("matte not read", matte=name, error=str(error))
+            self._unread += 1
+            return None
+        if header is None:
+            return None
+        return MatteFacts.of_header(name, header[0], tier=tier, size_bytes=header[1])
+
+    async def _drop_pointers(self) -> None:
+        """What older versions kept beside the mattes."""
+        try:
+            async for blob in self._blobs.list(_POINTERS):
+                await self._blobs.delete(blob.key)
+        except StoreError as error:
+            _log.warning("pointers of an older version stay", error=str(error))
+
+    def _is_adopted(self, db: sa.Connection) -> bool:
+        return bool(db.scalar(sa.select(stores.c.adopted).where(stores.c.store == self._store)))
+
+    def _note_adopted(self, db: sa.Connection) -> None:
+        row = {"store": self._store, "virtual_time": 0.0, "job_s": 0.0, "adopted": True, "checked_at": 0.0}
+        upsert(db, stores, [row], keep=("virtual_time", "job_s", "checked_at"))

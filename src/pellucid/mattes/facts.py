@@ -1,0 +1,202 @@
+"""What the database knows of mattes, and who paid for them. Each function is a part of a transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from pellucid.database.insert import upsert
+from pellucid.database.tables import charges, mattes
+from pellucid.image.box import Box
+from pellucid.image.matte_file import MatteHeader
+from pellucid.spec import Tier, Token
+
+_VERSION = 1
+"""Of the rows that are written here; rows of a later one are left alone."""
+
+_DAY_S = 86_400.0
+
+_LOCK = 8_400_644
+"""First key of PostgreSQL's advisory lock under which mattes of a store become the newest, as SQLite has it for all:
+every web process adopts them, and workers make more meanwhile.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MatteFacts:
+    """A matte without its pixels. `confidence` is in [0, 1]; `empty`: nothing recognisable as a foreground; `subject`
+    is the box around what is not transparent, in pixels of the whole picture, None where that was not measured.
+    """
+
+    name: str
+    origin_digest: str
+    page: int
+    tier: Tier
+    recipe_id: str
+    confidence: float
+    empty: bool
+    width: int
+    height: int
+    size_bytes: int
+    subject: Box | None = None
+
+    @classmethod
+    def of_header(cls, name: str, header: MatteHeader, *, tier: Tier, size_bytes: int) -> MatteFacts:
+        """What the file called `name` says of itself."""
+        digest, page, _ = name.split(".", 2)
+        return cls(
+            name=name,
+            origin_digest=digest,
+            page=int(page),
+            tier=tier,
+            recipe_id=header.recipe_id,
+            confidence=header.confidence,
+            empty=header.empty,
+            width=header.full.width,
+            height=header.full.height,
+            size_bytes=size_bytes,
+            subject=header.subject,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownMatte:
+    """A matte that is there. `newest` of its origin, page and tier; `charged` is what the token that asks paid for its
+    tier of these bytes, None for nothing yet.
+    """
+
+    facts: MatteFacts
+    newest: bool
+    charged: int | None
+
+
+def known_to(db: sa.Connection, *, store: str, token: Token, digests: Sequence[str]) -> list[KnownMatte]:
+    """The mattes of the first page of these bytes, with what the token paid. One statement."""
+    found = db.execute(_KNOWN, {"store": store, "token": token, "digests": list(digests)})
+    return [KnownMatte(facts=_facts(row), newest=row.newest, charged=row.charged) for row in found]
+
+
+def write(db: sa.Connection, facts: MatteFacts, *, store: str, now: float) -> None:
+    """The matte is there, and the newest of its origin, page and tier."""
+    _lock(db, store)
+    those = (mattes.c.store == store, mattes.c.origin_digest == facts.origin_digest)
+    kind = (mattes.c.page == facts.page, mattes.c.tier == facts.tier.value, mattes.c.name != facts.name)
+    db.execute(mattes.update().where(*those, *kind, mattes.c.newest).values(newest=False))
+    upsert(db, mattes, [_row(facts, store=store, newest=True, made_at=now)], keep=("used_at",))
+
+
+def adopt(db: sa.Connection, facts: MatteFacts, *, store: str, made_at: float) -> None:
+    """The matte lies there since `made_at`; where the database knows it by now, nothing changes."""
+    _lock(db, store)
+    if db.scalar(sa.select(sa.exists().where(mattes.c.store == store, mattes.c.name == facts.name))):
+        return
+    group = (
+        mattes.c.store == store,
+        mattes.c.origin_digest == facts.origin_digest,
+        mattes.c.page == facts.page,
+        mattes.c.tier == facts.tier.value,
+    )
+    latest: float | None = db.scalar(sa.select(sa.func.max(mattes.c.made_at)).where(*group))
+    newest = latest is None or made_at >= latest
+    if newest:
+        db.execute(mattes.update().where(*group, mattes.c.newest).values(newest=False))
+    db.execute(mattes.insert().values(_row(facts, store=store, newest=newest, made_at=made_at)))
+
+
+def forget(db: sa.Connection, names: Collection[str], *, store: str) -> None:
+    """The files are not there. Of what is left of the same origin, page and tier, the one made last is the newest."""
+    _lock(db, store)
+    those = (mattes.c.store == store, mattes.c.name.in_(list(names)))
+    kind = (mattes.c.origin_digest, mattes.c.page, mattes.c.tier)
+    groups = db.execute(sa.select(*kind).where(*those, mattes.c.newest)).all()
+    db.execute(mattes.delete().where(*those))
+    for group in groups:
+        left = sa.and_(mattes.c.store == store, *(column == value for column, value in zip(kind, group, strict=True)))
+        last = sa.select(mattes.c.name).where(left).order_by(mattes.c.made_at.desc(), mattes.c.name).limit(1)
+        db.execute(mattes.update().where(left, mattes.c.name.in_(last)).values(newest=True))
+
+
+def names_of(db: sa.Connection, origin_digest: str, *, store: str) -> list[str]:
+    """All mattes of some bytes."""
+    query = sa.select(mattes.c.name).where(mattes.c.store == store, mattes.c.origin_digest == origin_digest)
+    return list(db.scalars(query))
+
+
+def note_uses(db: sa.Connection, names: Collection[str], *, store: str, now: float) -> None:
+    """They were looked at; written to the day."""
+    those = (mattes.c.store == store, mattes.c.name.in_(list(names)), mattes.c.used_at < now - _DAY_S)
+    db.execute(mattes.update().where(*those).values(used_at=now))
+
+
+def _lock(db: sa.Connection, store: str) -> None:
+    if db.dialect.name == "postgresql":
+        db.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK, sa.func.hashtext(store))))
+
+
+def _row(facts: MatteFacts, *, store: str, newest: bool, made_at: float) -> dict[str, Any]:
+    box = facts.subject
+    return {
+        "store": store,
+        "name": facts.name,
+        "version": _VERSION,
+        "origin_digest": facts.origin_digest,
+        "page": facts.page,
+        "tier": facts.tier.value,
+        "recipe_id": facts.recipe_id,
+        "newest": newest,
+        "confidence": facts.confidence,
+        "empty": facts.empty,
+        "width": facts.width,
+        "height": facts.height,
+        "subject_left": None if box is None else box.left,
+        "subject_top": None if box is None else box.top,
+        "subject_width": None if box is None else box.width,
+        "subject_height": None if box is None else box.height,
+        "size_bytes": facts.size_bytes,
+        "made_at": made_at,
+        "used_at": made_at,
+    }
+
+
+def _facts(row: sa.Row[Any]) -> MatteFacts:
+    box = None
+    if row.subject_left is not None:
+        box = Box(left=row.subject_left, top=row.subject_top, width=row.subject_width, height=row.subject_height)
+    return MatteFacts(
+        name=row.name,
+        origin_digest=row.origin_digest,
+        page=row.page,
+        tier=Tier(row.tier),
+        recipe_id=row.recipe_id,
+        confidence=row.confidence,
+        empty=row.empty,
+        width=row.width,
+        height=row.height,
+        size_bytes=row.size_bytes,
+        subject=box,
+    )
+
+
+def _build_known() -> sa.Select[Any]:
+    paid = sa.and_(
+        charges.c.token == sa.bindparam("token", type_=sa.String),
+        charges.c.origin_digest == mattes.c.origin_digest,
+        charges.c.tier == mattes.c.tier,
+    )
+    return (
+        sa.select(mattes, charges.c.credits.label("charged"))
+        .select_from(mattes.outerjoin(charges, paid))
+        .where(
+            mattes.c.store == sa.bindparam("store", type_=sa.String),
+            mattes.c.origin_digest.in_(sa.bindparam("digests", expanding=True)),
+            mattes.c.page == 0,
+            mattes.c.version <= _VERSION,
+        )
+    )
+
+
+_KNOWN = _build_known()
+"""Built once: that takes several times as long as SQLite needs for it."""

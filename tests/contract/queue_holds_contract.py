@@ -1,0 +1,294 @@
+"""What the queue must do with credits: a hold and its removal are written together and end together."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from queue_helpers import (
+    BLOG,
+    SHOP,
+    Gate,
+    MakeProcess,
+    MovableClock,
+    Process,
+    Recorder,
+    break_down,
+    find_nothing,
+    forget,
+    make_asking,
+    make_info,
+    refuse,
+    statements,
+    until,
+    working,
+)
+from queue_outbox_contract import HOOK
+
+from pellucid.database.tables import charges, holds, listeners, mattes, removals
+from pellucid.ledger.values import Standing
+from pellucid.queue import asking as asking_module
+from pellucid.queue import course, outbox
+from pellucid.queue.turns import Patience
+from pellucid.queue.values import Failed, Handler, Owed
+
+
+class HoldsContract:
+    """Who owes a removal has its price held; who gets a cutout pays. Part of `QueueContract`."""
+
+    async def test_what_is_owed_is_held_once_however_often_it_is_asked_for(self, make_process: MakeProcess) -> None:
+        here, there = await make_process(), await make_process()
+        for each in (here, there, here):
+            answer = await each.ask("k")
+            assert answer.standing is Standing.HELD
+        assert answer.account.held == 200
+        assert await here.account() == (0, 200)
+        assert await here.rows(sa.select(holds.c.token, holds.c.store, holds.c.job)) == [("shop", "here", "k")]
+
+    async def test_a_cutout_is_charged_to_each_who_asked_and_once(self, make_process: MakeProcess) -> None:
+        here = await make_process()
+        await here.owe("k")
+        await here.owe("k", token=BLOG)
+        for _ in range(2):
+            async with working(here, Recorder()):
+                assert await here.wait("k")
+            for token in (SHOP, BLOG):
+                assert await here.account(token) == (200, 0)
+            assert (await here.ask("k")).standing is Standing.PAID
+            assert (await here.ask("k", token=BLOG)).standing is Standing.PAID
+        (known,) = await here.queue.known(SHOP, ["origin-of-k"])
+        assert known.charged == 200
+        await here.wait("k", 0)
+
+    @pytest.mark.parametrize(
+        "handler", [find_nothing, refuse, break_down, forget], ids=["empty", "refused", "used-up", "moot"]
+    )
+    async def test_a_removal_that_gives_no_cutout_costs_nothing(
+        self, make_process: MakeProcess, handler: Handler
+    ) -> None:
+        here = await make_process(patience=Patience(attempts=2, backoff_s=0.01))
+        for token in (SHOP, BLOG):
+            await here.owe("k", token=token, notify=[HOOK])
+        async with working(here, handler):
+            assert await here.wait("k")
+        for token in (SHOP, BLOG):
+            assert await here.account(token) == (0, 0)
+        assert await here.column(holds.c.job) == []
+        assert await here.column(listeners.c.key) == []
+
+    async def test_what_died_with_its_worker_for_the_last_time_costs_nothing(self, make_process: MakeProcess) -> None:
+        clock = MovableClock()
+        here = await make_process(clock=clock, lease_s=30, patience=Patience(attempts=1))
+        await here.owe("k")
+        gate = Gate()
+        async with working(here, gate):
+            await gate.reached()
+            clock.now += 31
+            await here.queue.sweep(leases=True)
+            assert await here.account() == (0, 0)
+            assert isinstance((await here.ask("k")).receipt, Failed)
+            gate.opened.set()
+        assert await here.account() == (0, 0), "done too late: charged when it is shown"
+
+    async def test_while_it_is_tried_again_or_put_off_it_stays_held(self, make_process: MakeProcess) -> None:
+        clock = MovableClock()
+        here = await make_process(clock=clock)
+        await here.owe("k")
+        async with working(here, break_down):
+            await until(lambda: has_attempts(here, 1))
+            await until(here.is_idle)
+        assert await here.account() == (0, 200)
+        task = asyncio.create_task(here.workplace.work(Gate(), info=make_info("w1"), stop=asyncio.Event()))
+        clock.now += 2
+        await until(lambda: has_attempts(here, 2))
+        task.cancel()
+        await asyncio.wait({task})
+        assert await here.account() == (0, 200)
+
+    async def test_a_failed_removal_that_is_tried_again_is_held_again(self, make_process: MakeProcess) -> None:
+        clock = MovableClock()
+        here = await make_process(clock=clock)
+        await here.owe("k")
+        async with working(here, refuse):
+            assert await here.wait("k")
+        answer = await here.ask("k")
+        assert (type(answer.receipt), answer.standing) == (Failed, None)
+        assert await here.account() == (0, 0)
+        clock.now += 301
+        assert (await here.ask("k")).standing is Standing.HELD
+        assert await here.account() == (0, 200)
+
+    async def test_who_may_not_pay_owes_nothing(self, make_process: MakeProcess) -> None:
+        here = await make_process(limit=300)
+        await here.owe("k")
+        answer = await here.ask("other")
+        assert (answer.receipt, answer.standing) == (None, Standing.REFUSED)
+        answer = await here.ask("other", token=BLOG, may_spend=False)
+        assert (answer.receipt, answer.standing) == (None, Standing.REFUSED)
+        assert await here.counts() == (1, 0, 0)
+        assert (await here.ask("k")).standing is Standing.HELD, "what is held is promised"
+        await here.owe("other", token=BLOG)
+        answer = await here.ask("other", notify=[HOOK])
+        assert (type(answer.receipt), answer.standing) == (Owed, Standing.REFUSED), "another's, which is told"
+        assert await here.column(listeners.c.url) == []
+        assert await here.account() == (0, 200)
+
+    async def test_no_limit_is_overrun_by_many_who_ask_at_once(self, make_process: MakeProcess) -> None:
+        here, there = await make_process(limit=1000), await make_process(limit=1000)
+        answers = await asyncio.gather(*(each.ask(f"k{n}-{id(each)}") for n in range(10) for each in (here, there)))
+        assert sum(answer.standing is Standing.HELD for answer in answers) == 5
+        assert await here.account() == (0, 1000)
+        assert await here.counts() == (5, 0, 0)
+
+    async def test_who_has_paid_has_it_made_again_for_nothing(self, make_process: MakeProcess) -> None:
+        """By a newer recipe, or because its file was lost."""
+        here = await make_process(limit=200)
+        for key, recipe in (("k", "r1"), ("k", "r1"), ("newer", "r2")):
+            await here.owe(key, origin="o", recipe=recipe)
+            async with working(here, Recorder(), recipes=("r1", "r2")):
+                assert await here.wait(key)
+            assert await here.account() == (200, 0)
+
+    async def test_a_matte_that_is_there_is_charged_when_it_is_shown(self, make_process: MakeProcess) -> None:
+        here = await make_process(limit=300)
+        await here.owe("k", token=BLOG)
+        async with working(here, Recorder()):
+            assert await here.wait("k")
+        claims = [make_asking(key, origin=f"origin-of-{key}").claim for key in ("k", "other")]
+        assert await here.queue.charge(claims[0], may_spend=False) == (Standing.REFUSED, 0)
+        for _ in range(2):
+            assert await here.queue.charge(claims[0], may_spend=True) == (Standing.PAID, 200)
+        with statements(here) as said:
+            assert await here.queue.charge(claims[1], may_spend=True) == (Standing.REFUSED, 0)
+            assert await here.queue.charge(claims[0], may_spend=False) == (Standing.PAID, 200)
+        assert len(said) == 2, "one each, and no write"
+        assert await here.account() == (200, 0)
+
+    async def test_mattes_whose_files_are_gone_are_forgotten_and_stay_paid(self, make_process: MakeProcess) -> None:
+        here, elsewhere = await make_process(), await make_process(store="elsewhere")
+        for key in ("a", "b"):
+            await here.owe(key, origin="o")
+            async with working(here, Recorder()):
+                assert await here.wait(key)
+        assert await here.rows(sa.select(mattes.c.name).where(mattes.c.store == "here").order_by(mattes.c.name)) == [
+            (name,) for name in ["a", "b"]
+        ]
+        await elsewhere.queue.forget_mattes(["a", "b"])
+        await here.queue.forget_mattes(["a", "unknown"])
+        assert await here.rows(sa.select(mattes.c.name).where(mattes.c.store == "here").order_by(mattes.c.name)) == [
+            (name,) for name in ["b"]
+        ]
+        assert [each.facts.name for each in await here.queue.known(SHOP, ["o"])] == ["b"]
+        assert (await here.ask("a", origin="o")).standing is Standing.PAID
+
+    async def test_a_hold_waits_for_the_removal_that_was_asked_for_last(self, make_process: MakeProcess) -> None:
+        """The settings changed while the first waited: it ends without a charge, and the second is paid."""
+        clock = MovableClock()
+        here = await make_process(clock=clock)
+        await here.owe("old", origin="o", recipe="old")
+        await here.owe("new", origin="o")
+        assert await here.account() == (0, 200)
+        await here.queue.expire()
+        clock.now += 601
+        seat = make_process.crew.join(make_info("w0"))
+        await here.workers_are("w0")
+        await here.owe("new", origin="o")
+        await here.queue.expire()
+        assert await here.column(removals.c.key) == ["new"]
+        assert await here.account() == (0, 200)
+        async with working(here, Recorder()):
+            assert await here.wait("new")
+        assert await here.account() == (200, 0)
+        seat.leave()
+
+    @pytest.mark.parametrize("part", ["insert", "hold", "listen"])
+    async def test_what_fails_while_it_is_being_owed_leaves_nothing_behind(
+        self, make_process: MakeProcess, monkeypatch: pytest.MonkeyPatch, part: str
+    ) -> None:
+        here = await make_process()
+        whole = {"insert": asking_module.rows, "hold": asking_module.entries, "listen": outbox}[part]
+        done = getattr(whole, part)
+
+        def stumble(*args: object, **kwargs: object) -> None:
+            done(*args, **kwargs)
+            raise KeyError(part)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(whole, part, stumble)
+            with pytest.raises(KeyError):
+                await here.ask("k", notify=[HOOK])
+        assert await here.counts() == (0, 0, 0)
+        assert await here.account() == (0, 0)
+        assert await here.column(listeners.c.url) == []
+        await here.owe("k", notify=[HOOK])
+
+    @pytest.mark.parametrize("handler", [Recorder(), refuse, forget], ids=["done", "refused", "moot"])
+    async def test_what_fails_while_it_ends_leaves_all_as_it_was(
+        self, make_process: MakeProcess, monkeypatch: pytest.MonkeyPatch, handler: Handler
+    ) -> None:
+        """The worker dies of it, and the next one ends it: charged, told and forgotten together."""
+        here = await make_process()
+        await here.owe("k", notify=[HOOK])
+        with monkeypatch.context() as patch:
+            for part in ("announce", "forget_listeners"):
+                patch.setattr(course.outbox, part, stumbles)
+            with pytest.raises(KeyError):
+                await here.workplace.work(handler, info=make_info("w1"), stop=asyncio.Event())
+        assert await here.counts() == (1, 0, 0)
+        assert await here.account() == (0, 200)
+        assert await here.queue.known(SHOP, ["origin-of-k"]) == []
+        assert await here.column(listeners.c.url) == [HOOK.url]
+        async with working(here, handler):
+            assert await here.wait("k")
+        assert await here.column(holds.c.job) == []
+        assert await here.column(listeners.c.url) == []
+        assert len(await here.column(charges.c.token)) == (1 if isinstance(handler, Recorder) else 0)
+
+    async def test_what_a_machine_that_is_gone_was_owed_ends_too(self, make_process: MakeProcess) -> None:
+        """Its folder, and with that its name, is not used any more: nobody else would ever give the credits back."""
+        clock = MovableClock()
+        here = await make_process(clock=clock)
+        await here.owe("k", notify=[HOOK])
+        await here.owe("runs")
+        await here.change("runs", state="running", owner="w9", due_at=clock.now + 30)
+        for table in (removals, holds, listeners):
+            await here.database.run(lambda db, table=table: db.execute(table.update().values(store="gone")))
+        clock.now += 6 * 3600 + 60
+        await here.queue.expire()
+        assert await here.account() == (0, 400), "it may be away for a while"
+        clock.now += 3600
+        await here.queue.expire()
+        assert await here.account() == (0, 0)
+        assert await here.rows(sa.select(removals)) == []
+        assert await here.rows(sa.select(listeners)) == []
+
+    async def test_an_end_that_cannot_be_written_down_holds_up_no_other(
+        self, make_process: MakeProcess, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It would be claimed again for ever, before all others."""
+        done = course.Course.done
+
+        def fails(self: course.Course, db: sa.Connection, **more: Any) -> None:
+            if more["job"].key == "bad":
+                raise ValueError("no such number")
+            done(self, db, **more)
+
+        monkeypatch.setattr(course.Course, "done", fails)
+        here = await make_process(patience=Patience(backoff_s=0))
+        await here.owe("bad")
+        await here.owe("good")
+        async with working(here, Recorder()):
+            assert await here.wait("good")
+            assert await here.wait("bad")
+        assert isinstance((await here.look("bad")).receipt, Failed)
+        assert await here.account() == (200, 0)
+
+
+async def has_attempts(process: Process, attempts: int) -> bool:
+    return await process.column(removals.c.attempts) == [attempts]
+
+
+def stumbles(*_: object, **__: object) -> None:
+    raise KeyError

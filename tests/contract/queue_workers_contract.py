@@ -1,0 +1,212 @@
+"""What the queue must do when workers hang, die, or come back."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+
+import pytest
+import sqlalchemy as sa
+from queue_helpers import (
+    NEVER_S,
+    SOON_S,
+    Gate,
+    MakeProcess,
+    MovableClock,
+    Recorder,
+    break_down,
+    forget,
+    kill,
+    make_info,
+    refuse,
+    until,
+    working,
+)
+
+from pellucid.crew.port import WorkerInfo
+from pellucid.database.tables import removals
+from pellucid.errors import WorkerNameError
+from pellucid.queue.turns import Patience
+from pellucid.queue.values import Failed, Job, Owed
+from pellucid.queue.work import Workplace
+
+
+class WorkersContract:
+    """Leases, lock files, and whose job it is. Part of `QueueContract`."""
+
+    @pytest.mark.parametrize("late", [None, refuse, break_down, forget])
+    async def test_a_worker_that_hangs_loses_its_job_and_cannot_settle_it_late(
+        self, make_process: MakeProcess, late: object
+    ) -> None:
+        clock = MovableClock()
+        here = await make_process(clock=clock, lease_s=30)
+        await here.owe("k")
+        hung, owner = Gate(), Gate()
+
+        async def hang(job: Job) -> object:
+            facts = await hung(job)
+            return facts if late is None else await late(job)  # pyright: ignore[reportCallIssue]
+
+        async with working(here, hang, "w1"):  # pyright: ignore[reportArgumentType]
+            assert (await hung.reached()).attempt == 1
+            async with working(here, owner, "w2"):
+                clock.now += 31
+                assert (await owner.reached()).attempt == 2
+                hung.opened.set()  # done, but no longer its own
+                assert not await here.wait("k", NEVER_S)
+                assert await here.counts() == (0, 1, 0)
+                assert await here.column(removals.c.owner) == ["w2"]
+                assert await here.account() == (0, 200)
+                owner.opened.set()
+                assert await here.wait("k")
+        assert await here.counts() == (0, 0, 0)
+        assert await here.account() == (200, 0)
+
+    async def test_attempts_are_counted_at_the_claim(self, make_process: MakeProcess) -> None:
+        clock = MovableClock()
+        here = await make_process(clock=clock, patience=Patience(attempts=2), lease_s=30)
+        await here.owe("k")
+        gates = [Gate(), Gate()]
+        async with working(here, gates[0], "w1"):
+            assert (await gates[0].reached()).attempt == 1
+            clock.now += 31
+            async with working(here, gates[1], "w2"):
+                assert (await gates[1].reached()).attempt == 2
+                clock.now += 31
+                await here.queue.sweep(leases=True)  # as web processes do
+                assert await here.wait("k")
+                receipt = (await here.ask("k")).receipt
+                assert receipt == Failed(reason="attempts-used-up", retry_in_s=pytest.approx(300), attempts=2)
+                for gate in gates:
+                    gate.opened.set()
+
+    async def test_the_lease_is_extended_while_the_handler_runs(self, make_process: MakeProcess) -> None:
+        here = await make_process(lease_s=1.5)
+        await here.owe("k")
+        slow, idle = Gate(), Recorder()
+        async with working(here, slow, "w1"):
+            await slow.reached()
+            async with working(here, idle, "w2"):
+                await asyncio.sleep(2.5)
+                slow.opened.set()
+                assert await here.wait("k")
+        assert idle.keys == []
+
+    async def test_the_lease_is_extended_though_the_folder_of_lock_files_may_not_be_written(
+        self, make_process: MakeProcess
+    ) -> None:
+        here = await make_process(lease_s=1.5)
+        await here.owe("k")
+        slow, idle = Gate(), Recorder()
+
+        class FullFolder:
+            is_full = False
+
+            def ensure(self) -> None:
+                if self.is_full:
+                    raise OSError("no space left on device")
+
+            def leave(self) -> None:
+                pass
+
+        class Crew:
+            seat = FullFolder()
+            alive, dead, bury = make_process.crew.alive, make_process.crew.dead, make_process.crew.bury
+
+            def join(self, info: WorkerInfo) -> FullFolder:
+                return self.seat
+
+        workplace = Workplace(here.database, here.queue, Crew(), lease_s=1.5)
+        stop = asyncio.Event()
+        task = asyncio.create_task(workplace.work(slow, info=make_info("w1"), stop=stop))
+        await slow.reached()
+        async with working(here, idle, "w2"):
+            Crew.seat.is_full = True
+            await asyncio.sleep(2.5)
+            Crew.seat.is_full = False
+            slow.opened.set()
+            assert await here.wait("k")
+        stop.set()
+        await asyncio.wait_for(task, SOON_S)
+        assert idle.keys == []
+
+    async def test_a_living_namesake_is_refused(self, make_process: MakeProcess) -> None:
+        here, there = await make_process(), await make_process()
+        await here.owe("k")
+        gate = Gate()
+        async with working(here, gate, "w1"):
+            await gate.reached()
+            with pytest.raises(WorkerNameError, match="'w1' is already at work"):
+                await there.workplace.work(Recorder(), info=make_info("w1"), stop=asyncio.Event())
+            assert (await here.queue.stats()).running == 1, "the namesake gave nothing back"
+            gate.opened.set()
+            assert await here.wait("k")
+
+    async def test_a_namesake_goes_on_with_what_its_former_life_had_in_hand(self, make_process: MakeProcess) -> None:
+        """The lock of that name is held again before anybody has seen it free. The attempt counts: the picture may
+        have killed the worker.
+        """
+        here = await make_process()
+        await here.owe("k")
+        assert await here.database.run(partial(here.queue.course.claim, worker_id="w1", recipes=["r1"]))
+        done = Recorder()
+        async with working(here, done, "w1"):
+            await until(lambda: done.attempts == [2])
+
+    async def test_a_claim_that_its_worker_never_heard_of_does_not_run_for_ever(
+        self, make_process: MakeProcess
+    ) -> None:
+        """The commit was done, and its word lost: the worker asks again, and gets it again, with its attempt."""
+        here = await make_process()
+        await here.owe("unheard")
+        await here.owe("next")
+        claim = partial(here.queue.course.claim, recipes=["r1"])
+        heard = [await here.database.run(partial(claim, worker_id="w1")) for _ in range(3)]
+        assert [job and (job.key, job.attempt) for job in heard] == [("unheard", 1)] * 3
+        other = await here.database.run(partial(claim, worker_id="w2"))
+        assert other is not None
+        assert other.key == "next"
+        # What it cannot make any more is for others.
+        assert await here.database.run(partial(claim, worker_id="w1", recipes=["r2"])) is None
+        assert await here.rows(sa.select(removals.c.key, removals.c.state).order_by(removals.c.key)) == [
+            ("next", "running"),
+            ("unheard", "waiting"),
+        ]
+
+    async def test_what_the_dead_had_in_hand_waits_again_at_once(self, make_process: MakeProcess) -> None:
+        """A lock file says so long before the lease does; a look at the queue changes nothing for the living."""
+        here = await make_process()
+        await here.owe("k")
+        await here.owe("other")
+        seat = make_process.crew.join(make_info("dies"))
+        living = make_process.crew.join(make_info("lives"))
+        for worker_id in ("dies", "lives"):
+            await here.database.run(partial(here.queue.course.claim, worker_id=worker_id, recipes=["r1"]))
+        await here.queue.sweep(leases=True)
+        assert await here.counts() == (0, 2, 0)
+        kill(seat)
+        assert make_process.crew.dead() == ("dies",)
+        await here.queue.sweep()
+        assert await here.counts() == (1, 1, 0)
+        assert await here.rows(sa.select(removals.c.key, removals.c.owner).order_by(removals.c.key)) == [
+            ("k", None),
+            ("other", "lives"),
+        ]
+        assert make_process.crew.dead() == ()
+        receipt = (await here.look("k")).receipt
+        assert isinstance(receipt, Owed)
+        assert receipt.attempts == 1, "it counts: the picture may have killed its worker"
+        living.leave()
+
+    async def test_a_worker_puts_back_what_the_dead_had_in_hand(self, make_process: MakeProcess) -> None:
+        here = await make_process()
+        await here.owe("k")
+        seat = make_process.crew.join(make_info("dies"))
+        await here.database.run(partial(here.queue.course.claim, worker_id="dies", recipes=["r1"]))
+        done = Recorder()
+        async with working(here, done):
+            await asyncio.sleep(NEVER_S)
+            assert done.keys == []
+            kill(seat)
+            await until(lambda: done.attempts == [2])
+        assert make_process.crew.dead() == ()

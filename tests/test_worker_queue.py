@@ -1,0 +1,222 @@
+"""The matte worker at a real queue: what is charged, put off, done again; with a real store and a tiny model."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import sqlite3
+import sys
+import time
+from collections.abc import AsyncGenerator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from pellucid import keys
+from pellucid.database.database import Database
+from pellucid.engine import Engine
+from pellucid.errors import DatabaseError
+from pellucid.exits import EXIT_MEMORY
+from pellucid.mattes.facts import MatteFacts
+from pellucid.mattes.files import MatteFiles
+from pellucid.queue.values import Failed, Job, Owed
+from pellucid.store.objects import ObjectBlobs
+from tiny import TinyModel
+from worker_world import BLOG, SHOP, Clock, World, handler_of, info_of, job_of, matte_of, photo
+
+
+@pytest.fixture(scope="module")
+def engine(tiny_model: TinyModel) -> Engine:
+    return Engine(models_dir=tiny_model.models_dir, model="tiny", cards=tiny_model.cards, precision="f32", threads=1)
+
+
+@pytest.fixture
+def blobs(tmp_path: Path) -> ObjectBlobs:
+    return ObjectBlobs.local(tmp_path / "store")
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncGenerator[World]:
+    database = await Database.open(f"sqlite:///{tmp_path / 'pellucid.sqlite'}", busy_timeout_s=0.1)
+    world = World(tmp_path, database, Clock())
+    yield world
+    await world.queue.aclose()
+    await database.aclose()
+
+
+async def test_the_queue_drives_the_handler(engine: Engine, blobs: ObjectBlobs, world: World) -> None:
+    good, bad, lost = photo(), b"garbage", b"lost"
+    for data in (good, bad):
+        await blobs.put(keys.origin_bytes_key(keys.digest(data)), data)
+    async with world.working(engine, handler_of(engine, blobs)):
+        for data in (good, bad, lost):
+            assert isinstance((await world.ask(job_of(engine, data))).receipt, Owed)
+        for data in (good, bad, lost):
+            assert await world.queue.wait(job_of(engine, data).key, timeout_s=30)
+        (known,) = await world.queue.known(SHOP, [keys.digest(good)])
+        assert (known.facts.name, known.newest, known.charged) == (job_of(engine, good).key, True, 200)
+        assert await MatteFiles(blobs).header(job_of(engine, good).key) is not None
+        failed = (await world.ask(job_of(engine, bad))).receipt
+        assert isinstance(failed, Failed)
+        assert failed.reason == "undecodable"
+        assert isinstance((await world.ask(job_of(engine, lost))).receipt, Owed), "forgotten"
+
+
+async def test_all_who_wait_are_charged_once(
+    engine: Engine, blobs: ObjectBlobs, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the first worker died before it could write down that the matte is there: it is done from the file."""
+    data = photo()
+    job = job_of(engine, data)
+    await blobs.put(keys.origin_bytes_key(job.origin_digest), data)
+    for token in (SHOP, BLOG):
+        assert isinstance((await world.ask(job, token)).receipt, Owed)
+        assert await world.account(token) == (0, 200)
+    await handler_of(engine, blobs)(await world.claim(engine, "dead"))
+    assert [await world.account(token) for token in (SHOP, BLOG)] == [(0, 200), (0, 200)]
+    monkeypatch.setattr(engine, "make_matte", None)
+    world.clock.now += 60  # its lease is over
+    async with world.working(engine, handler_of(engine, blobs)):
+        assert await world.queue.wait(job.key, timeout_s=30)
+    assert [await world.account(token) for token in (SHOP, BLOG)] == [(200, 0), (200, 0)]
+    for token in (SHOP, BLOG):
+        (known,) = await world.queue.known(token, [job.origin_digest])
+        assert known.charged == 200
+
+
+async def test_what_is_no_cutout_costs_nothing(engine: Engine, blobs: ObjectBlobs, world: World) -> None:
+    empty, undecodable, gone = (job_of(engine, data) for data in (photo(), b"no picture", b"gone"))
+    await blobs.put(keys.matte_key(empty.key), matte_of(engine, empty=True))
+    await blobs.put(keys.origin_bytes_key(undecodable.origin_digest), b"no picture")
+    for job in (empty, undecodable, gone):
+        await world.ask(job)
+    assert await world.account() == (0, 600)
+    async with world.working(engine, handler_of(engine, blobs)):
+        for job in (empty, undecodable, gone):
+            assert await world.queue.wait(job.key, timeout_s=30)
+    assert await world.account() == (0, 0)
+    (known,) = await world.queue.known(SHOP, [empty.origin_digest])
+    assert (known.facts.empty, known.charged) == (True, None)
+
+
+async def test_a_job_stays_owed_while_the_database_is_away(engine: Engine, blobs: ObjectBlobs, world: World) -> None:
+    """A backup that holds the file, a PostgreSQL that starts again: the matte is made, and charged when it is back."""
+    job = job_of(engine, photo())
+    await blobs.put(keys.origin_bytes_key(job.origin_digest), photo())
+    await world.ask(job)
+    handle = handler_of(engine, blobs)
+    with closing(sqlite3.connect(world.folder / "pellucid.sqlite", isolation_level=None)) as other:
+
+        async def make_and_lock(job: Job) -> MatteFacts:
+            facts = await handle(job)
+            other.execute("BEGIN IMMEDIATE")
+            return facts
+
+        info = info_of(engine, "w")
+        with pytest.raises(DatabaseError):
+            await world.workplace.work(make_and_lock, info=info, stop=asyncio.Event())
+        other.execute("ROLLBACK")
+    assert await MatteFiles(blobs).header(job.key) is not None
+    assert await world.queue.known(SHOP, [job.origin_digest]) == []
+    assert job.key in await world.queue.owed_keys()
+    assert await world.account() == (0, 200)
+    async with world.working(engine, handle):
+        assert await world.queue.wait(job.key, timeout_s=30)
+    assert await world.account() == (200, 0)
+
+
+async def test_a_store_that_is_away_puts_off_longer_each_time(
+    engine: Engine, blobs: ObjectBlobs, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pellucid.mattes.files._UNREADABLE_S", 0.0)
+    data = photo()
+    job = job_of(engine, data)
+    await blobs.put(keys.origin_bytes_key(job.origin_digest), data)
+    await world.ask(job)
+    handle = handler_of(engine, blobs)
+    store, aside = tmp_path / "store", tmp_path / "aside"
+    store.rename(aside)
+    store.write_bytes(b"")
+    pauses: list[float] = []
+    async with world.working(engine, handle):
+        for pause in range(1, 7):
+            row = await world.paused(job, times=pause)
+            assert (row.state, row.reason, row.attempts) == ("waiting", "store-away", 0)
+            pauses.append(row.due_at - world.clock.now)
+            if pause < 6:
+                world.clock.now = row.due_at
+        assert pauses == [5, 10, 20, 40, 60, 60]
+        store.unlink()
+        aside.rename(store)
+        world.clock.now += 60
+        assert await world.queue.wait(job.key, timeout_s=30)
+    assert await world.account() == (200, 0)
+
+
+_OVERFED = """
+import asyncio, os, sys
+from pathlib import Path
+from pellucid.crew.lock_files import LockFiles
+from pellucid.crew.port import WorkerInfo
+from pellucid.database.database import Database
+from pellucid.engine import Engine
+from pellucid.image.vips import harden
+from pellucid.ledger.ledger import Ledger
+from pellucid.mattes.files import MatteFiles
+from pellucid.queue.queue import Queue
+from pellucid.queue.work import Workplace
+from pellucid.store.objects import ObjectBlobs
+from pellucid.worker import Headroom, matte_handler
+
+async def main(models, cards, folder):
+    harden()
+    engine = Engine(models_dir=models, model="tiny", cards=cards, precision="f32", threads=1)
+    blobs = ObjectBlobs.local(folder / "store")
+    database = await Database.open(f"sqlite:///{folder / 'pellucid.sqlite'}")
+    crew = LockFiles(folder / "workers")
+    ledger = Ledger(price=lambda _: 200, limit=lambda _: None)
+    queue = Queue(database, store="here", crew=crew, ledger=ledger)
+    stop = asyncio.Event()
+    handler = matte_handler(
+        engine,
+        origins=blobs,
+        mattes=MatteFiles(blobs),
+        time_limit_s=60,
+        headroom=Headroom(200 << 20),
+        stop=stop,
+    )
+    recipes = (engine.recipe.id,)
+    info = WorkerInfo(
+        worker_id="w", pid=os.getpid(), model="tiny", device="CPU", precision="f32", recipe_ids=recipes
+    )
+    await Workplace(database, queue, crew).work(handler, info=info, stop=stop)
+    await queue.aclose()
+
+asyncio.run(main(*map(Path, sys.argv[1:])))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+async def test_a_job_over_its_memory_fails_for_good_and_ends_its_worker(
+    engine: Engine, tiny_model: TinyModel, blobs: ObjectBlobs, world: World, tmp_path: Path
+) -> None:
+    """As too large, at its first attempt: three workers would die of it otherwise."""
+    out = io.BytesIO()
+    Image.new("RGB", (6000, 6000), (9, 9, 9)).save(out, "JPEG", progressive=True, subsampling=0)
+    job = job_of(engine, out.getvalue())
+    await blobs.put(keys.origin_bytes_key(job.origin_digest), out.getvalue())
+    world.clock.now = time.time()  # as the other process has it
+    await world.ask(job)
+    worker = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", _OVERFED, str(tiny_model.models_dir), str(tiny_model.cards), str(tmp_path)
+    )
+    assert await world.queue.wait(job.key, timeout_s=60)
+    failed = (await world.ask(job)).receipt
+    assert isinstance(failed, Failed)
+    assert (failed.reason, failed.attempts) == ("too-large", 1)
+    assert await world.account() == (0, 0)
+    async with asyncio.timeout(30):
+        assert await worker.wait() in (0, EXIT_MEMORY)
