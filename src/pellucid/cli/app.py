@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from pellucid.cli.db import db_app
+from pellucid.cli.mattes import mattes_app
 from pellucid.cli.models import models_app, pull_missing
 from pellucid.cli.options import Config, DataDir, Device, Model, ModelsDir, Precision, Quality, read_settings
 from pellucid.cli.tokens import tokens_app
@@ -21,6 +22,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(models_app, name="models")
+app.add_typer(mattes_app, name="mattes")
 app.add_typer(tokens_app, name="tokens")
 app.add_typer(db_app, name="db")
 
