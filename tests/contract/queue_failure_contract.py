@@ -164,6 +164,25 @@ class FailureContract:
             assert await here.column(removals.c.reason) == ["store-away"]
         assert tried.attempts == [1, 1, 1, 2]
 
+    async def test_what_is_put_off_again_and_again_fails_in_the_end(
+        self, make_process: MakeProcess, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """One file that cannot be read: as long as somebody asks, its credits would be held for ever."""
+        monkeypatch.setattr("pellucid.queue.course.MAX_PAUSES", 3)
+        monkeypatch.setattr("pellucid.queue.course.pause_s", lambda _: 0.0)
+        here = await make_process(patience=Patience(attempts=2, backoff_s=0))
+
+        async def unreadable(job: Job) -> None:
+            raise StoreError("Input/output error")
+
+        await here.owe("k")
+        tried = Recorder(unreadable)
+        async with working(here, tried):
+            assert await here.wait("k")
+        assert len(tried.jobs) == 8, "of each attempt three were given back"
+        assert isinstance((await here.look("k")).receipt, Failed)
+        assert await here.account() == (0, 0)
+
     async def test_a_backed_off_job_holds_up_no_other(self, make_process: MakeProcess) -> None:
         clock = MovableClock()
         here = await make_process(clock=clock)

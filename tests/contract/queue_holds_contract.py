@@ -172,14 +172,10 @@ class HoldsContract:
             await here.owe(key, origin="o")
             async with working(here, Recorder()):
                 assert await here.wait(key)
-        assert await here.rows(sa.select(mattes.c.name).where(mattes.c.store == "here").order_by(mattes.c.name)) == [
-            (name,) for name in ["a", "b"]
-        ]
+        assert await here.column(mattes.c.name) == ["a", "b"]
         await elsewhere.queue.forget_mattes(["a", "b"])
         await here.queue.forget_mattes(["a", "unknown"])
-        assert await here.rows(sa.select(mattes.c.name).where(mattes.c.store == "here").order_by(mattes.c.name)) == [
-            (name,) for name in ["b"]
-        ]
+        assert await here.column(mattes.c.name) == ["b"]
         assert [each.facts.name for each in await here.queue.known(SHOP, ["o"])] == ["b"]
         assert (await here.ask("a", origin="o")).standing is Standing.PAID
 

@@ -88,9 +88,17 @@ def _lock_for(path: Path, seconds: float) -> None:
         time.sleep(seconds)
 
 
-def test_a_locked_database_is_waited_for_when_the_server_starts(tmp_path: Path, start_server: StartServer) -> None:
+def test_a_database_that_another_process_writes_to_holds_up_no_start(tmp_path: Path, start_server: StartServer) -> None:
     path = _database_file(tmp_path / "data")
     asyncio.run(_make_database(path))
+    with _locked(path):
+        server = start_server(PELLUCID_WORKERS="0")
+        assert server.ask("/-/health").status == 200
+
+
+def test_a_locked_database_without_our_tables_is_waited_for(tmp_path: Path, start_server: StartServer) -> None:
+    path = _database_file(tmp_path / "data")
+    path.parent.mkdir()
     locking = _when(lambda: True, lambda: _lock_for(path, 10))
     server = start_server(PELLUCID_WORKERS="0")
     locking.join()

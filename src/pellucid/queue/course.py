@@ -18,7 +18,7 @@ from pellucid.mattes import facts as matte_facts
 from pellucid.mattes.facts import MatteFacts
 from pellucid.queue import outbox, rows
 from pellucid.queue.rows import RUNNING, WAITING, Row, mine
-from pellucid.queue.turns import Patience, pause_s
+from pellucid.queue.turns import MAX_PAUSES, Patience, pause_s
 from pellucid.queue.values import Job
 
 USED_UP = "attempts-used-up"
@@ -131,11 +131,17 @@ class Course:
             ring(db)
 
     def put_off(self, db: sa.Connection, job: Job, worker_id: str, reason: str) -> float:
-        """What it needs is away: it waits again, and no attempt is used up. Returns for how long."""
+        """What it needs is away: it waits again, and no attempt is used up, unless it was put off so often that it is
+        rather this one's fault (one bad sector). Returns for how long.
+        """
         row = self._owned(db, job, worker_id)
         if row is None:
             return 0.0
         pauses = row.pauses + 1
+        if pauses > MAX_PAUSES:
+            self._put_back(db, row, error=reason, due_at=self.clock())
+            ring(db)
+            return 0.0
         rest_s = pause_s(pauses)
         values = {"attempts": row.attempts - 1, "pauses": pauses, "due_at": self.clock() + rest_s, "reason": reason}
         self._change(db, row.key, state=WAITING, owner=None, **values)

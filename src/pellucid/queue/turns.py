@@ -82,6 +82,9 @@ _MAX_DOUBLINGS = 30
 
 _PAUSE_S, _PAUSE_MAX_S = 5.0, 60.0
 
+MAX_PAUSES = 100
+"""In a row, an hour and a half: then an attempt is used up. A store that is away as long is looked after."""
+
 
 def pause_s(pauses: int) -> float:
     """How long a removal rests that was put off for the time number `pauses` in a row, from 1: what it needs (the
