@@ -120,13 +120,18 @@ def test_a_changed_origin_shows_its_former_cutout_until_the_new_one_is_there(
 def test_what_was_fetched_before_a_purge_and_arrives_after_it_is_not_believed(
     pair: PellucidServer, origin: PhotoOrigin, cup_jpg: bytes, rocket_jpg: bytes
 ) -> None:
-    """Many requests, so that both web processes have asked for the old picture when one of them hears of the purge."""
+    """Requests until both web processes have asked for the old picture, before one of them hears of the purge."""
     path = origin.put("/late.jpg", cup_jpg)
     origin.held["/late.jpg"] = release = threading.Event()
-    old = [threading.Thread(target=pair.ask, args=(f"{path}?w={100 + number}",)) for number in range(20)]
-    for thread in old:
-        thread.start()
-    wait_until(lambda: origin.hits["/late.jpg"] == 2)
+    old: list[threading.Thread] = []
+
+    def both_asked() -> bool:
+        # The one that is awake takes all connections that are there: a few at a time, as long as the other sleeps.
+        old.append(threading.Thread(target=pair.ask, args=(f"{path}?w={100 + len(old)}",)))
+        old[-1].start()
+        return origin.hits["/late.jpg"] == 2
+
+    wait_until(both_asked)
     origin.put("/late.jpg", rocket_jpg)
     purge = threading.Thread(
         target=pair.ask,
