@@ -13,7 +13,7 @@ from sqlalchemy import exc
 
 from pellucid.database.bell import ring
 from pellucid.database.database import Database
-from pellucid.database.insert import number_in_order
+from pellucid.database.locks import Lock, lock
 from pellucid.database.tables import identity, invalidations
 from pellucid.source.heard import Heard
 
@@ -107,7 +107,7 @@ class Invalidations:
         return None if anew and begun is not None else [each for _, each in found.told if each is not None]
 
     def _tell(self, db: sa.Connection, told: Sequence[Invalidation]) -> None:
-        number_in_order(db)
+        lock(db, Lock.INVALIDATIONS)
         now = self._clock()
         for start in range(0, len(told), _TOLD_AT_A_TIME):
             rows = [

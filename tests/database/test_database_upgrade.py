@@ -21,9 +21,10 @@ from old_data import LEDGER, charge, hold, job, upload, write_queue
 from pellucid.database.condition import bring_up_to_date, look_at
 from pellucid.database.database import Database
 from pellucid.database.engines import file_url
+from pellucid.database.locks import Lock, lock
 from pellucid.database.old_files import OldFiles
 from pellucid.database.tables import METADATA, charges, holds, identity, removals, uploads
-from pellucid.database.upgrade import _LOCK, STEPS  # pyright: ignore[reportPrivateUsage]
+from pellucid.database.upgrade import STEPS
 from pellucid.errors import DatabaseBusyError, DatabaseError, DatabaseSchemaError
 
 ROWS: dict[str, list[dict[str, Any]]] = {
@@ -148,7 +149,7 @@ async def test_what_another_upgrades_is_waited_for(database_url: str) -> None:
     """And named as busy, so that whoever starts tries again."""
     with _connect(database_url) as other:
         if "postgres" in database_url:
-            other.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
+            lock(other, Lock.SCHEMA)
         else:
             other.exec_driver_sql("PRAGMA journal_mode = WAL")
             other.exec_driver_sql("BEGIN IMMEDIATE")

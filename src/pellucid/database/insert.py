@@ -10,17 +10,6 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 Insert = sqlite.Insert | postgresql.Insert
 
-_NUMBERS = 8_400_645
-"""Key of PostgreSQL's advisory lock under which `invalidations` are written; any number that stays the same."""
-
-
-def number_in_order(db: sa.Connection) -> None:
-    """To be called before rows of `invalidations` are written: their numbers become visible in order, so that who has
-    seen one never finds a lower one later. SQLite has one writer; in PostgreSQL others wait for the transaction's end.
-    """
-    if db.dialect.name == "postgresql":
-        db.execute(sa.select(sa.func.pg_advisory_xact_lock(_NUMBERS)))
-
 
 def insert_once(db: sa.Connection, table: sa.Table) -> Insert:
     """INSERT that does nothing where the key is there already."""

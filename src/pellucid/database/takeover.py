@@ -18,9 +18,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from pellucid.database import store_row
 from pellucid.database.bell import ring
 from pellucid.database.database import Database
-from pellucid.database.insert import insert_once, number_in_order
+from pellucid.database.insert import insert_once
+from pellucid.database.locks import Lock, lock
 from pellucid.database.old_files import Invalidation, OldFiles
 from pellucid.database.tables import (
     balances,
@@ -161,10 +163,8 @@ def _turn(store: str, *, rank: float, now: float) -> dict[str, Any]:
 def _pace(db: sa.Connection, old: OldFiles, store: str) -> None:
     for chunk in old.rows("SELECT job_s FROM pace"):
         for row in chunk:
-            fresh = {"store": store, "virtual_time": 0.0, "adopted": False, "checked_at": 0.0}
-            db.execute(insert_once(db, stores).values(fresh | row))
-            unknown = (stores.c.store == store, stores.c.job_s == 0)
-            db.execute(stores.update().where(*unknown).values(job_s=row["job_s"]))
+            if not store_row.value_of(db, store, stores.c.job_s):
+                store_row.note(db, store, job_s=row["job_s"])
 
 
 def _balances(db: sa.Connection, old: OldFiles, *, first: bool) -> int:
@@ -230,6 +230,6 @@ def _invalidations(db: sa.Connection, told: list[Invalidation | None], *, now: f
         if known.get((token, origin), -1.0) < at
     ]
     if rows:
-        number_in_order(db)
+        lock(db, Lock.INVALIDATIONS)
         db.execute(invalidations.insert(), rows)
     return len(latest)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from pellucid.database.locks import Lock, lock
 from pellucid.errors import DatabaseError, DatabaseSchemaError
 
 
@@ -27,9 +28,6 @@ class Schema:
 
 STEPS = ("0001", "0002")
 """The revisions in `migrations/versions`, the newest last."""
-
-_LOCK = 8_400_640
-"""Key of the advisory lock under which processes change the schema in PostgreSQL; any number that stays the same."""
 
 _OLD_QUEUE = "jobs"
 """A table that only the files of older versions have."""
@@ -64,8 +62,7 @@ def upgrade(connection: sa.Connection) -> None:
     """Go the steps that are missing, one process at a time: the transaction holds SQLite's write lock, or ours in
     PostgreSQL. Raises DatabaseError.
     """
-    if connection.dialect.name == "postgresql":
-        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+    lock(connection, Lock.SCHEMA)
     if is_ours(connection):
         return
     if sa.inspect(connection).has_table(_OLD_QUEUE):

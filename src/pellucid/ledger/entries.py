@@ -8,21 +8,18 @@ from typing import Any
 import sqlalchemy as sa
 
 from pellucid.database.insert import insert_once
+from pellucid.database.locks import Lock, lock
 from pellucid.database.tables import balances, charges, holds
 from pellucid.ledger.values import REMOVAL, Account, Claim, day_of, month_of
 from pellucid.spec import Tier, Token
 
-_TOKEN_LOCK = 8_400_646
-"""First key of PostgreSQL's advisory lock on the accounts of a token."""
-
 
 def lock_month(db: sa.Connection, token: Token, moment: float) -> None:
-    """Until the transaction ends nobody else gets past here for this token: in SQLite by the write lock, in PostgreSQL
-    by one of ours. Not for this month: at midnight, one process may be in the old month still, and what it holds counts
+    """Until the transaction ends nobody else gets past here for this token: not for this
+    month alone: at midnight, one process may be in the old month still, and what it holds counts
     against the new one.
     """
-    if db.dialect.name == "postgresql":
-        db.execute(sa.select(sa.func.pg_advisory_xact_lock(_TOKEN_LOCK, sa.func.hashtext(token))))
+    lock(db, Lock.ACCOUNTS, token)
     db.execute(insert_once(db, balances).values(token=token, month=month_of(moment), charged=0))
 
 

@@ -12,8 +12,8 @@ import sqlalchemy as sa
 import structlog
 
 from pellucid import keys
+from pellucid.database import store_row
 from pellucid.database.database import Database
-from pellucid.database.insert import upsert
 from pellucid.database.tables import mattes, stores
 from pellucid.errors import StoreError
 from pellucid.mattes import facts
@@ -29,10 +29,12 @@ _BATCH = 50
 
 _SCANS = 3
 """After so many, what could not be read is left to who asks for it: its removal finds the file."""
+
 _USES = 500
 """Names in one statement."""
 
 _LOOK_S = 60.0
+"""Patience of who looks at all mattes."""
 
 ResultT = TypeVar("ResultT")
 
@@ -200,8 +202,7 @@ class Catalogue:
             _log.warning("pointers of an older version stay", error=str(error))
 
     def _is_adopted(self, db: sa.Connection) -> bool:
-        return bool(db.scalar(sa.select(stores.c.adopted).where(stores.c.store == self._store)))
+        return bool(store_row.value_of(db, self._store, stores.c.adopted))
 
     def _note_adopted(self, db: sa.Connection) -> None:
-        row = {"store": self._store, "virtual_time": 0.0, "job_s": 0.0, "adopted": True, "checked_at": 0.0}
-        upsert(db, stores, [row], keep=("virtual_time", "job_s", "checked_at"))
+        store_row.note(db, self._store, adopted=True)

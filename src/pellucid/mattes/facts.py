@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from pellucid.database.insert import upsert
+from pellucid.database.locks import Lock, lock
 from pellucid.database.tables import charges, mattes
 from pellucid.image.box import Box
 from pellucid.image.matte_file import MatteHeader
@@ -18,11 +19,6 @@ _VERSION = 1
 """Of the rows that are written here; rows of a later one are left alone."""
 
 _DAY_S = 86_400.0
-
-_LOCK = 8_400_644
-"""First key of PostgreSQL's advisory lock under which mattes of a store become the newest, as SQLite has it for all:
-every web process adopts them, and workers make more meanwhile.
-"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,40 +77,34 @@ def known_to(db: sa.Connection, *, store: str, token: Token, digests: Sequence[s
 
 def write(db: sa.Connection, facts: MatteFacts, *, store: str, now: float) -> None:
     """The matte is there, and the newest of its origin, page and tier."""
-    _lock(db, store)
-    those = (mattes.c.store == store, mattes.c.origin_digest == facts.origin_digest)
-    kind = (mattes.c.page == facts.page, mattes.c.tier == facts.tier.value, mattes.c.name != facts.name)
-    db.execute(mattes.update().where(*those, *kind, mattes.c.newest).values(newest=False))
+    lock(db, Lock.MATTES, store)
+    kind = _kind(store, facts.origin_digest, facts.page, facts.tier.value)
+    db.execute(mattes.update().where(kind, mattes.c.name != facts.name, mattes.c.newest).values(newest=False))
     upsert(db, mattes, [_row(facts, store=store, newest=True, made_at=now)], keep=("used_at",))
 
 
 def adopt(db: sa.Connection, facts: MatteFacts, *, store: str, made_at: float) -> None:
     """The matte lies there since `made_at`; where the database knows it by now, nothing changes."""
-    _lock(db, store)
+    lock(db, Lock.MATTES, store)
     if db.scalar(sa.select(sa.exists().where(mattes.c.store == store, mattes.c.name == facts.name))):
         return
-    group = (
-        mattes.c.store == store,
-        mattes.c.origin_digest == facts.origin_digest,
-        mattes.c.page == facts.page,
-        mattes.c.tier == facts.tier.value,
-    )
-    latest: float | None = db.scalar(sa.select(sa.func.max(mattes.c.made_at)).where(*group))
+    kind = _kind(store, facts.origin_digest, facts.page, facts.tier.value)
+    latest: float | None = db.scalar(sa.select(sa.func.max(mattes.c.made_at)).where(kind))
     newest = latest is None or made_at >= latest
     if newest:
-        db.execute(mattes.update().where(*group, mattes.c.newest).values(newest=False))
+        db.execute(mattes.update().where(kind, mattes.c.newest).values(newest=False))
     db.execute(mattes.insert().values(_row(facts, store=store, newest=newest, made_at=made_at)))
 
 
 def forget(db: sa.Connection, names: Collection[str], *, store: str) -> None:
     """The files are not there. Of what is left of the same origin, page and tier, the one made last is the newest."""
-    _lock(db, store)
+    lock(db, Lock.MATTES, store)
     those = (mattes.c.store == store, mattes.c.name.in_(list(names)))
-    kind = (mattes.c.origin_digest, mattes.c.page, mattes.c.tier)
-    groups = db.execute(sa.select(*kind).where(*those, mattes.c.newest)).all()
+    columns = (mattes.c.origin_digest, mattes.c.page, mattes.c.tier)
+    found = db.execute(sa.select(*columns).where(*those, mattes.c.newest)).all()
     db.execute(mattes.delete().where(*those))
-    for group in groups:
-        left = sa.and_(mattes.c.store == store, *(column == value for column, value in zip(kind, group, strict=True)))
+    for row in found:
+        left = _kind(store, row.origin_digest, row.page, row.tier)
         last = sa.select(mattes.c.name).where(left).order_by(mattes.c.made_at.desc(), mattes.c.name).limit(1)
         db.execute(mattes.update().where(left, mattes.c.name.in_(last)).values(newest=True))
 
@@ -131,9 +121,14 @@ def note_uses(db: sa.Connection, names: Collection[str], *, store: str, now: flo
     db.execute(mattes.update().where(*those).values(used_at=now))
 
 
-def _lock(db: sa.Connection, store: str) -> None:
-    if db.dialect.name == "postgresql":
-        db.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK, sa.func.hashtext(store))))
+def _kind(store: str, origin_digest: str, page: int, tier: str) -> sa.ColumnElement[bool]:
+    """Mattes of which one is the newest."""
+    return sa.and_(
+        mattes.c.store == store,
+        mattes.c.origin_digest == origin_digest,
+        mattes.c.page == page,
+        mattes.c.tier == tier,
+    )
 
 
 def _row(facts: MatteFacts, *, store: str, newest: bool, made_at: float) -> dict[str, Any]:

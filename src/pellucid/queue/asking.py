@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from pellucid.database.bell import ring
+from pellucid.database.locks import Lock, lock
 from pellucid.database.tables import listeners, removals, stores
 from pellucid.ledger import entries
 from pellucid.ledger.ledger import Ledger
@@ -201,7 +202,7 @@ def full(db: sa.Connection, asking: Asking, scene: Scene, *, depth: int) -> Full
 
 def owe(db: sa.Connection, asking: Asking, ledger: Ledger, scene: Scene, *, depth: int) -> Answer:
     """Write down what `decide` says is to be written, and answer. One transaction: hold, removal and listeners."""
-    rows.lock(db, scene.store)
+    lock(db, Lock.REMOVALS, scene.store)
     entries.lock_month(db, asking.claim.token, scene.now)
     found = look(db, asking, scene)
     verdict = decide(found, asking, ledger, scene)

@@ -10,7 +10,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from pellucid.database import store_row
 from pellucid.database.bell import ring
+from pellucid.database.locks import Lock, lock
 from pellucid.database.tables import removals, stores
 from pellucid.ledger import entries
 from pellucid.ledger.ledger import Ledger
@@ -48,7 +50,7 @@ class Course:
 
     def claim(self, db: sa.Connection, worker_id: str, recipes: Collection[str]) -> Job | None:
         """The worker has the removal whose turn it is, if there is one."""
-        rows.lock(db, self.store)
+        lock(db, Lock.REMOVALS, self.store)
         self._release(db, worker_id)  # a claim whose commit this worker never heard of
         now = self.clock()
         due = sa.and_(mine(self.store, states=(WAITING,), recipes=recipes), removals.c.due_at <= now)
@@ -58,8 +60,8 @@ class Course:
         (row,) = found
         attempt = row.attempts + 1
         self._change(db, row.key, state=RUNNING, owner=worker_id, attempts=attempt, due_at=now + self.lease_s)
-        virtual_time: float = db.scalar(sa.select(rows.store_value(self.store, stores.c.virtual_time))) or 0.0
-        rows.note(db, self.store, virtual_time=max(virtual_time, row.rank))
+        virtual_time: float = store_row.value_of(db, self.store, stores.c.virtual_time) or 0.0
+        store_row.note(db, self.store, virtual_time=max(virtual_time, row.rank))
         ring(db)
         return row.job(attempt=attempt)
 
@@ -81,7 +83,7 @@ class Course:
 
     def release(self, db: sa.Connection, worker_id: str) -> None:
         """The worker leaves: what it has waits again, with its attempt given back."""
-        rows.lock(db, self.store)
+        lock(db, Lock.REMOVALS, self.store)
         if self._release(db, worker_id):
             ring(db)
 
@@ -89,7 +91,7 @@ class Course:
         """What the dead have in hand waits again, and what is over its lease; or it has failed, if that was the last
         attempt.
         """
-        rows.lock(db, self.store)
+        lock(db, Lock.REMOVALS, self.store)
         lost = sa.or_(removals.c.owner.in_(list(dead)), removals.c.due_at <= self.clock())
         for row in rows.of(db, sa.and_(mine(self.store, states=(RUNNING,)), lost)):
             self._put_back(db, row, error=_LOST, due_at=0.0)
@@ -97,7 +99,7 @@ class Course:
 
     def done(self, db: sa.Connection, job: Job, worker_id: str, facts: MatteFacts, job_s: float) -> None:
         """The matte is there: known, charged, told."""
-        rows.lock(db, self.store)
+        lock(db, Lock.REMOVALS, self.store)
         matte_facts.write(db, facts, store=self.store, now=self.clock())
         ring(db)
         if not rows.delete(db, [job.key], store=self.store, owner=worker_id):
@@ -105,12 +107,12 @@ class Course:
         self._settle(db, job.key, available=not facts.empty)
         told = {"origin_digest": job.origin_digest, "recipe_id": job.recipe_id, "attempts": job.attempt}
         outbox.announce(db, job.key, outbox.READY, told, store=self.store, now=self.clock())
-        mean: float = db.scalar(sa.select(rows.store_value(self.store, stores.c.job_s))) or 0.0
-        rows.note(db, self.store, job_s=mean + _PACE_WEIGHT * (job_s - mean) if mean else job_s)
+        mean: float = store_row.value_of(db, self.store, stores.c.job_s) or 0.0
+        store_row.note(db, self.store, job_s=mean + _PACE_WEIGHT * (job_s - mean) if mean else job_s)
 
     def drop(self, db: sa.Connection, job: Job, worker_id: str) -> None:
         """It is moot: forgotten, as if nobody had asked."""
-        rows.lock(db, self.store)
+        lock(db, Lock.REMOVALS, self.store)
         if rows.delete(db, [job.key], store=self.store, owner=worker_id):
             self._settle(db, job.key, available=False)
             outbox.forget_listeners(db, job.key, store=self.store)
@@ -153,7 +155,7 @@ class Course:
         known. What was held goes back, listeners are told. Returns the recipes of up to 500; to be called until there
         are none.
         """
-        rows.lock(db, self.store)
+        lock(db, Lock.REMOVALS, self.store)
         now, patience = self.clock(), self.patience
         waiting = sa.and_(removals.c.store == self.store, removals.c.state == WAITING)
         late = removals.c.asked_at < now - patience.wait_s  # whatever version wrote it
@@ -178,7 +180,7 @@ class Course:
         rows.change(db, key, store=self.store, **values)
 
     def _owned(self, db: sa.Connection, job: Job, worker_id: str) -> Row | None:
-        rows.lock(db, self.store)
+        lock(db, Lock.REMOVALS, self.store)
         row = rows.get(db, job.key, store=self.store)
         return row if row is not None and row.owner == worker_id else None
 

@@ -20,6 +20,7 @@ import sqlalchemy as sa
 
 from pellucid.database.database import Database
 from pellucid.database.insert import insert_once
+from pellucid.database.locks import Lock, lock
 from pellucid.database.tables import listeners, outbox
 from pellucid.queue.values import Delivery, DeliveryKind, Listener
 
@@ -43,9 +44,6 @@ second. What does not fit is dropped, and the log says so.
 
 _PER_RECEIVER = 4
 """Deliveries to one receiver under way at a time, of all processes together."""
-
-_CLAIM_LOCK = 8_400_643
-"""Key of PostgreSQL's advisory lock under which deliveries are claimed."""
 
 _BACKOFF_FACTOR = 5.0
 _JITTER = 0.2
@@ -191,8 +189,7 @@ def owe(db: sa.Connection, deliveries: Sequence[_Delivery], *, due_at: float, no
 
 
 def _claim(db: sa.Connection, *, limit: int, until: float, now: float) -> tuple[Delivery, ...]:
-    if db.dialect.name == "postgresql":
-        db.execute(sa.select(sa.func.pg_advisory_xact_lock(_CLAIM_LOCK)))
+    lock(db, Lock.DELIVERIES)
     ids = _due(db, limit=limit, now=now)
     if not ids:
         return ()

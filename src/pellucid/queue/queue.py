@@ -18,6 +18,7 @@ import sqlalchemy as sa
 import structlog
 
 from pellucid.crew.port import Crew, WorkerInfo
+from pellucid.database import store_row
 from pellucid.database.bell import bell_of
 from pellucid.database.database import Database
 from pellucid.database.tables import removals, stores
@@ -46,14 +47,18 @@ _CREW_S = 0.25
 _LOOK_S = 2.0
 """How long an answer waits for the database to be read; then it goes on without."""
 
-
 _LEFT_BEHIND_S = 3600.0
+"""What is owed in another store is left to its own machine for so long after it should have ended."""
 
 
 async def _expire(database: Database, course: Course, served: frozenset[str] | None) -> None:
     while recipes := await database.run(partial(course.expire, served=served)):
         for recipe in sorted(set(recipes)):
             _log.warning("removals expired", recipe=recipe, count=recipes.count(recipe))
+
+
+def _recipes_of(workers: Sequence[WorkerInfo]) -> frozenset[str]:
+    return frozenset(recipe for worker in workers for recipe in worker.recipe_ids)
 
 
 class _StoppedError(Exception):
@@ -241,7 +246,7 @@ class Queue:
         scene = await self._scene()
 
         def look(db: sa.Connection) -> dict[str, Owed]:
-            job_s: float = db.scalar(sa.select(rows.store_value(self._store, stores.c.job_s))) or ASSUMED_JOB_S
+            job_s: float = store_row.value_of(db, self._store, stores.c.job_s) or ASSUMED_JOB_S
             found = rows.of(db, mine(self._store, states=OWED))
             running = sum(row.state == RUNNING for row in found)
             served = 0
@@ -268,7 +273,7 @@ class Queue:
             state = removals.c.state
             query = sa.select(state, removals.c.recipe_id, sa.func.count()).where(mine(self._store))
             counts = db.execute(query.group_by(state, removals.c.recipe_id)).all()
-            served = {recipe for worker in workers for recipe in worker.recipe_ids}
+            served = _recipes_of(workers)
             by_state = {name: sum(count for state, _, count in counts if state == name) for name in (*OWED, FAILED)}
             unserved = {recipe: count for state, recipe, count in counts if state == WAITING and recipe not in served}
             return QueueStats(
@@ -277,7 +282,7 @@ class Queue:
                 failed=by_state[FAILED],
                 unserved=unserved,
                 depth=self._depth,
-                job_s=db.scalar(sa.select(rows.store_value(self._store, stores.c.job_s))) or 0.0,
+                job_s=store_row.value_of(db, self._store, stores.c.job_s) or 0.0,
                 workers=workers,
             )
 
@@ -285,7 +290,7 @@ class Queue:
 
     async def check_writable(self) -> None:
         """For readiness: write to the database, really. A full disk shows at the commit only."""
-        await self._database.run(lambda db: rows.note(db, self._store, checked_at=self._clock()))
+        await self._database.run(lambda db: store_row.note(db, self._store, checked_at=self._clock()))
 
     # Keeping
 
@@ -328,7 +333,7 @@ class Queue:
 
     async def served(self) -> frozenset[str]:
         """Recipes that living workers make."""
-        return frozenset(recipe for worker in await self.alive() for recipe in worker.recipe_ids)
+        return _recipes_of(await self.alive())
 
     async def version(self) -> Hashable:
         """Differs from an earlier answer if anybody wrote since."""
@@ -336,8 +341,7 @@ class Queue:
 
     async def _scene(self) -> Scene:
         workers = await self.alive()
-        served = frozenset(recipe for worker in workers for recipe in worker.recipe_ids)
-        return Scene(store=self._store, served=served, workers=len(workers), now=self._clock())
+        return Scene(store=self._store, served=_recipes_of(workers), workers=len(workers), now=self._clock())
 
     async def _is_owed(self, key: str) -> bool:
         owed = sa.exists().where(mine(self._store, states=OWED), removals.c.key == key)

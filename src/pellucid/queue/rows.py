@@ -18,8 +18,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from pellucid.database.insert import upsert
-from pellucid.database.tables import removals, stores
+from pellucid.database.tables import removals
 from pellucid.queue.turns import Urgency
 from pellucid.queue.values import Job
 
@@ -28,11 +27,6 @@ VERSION = 1
 
 WAITING, RUNNING, FAILED = "waiting", "running", "failed"
 OWED = (WAITING, RUNNING)
-
-_TURN_LOCK = 8_400_642
-"""First key of PostgreSQL's advisory lock under which removals change, one transaction at a time for each store, as
-SQLite has it for all. One takes some ms, a removal at least a hundred.
-"""
 
 _REMEMBER_S = 7 * 86_400
 """A failure that nobody asked about for so long is forgotten, with its count."""
@@ -96,12 +90,6 @@ def mine(store: str, *, states: Sequence[str] = (), recipes: Collection[str] | N
     return sa.and_(*wanted)
 
 
-def lock(db: sa.Connection, store: str) -> None:
-    """Until the transaction ends nobody else changes removals of the store."""
-    if db.dialect.name == "postgresql":
-        db.execute(sa.select(sa.func.pg_advisory_xact_lock(_TURN_LOCK, sa.func.hashtext(store))))
-
-
 def get(db: sa.Connection, key: str, *, store: str) -> Row | None:
     """The removal `key`."""
     row = db.execute(sa.select(*COLUMNS).where(mine(store), removals.c.key == key)).first()
@@ -158,14 +146,3 @@ def prune_failures(db: sa.Connection, *, store: str, now: float) -> None:
     if count > _REMEMBERED:
         oldest = sa.select(removals.c.key).where(failed).order_by(removals.c.due_at).limit(count - _REMEMBERED)
         db.execute(removals.delete().where(failed, removals.c.key.in_(oldest)))
-
-
-def note(db: sa.Connection, store: str, **values: float) -> None:
-    """Write `values` into the row of the store."""
-    row = {"store": store, "virtual_time": 0.0, "job_s": 0.0, "adopted": False, "checked_at": 0.0}
-    upsert(db, stores, [row | values], keep=row.keys() - values.keys())
-
-
-def store_value(store: str, column: sa.Column[Any]) -> sa.ColumnElement[Any]:
-    """A column of the row of the store, 0 where there is none yet."""
-    return sa.func.coalesce(sa.select(column).where(stores.c.store == store).scalar_subquery(), 0.0)

@@ -10,14 +10,10 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from pellucid.database.locks import Lock, lock
 from pellucid.database.tables import uploads
 from pellucid.errors import BusyError, UploadLimitError
 from pellucid.spec import Token
-
-_RESERVE_LOCK = 8_400_641
-"""Key of PostgreSQL's advisory lock under which uploads are reserved, one at a time: the total is everybody's. SQLite's
-transactions are one at a time anyway.
-"""
 
 _MOST = 100_000
 """Uploads kept of all: a picture may have 67 bytes, and a network many clients."""
@@ -65,8 +61,7 @@ def reserve(db: sa.Connection, upload: Upload, *, limits: UploadLimits) -> None:
     """Add the row of an upload that is about to be received. What has expired counts until it is swept: its bytes are
     on the disk still. Raises UploadLimitError, BusyError.
     """
-    if db.dialect.name == "postgresql":
-        db.execute(sa.select(sa.func.pg_advisory_xact_lock(_RESERVE_LOCK)))
+    lock(db, Lock.UPLOADS)
     count, kept_bytes, first = _sums(db, uploads.c.place == upload.place, uploads.c.client == upload.client)
     if count >= limits.per_client or kept_bytes + upload.size_bytes > limits.per_client_bytes:
         raise UploadLimitError(
