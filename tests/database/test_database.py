@@ -242,6 +242,18 @@ async def test_who_waits_too_long_is_told_so(database: Database) -> None:
         await database.read(lambda _: time.sleep(0.3), patience_s=0.1)
 
 
+@pytest.mark.parametrize("kind", ["read", "run"])
+async def test_who_finds_too_many_waiting_is_told_at_once(database: Database, kind: str) -> None:
+    ask, ends = getattr(database, kind), threading.Event()
+    asked = [asyncio.create_task(ask(lambda _: ends.wait())) for _ in range(1200)]
+    told, _ = await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
+    assert {type(each.exception()) for each in told} == {DatabaseBusyError}
+    ends.set()
+    results = await asyncio.gather(*asked, return_exceptions=True)
+    assert 1000 <= results.count(True) < 1100
+    assert await asyncio.gather(*(ask(_count) for _ in range(900))) == [0] * 900, "those who left make room"
+
+
 @pytest.mark.serial
 async def test_a_bell_tells_of_what_others_write(database: Database, database_url: str) -> None:
     bell, other = bell_of(database), await Database.open(database_url)

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy import exc
 
 from pellucid.database.engines import make_engine, place_of, without_secrets
-from pellucid.database.line import WriteLine
+from pellucid.database.line import TOO_MUCH, WriteLine
 from pellucid.database.upgrade import OURS, Schema
 from pellucid.errors import DatabaseAwayError, DatabaseBusyError, DatabaseDamagedError, DatabaseError
 
@@ -30,7 +30,7 @@ line of its own.
 """
 
 _WAITING = 1000
-"""Works that wait for a thread of either kind; beyond that the answer is an error at once."""
+"""Works that wait for a thread of either kind, or in SQLite's line; beyond that the answer is an error at once."""
 
 PATIENCE_S = 10.0
 """Whoever waits longer for the database is told that it failed."""
@@ -42,6 +42,19 @@ _AGAIN_S = 1.0
 """A database that could not be reached is asked again after this; until then, and while one asks, all others are told
 at once: threads that wait for a silent server would be missing where it is needed.
 """
+
+_NOT_FOR_US = ("authentication failed", "does not exist", "no pg_hba.conf entry", "permission denied")
+"""What PostgreSQL says to who comes with the wrong name or password, before there is a connection and a code."""
+
+_MISSING_TABLE = "no such table"
+_UNDEFINED_TABLE = "42P01"
+_LOCKED = "55P03"
+"""PostgreSQL: `lock_timeout` is over."""
+
+_TRY_AGAIN = frozenset({"40001", "40P01"})
+"""PostgreSQL: serialization failure, deadlock."""
+
+_OF_THE_DISK = ("SQLITE_CANTOPEN", "SQLITE_IOERR", "SQLITE_FULL", "SQLITE_READONLY", "SQLITE_PERM", "SQLITE_AUTH")
 
 
 class Database:
@@ -78,7 +91,8 @@ class Database:
         self._writers = _Threads(_WRITERS, name="database-write")
         self._line: WriteLine | None = None
         if self._is_sqlite:
-            self._line = WriteLine(self._begin, alone=partial(self._run, self._engine), explain=self._explain)
+            alone = partial(self._run, self._engine)
+            self._line = WriteLine(self._begin, alone=alone, explain=self._explain, room=_WAITING)
         self._has_schema = False
         self._absence = _Absence()
 
@@ -256,20 +270,16 @@ class _Threads:
 
     def __init__(self, count: int, *, name: str) -> None:
         self._pool = ThreadPoolExecutor(max_workers=count, thread_name_prefix=name)
-        self._waiting = 0
+        self._room = threading.Semaphore(_WAITING)
         self.shutdown = self._pool.shutdown
 
     def submit(self, work: Callable[[], ResultT]) -> Future[ResultT]:
-        """The result of `work`, some time. For one event loop's thread. Raises DatabaseBusyError."""
-        if self._waiting >= _WAITING:
-            raise DatabaseBusyError("too much waits for the database")
-        self._waiting += 1
+        """The result of `work`, some time. Raises DatabaseBusyError."""
+        if not self._room.acquire(blocking=False):
+            raise DatabaseBusyError(TOO_MUCH)
         future = self._pool.submit(work)
-        future.add_done_callback(self._done)
+        future.add_done_callback(lambda _: self._room.release())
         return future
-
-    def _done(self, _: object) -> None:
-        self._waiting -= 1
 
 
 class _TryAgainError(Exception):
@@ -306,17 +316,3 @@ class _Absence:
         if self._error is not None:
             with self._lock:
                 self._error = None
-
-
-_NOT_FOR_US = ("authentication failed", "does not exist", "no pg_hba.conf entry", "permission denied")
-"""What PostgreSQL says to who comes with the wrong name or password, before there is a connection and a code."""
-
-_MISSING_TABLE = "no such table"
-_UNDEFINED_TABLE = "42P01"
-_LOCKED = "55P03"
-"""PostgreSQL: `lock_timeout` is over."""
-
-_TRY_AGAIN = frozenset({"40001", "40P01"})
-"""PostgreSQL: serialization failure, deadlock."""
-
-_OF_THE_DISK = ("SQLITE_CANTOPEN", "SQLITE_IOERR", "SQLITE_FULL", "SQLITE_READONLY", "SQLITE_PERM", "SQLITE_AUTH")

@@ -10,10 +10,14 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from pellucid.errors import DatabaseBusyError
+
 Work = Callable[[sa.Connection], Any]
 
 _TOGETHER = 50
 """Works of one transaction: they hold the file's lock for some 30 ms, which the queue and other processes wait for."""
+
+TOO_MUCH = "too much waits for the database"
 
 
 class WriteLine:
@@ -21,7 +25,8 @@ class WriteLine:
     who wait look again at random moments: four threads of a process that write all the time, 15 ms to flush each, kept
     a matte worker from its own file for more than 2 s, which ended it.
 
-    `begin` begins a transaction; `alone` does one work in one of its own, and raises what the caller is to see.
+    `begin` begins a transaction; `alone` does one work in one of its own, and raises what the caller is to see;
+    `room` is for how many that wait.
     """
 
     def __init__(
@@ -30,15 +35,21 @@ class WriteLine:
         *,
         alone: Callable[[Work], Any],
         explain: Callable[[Exception], Exception],
+        room: int,
     ) -> None:
         self._begin = begin
         self._alone = alone
         self._explain = explain
+        self._room = room
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="database-write")
         self._waiting: deque[tuple[Work, Future[Any]]] = deque()
 
     def submit(self, work: Work) -> Future[Any]:
-        """The result of `work`, some time. It may be done twice: what fails in company is done again alone."""
+        """The result of `work`, some time. It may be done twice: what fails in company is done again alone. Raises
+        DatabaseBusyError.
+        """
+        if len(self._waiting) >= self._room:
+            raise DatabaseBusyError(TOO_MUCH)
         done: Future[Any] = Future()
         self._waiting.append((work, done))
         self._thread.submit(self._write)

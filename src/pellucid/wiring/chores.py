@@ -90,9 +90,9 @@ async def keep_mattes(catalogue: Catalogue, take_uses: Callable[[], set[str]], *
     while True:
         try:
             await catalogue.adopt_all()
-            uses |= take_uses()
+            uses = uses or take_uses()  # not both: what cannot be written down would grow
             await catalogue.note_uses(uses)
-            uses.clear()
+            uses = set()
             if warn_bytes and (looked_at is None or time.monotonic() > looked_at + _AUDIT_S):
                 looked_at = time.monotonic()
                 total = await catalogue.total_bytes()
