@@ -4,6 +4,7 @@ PellucidError
 ├── SpecError              the URL asks for something impossible
 │   ├── BadValueError      a known parameter with a value outside its grammar
 │   └── BadOriginError     the path names no origin
+│       └── NoSuchPageError    and looks like a page of a web server
 ├── OriginError            the origin could not be had
 │   ├── OriginNotFoundError
 │   ├── OriginForbiddenError
@@ -64,6 +65,10 @@ class BadValueError(SpecError):
 
 class BadOriginError(SpecError):
     """The path names no origin."""
+
+
+class NoSuchPageError(BadOriginError):
+    """The path names no origin: it is one that browsers and robots try at every web server."""
 
 
 class OriginError(PellucidError):

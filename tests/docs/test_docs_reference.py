@@ -8,12 +8,15 @@ import pytest
 from typer.main import get_command
 
 from pellucid.cli.app import app
+from pellucid.errors import BadValueError
 from pellucid.http.problems import PROBLEMS
 from pellucid.pipeline.states import CutoutState
 from pellucid.settings.load import setting_names, variable_name
 from pellucid.settings.reference import settings_markdown
-from pellucid.url.params import PARAMS_BY_SPELLING
-from pellucid.url.reference import reference_markdown
+from pellucid.url.cloudimage import NOT_YET, REFUSED, WITHOUT_EFFECT
+from pellucid.url.params import PARAMS, PARAMS_BY_SPELLING, Param
+from pellucid.url.parse import parse_url
+from pellucid.url.reference import compatibility_markdown, reference_markdown
 
 ROOT = Path(__file__).parents[2]
 INTERNAL_ONLY = {"internal", "origin", "cutout", "settings", "model", "device"}
@@ -31,6 +34,41 @@ def test_the_settings_page_is_generated() -> None:
 
 def test_the_parameter_page_is_generated() -> None:
     assert reference_markdown() in _page("url-api.md")
+
+
+def test_the_table_of_what_works_is_generated() -> None:
+    assert compatibility_markdown() in _page("url-api.md")
+
+
+ABSENT = [name for absent in (*NOT_YET, WITHOUT_EFFECT) for name in absent.names]
+
+
+@pytest.mark.parametrize("name", ABSENT)
+def test_what_is_said_to_be_ignored_is(name: str) -> None:
+    parsed = parse_url("/h.example/a.jpg", f"w=4&{name}=1")
+    assert parsed.ignored == (name,)
+    assert parsed.spec == parse_url("/h.example/a.jpg", "w=4").spec
+
+
+@pytest.mark.parametrize("name", [name for absent in REFUSED for name in absent.names])
+def test_what_is_said_to_be_refused_is(name: str) -> None:
+    with pytest.raises(BadValueError):
+        parse_url("/h.example/a.jpg", f"{name}=1")
+
+
+@pytest.mark.parametrize(
+    ("param", "value"), [(param, value) for param in PARAMS for value in param.refused], ids=lambda each: str(each)[:20]
+)
+def test_values_that_are_said_to_be_refused_are(param: Param, value: str) -> None:
+    with pytest.raises(BadValueError):
+        parse_url("/h.example/a.jpg", f"{param.name}={value}")
+
+
+def test_the_first_page_promises_no_more() -> None:
+    readme = (ROOT / "README.md").read_text()
+    assert "changing a host name" not in readme
+    assert "docs/url-api.md#what-of-cloudimages-works" in readme
+    assert "## What of Cloudimage's works" in _page("url-api.md")
 
 
 @pytest.mark.parametrize("spelling", PARAMS_BY_SPELLING)

@@ -14,6 +14,7 @@ from pellucid.source.answers import Sharing
 from pellucid.spec import Spec, Token
 from pellucid.uploads.shelf import UPLOADS_ALIAS
 from pellucid.url.build import build_url
+from pellucid.url.spelling import MAX_LOOKED_AT, Meant, is_any_meant, meant_by
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -36,6 +37,11 @@ STATUS, EVENTS = "/-/status", "/-/events"
 UPLOAD_LIFE_S = 3600
 """Who deletes an upload means all of it, and it expires by itself: no cache may show it for longer than this then."""
 
+MISSPELT_LIFE_S = 300
+"""The most for an answer that left a misspelt parameter out, or one that is not there yet: the wrong picture goes soon
+after the URL was mended, or the server upgraded.
+"""
+
 _CACHE_STATUS = {
     Found.MEMORY: b"Pellucid; hit; detail=memory",
     Found.DISK: b"Pellucid; hit; detail=disk",
@@ -55,8 +61,6 @@ fit is a 502. Two repeat what was asked for, and have a share each; all others a
 
 _LINK_BYTES = 1800
 _IGNORED_BYTES = 800
-_MAX_IGNORED = 16
-"""Names listed in `Pellucid-Ignored`; a URL may hold thousands."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,10 +104,19 @@ NO_STORE: Headers = [(b"cache-control", b"no-store")]
 
 
 def life(
-    cutting: Cutting | None, lifetimes: Lifetimes, *, upload: bool = False, sharing: Sharing = Sharing.PUBLIC
+    cutting: Cutting | None,
+    lifetimes: Lifetimes,
+    *,
+    upload: bool = False,
+    sharing: Sharing = Sharing.PUBLIC,
+    misspelt: bool = False,
 ) -> Headers:
-    """`Cache-Control`, and `CDN-Cache-Control` where that is wanted. `sharing` is what the origin says."""
+    """`Cache-Control`, and `CDN-Cache-Control` where that is wanted. `sharing` is what the origin says; `misspelt` if a
+    parameter counted for nothing that was meant to count.
+    """
     browser_s, cdn_s = lifetimes.of_upload(cutting) if upload else lifetimes.of(cutting)
+    if misspelt:
+        browser_s, cdn_s = min(browser_s, MISSPELT_LIFE_S), min(cdn_s, MISSPELT_LIFE_S)
     if lifetimes.respect_origin and sharing is Sharing.NO_STORE:
         return NO_STORE
     if lifetimes.respect_origin and sharing is Sharing.PRIVATE:
@@ -148,7 +161,13 @@ def delivery_headers(
         *(
             NO_STORE
             if waited_s is not None
-            else life(cutting, lifetimes, upload=upload, sharing=delivery.origin.sharing)
+            else life(
+                cutting,
+                lifetimes,
+                upload=upload,
+                sharing=delivery.origin.sharing,
+                misspelt=is_any_meant(ignored),
+            )
         ),
         *vary(negotiable=delivery.negotiable, preference=waited_s is not None),
         (b"cache-tag", tag),
@@ -229,14 +248,26 @@ def _server_timing(delivery: Delivery) -> bytes:
 
 
 def _ignored_names(ignored: tuple[str, ...]) -> str:
-    """As many as there is room for, the first in any case."""
-    value = _quoted(ignored[0])
-    for name in ignored[1:_MAX_IGNORED]:
-        longer = f"{value}, {_quoted(name)}"
+    """As many as there is room for, the first in any case; a structured field list (RFC 9651), each with what it was
+    probably meant to be.
+    """
+    value = _ignored_name(ignored[0])
+    for name in ignored[1:MAX_LOOKED_AT]:
+        longer = f"{value}, {_ignored_name(name)}"
         if len(longer) > _IGNORED_BYTES:
             break
         value = longer
     return value
+
+
+def _ignored_name(name: str) -> str:
+    match meant_by(name):
+        case None:
+            return _quoted(name)
+        case Meant(unsupported=True):
+            return f"{_quoted(name)};unsupported"
+        case Meant(name=meant):
+            return f"{_quoted(name)};meant={_quoted(meant)}"
 
 
 def _quoted(name: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import structlog
 from starlette.types import Receive, Scope, Send
 
-from pellucid.errors import PellucidError
+from pellucid.errors import NoSuchPageError, PellucidError
 from pellucid.http.callers import Callers, client_of
 from pellucid.http.headers import (
     ALWAYS,
@@ -95,8 +95,9 @@ class ImageApp:
             status, headers, body = await self._answer(scope)
         except PellucidError as error:
             problem = describe_error(error)
-            level = "error" if kind_of(error).status >= 500 else "info"
-            getattr(_log, level)("problem", status=problem.status, path=scope["path"][:_LOGGED], error=str(error))
+            getattr(_log, _level_of(error))(
+                "problem", status=problem.status, path=scope["path"][:_LOGGED], error=str(error)
+            )
             status, headers, body = _of(problem)
             caller = self._callers.known(scope["headers"])
             if caller is not None and caller.keyed:
@@ -195,6 +196,13 @@ async def _send(send: Send, *, status: int, headers: Headers, body: bytes, head:
         headers = [*headers, (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if head else body})
+
+
+def _level_of(error: PellucidError) -> str:
+    """How loud a problem is in the log: what robots try at every server is no news."""
+    if isinstance(error, NoSuchPageError):
+        return "debug"
+    return "error" if kind_of(error).status >= 500 else "info"
 
 
 def _of(problem: Problem) -> tuple[int, Headers, bytes]:

@@ -33,6 +33,7 @@ _DATABASE = ProblemKind(status=503, slug="database", title="The server's databas
 PROBLEMS: dict[type[PellucidError], ProblemKind] = {
     errors.BadValueError: ProblemKind(status=400, slug="bad-value", title="A parameter has a bad value", cache_s=300),
     errors.BadOriginError: ProblemKind(status=400, slug="bad-origin", title="The URL names no origin", cache_s=300),
+    errors.NoSuchPageError: ProblemKind(status=404, slug="no-such-page", title="No such page", cache_s=300),
     errors.SpecError: ProblemKind(status=400, slug="bad-request", title="The URL asks the impossible", cache_s=300),
     errors.OriginNotFoundError: ProblemKind(status=404, slug="origin-not-found", title="No such origin", cache_s=30),
     errors.OriginForbiddenError: ProblemKind(

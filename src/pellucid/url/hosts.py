@@ -17,11 +17,15 @@ _PORT = re.compile(r"[0-9]{1,5}")
 _MAX_HOST = 253  # RFC 1035: 255 octets on the wire
 
 
+class NoHostError(BadOriginError):
+    """What stands where a host should is the name of none."""
+
+
 def normalise_authority(text: str, *, scheme: str | None) -> str:
     """`host` or `host:port` in lower case and ASCII (IDNA 2003), without the name's final dot and without the port
     that `scheme` implies. `text` may be percent-encoded. Without a scheme it has to look like a host.
 
-    Raises BadOriginError for anything else, and for a user name or password.
+    Raises NoHostError for what is none, BadOriginError for a bad port and for a user name or password.
     """
     try:
         plain = unquote(text, errors="strict")
@@ -72,8 +76,8 @@ def _read_port(digits: str) -> int:
     return int(digits)
 
 
-def _no_host(text: str) -> BadOriginError:
-    return BadOriginError(f"{_shown(text)} is not a host name; write /host/path or an alias")
+def _no_host(text: str) -> NoHostError:
+    return NoHostError(f"{_shown(text)} is not a host name; write /host/path or an alias")
 
 
 def _shown(text: str) -> str:

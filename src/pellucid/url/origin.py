@@ -26,15 +26,31 @@ def read_origin(raw_path: str, *, url_encoded: bool) -> OriginRef:
     `raw_path` is undecoded; `url_encoded` is the URL's `ci_url_encoded`. Raises BadOriginError when there is no origin
     in it, or one of more than `MAX_ORIGIN_LENGTH` characters.
     """
-    # Slashes too many come from clients that join a base and a path which both have one.
-    text = to_ascii(raw_path).lstrip("/").removeprefix("v7/").lstrip("/")
-    address, _, query = _decode(text, url_encoded=url_encoded).lstrip("/").partition("?")
+    address, query = split_address(raw_path, url_encoded=url_encoded)
     if not address:
         raise BadOriginError("the path names no origin; write /host/path or /_alias_/path")
     ref = _read_alias(address, query) or _read_host(address, query)
     if len(str(ref)) > MAX_ORIGIN_LENGTH:
         raise BadOriginError(f"the origin's address is longer than {MAX_ORIGIN_LENGTH} characters")
     return ref
+
+
+def split_address(raw_path: str, *, url_encoded: bool) -> tuple[str, str]:
+    """The address that `raw_path` holds, without slashes in front, and the query that is its own; '' for none."""
+    # Slashes too many come from clients that join a base and a path which both have one.
+    text = to_ascii(raw_path).lstrip("/").removeprefix("v7/").lstrip("/")
+    address, _, query = _decode(text, url_encoded=url_encoded).lstrip("/").partition("?")
+    return address, query
+
+
+def has_scheme(address: str) -> bool:
+    """Whether `address` begins with a scheme, of whichever kind."""
+    return _SCHEME.match(address) is not None or _OTHER_SCHEME.match(address) is not None
+
+
+def is_alias(address: str) -> bool:
+    """Whether the first segment of `address` is an alias. Raises BadOriginError for a control character in it."""
+    return _ALIAS.fullmatch(normalise(address.partition("/")[0])) is not None
 
 
 def _decode(text: str, *, url_encoded: bool) -> str:

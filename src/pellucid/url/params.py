@@ -34,7 +34,8 @@ from pellucid.url.values import (
 class Param:
     """One parameter. `field` is the place of its value in a `Spec` (`render.width`); the reader raises ValueError for
     text outside `grammar`; the writer returns None for the default. `default` is what leaving the parameter out is
-    equal to, in the URL's spelling; None where no spelling says it.
+    equal to, in the URL's spelling; None where no spelling says it. `extension` if Cloudimage has no such parameter;
+    `refused` are values that it takes there and not here.
     """
 
     name: str
@@ -45,6 +46,8 @@ class Param:
     doc: str
     grammar: str
     default: str | None = None
+    extension: bool = False
+    refused: tuple[str, ...] = ()
 
 
 _PIXELS = "a number of pixels above 0 and below 1000000 in plain decimals, such as 400 or 562.5"
@@ -76,6 +79,7 @@ PARAMS: tuple[Param, ...] = (
         doc="How the picture meets the `w` by `h` box: `crop` fills it and cuts what is over; `bound` stays inside.",
         grammar="one of crop, bound",
         default="crop",
+        refused=("fit", "cropfit", "boundmin", "cover", "face", "proxy"),
     ),
     Param(
         name="org_if_sml",
@@ -102,6 +106,7 @@ PARAMS: tuple[Param, ...] = (
         field="tier",
         doc="How much is spent on the matte. An extension of Pellucid's; without it the server's default holds.",
         grammar="one of fast, standard, best",
+        extension=True,
     ),
     Param(
         name="bg_pending",
@@ -113,6 +118,7 @@ PARAMS: tuple[Param, ...] = (
         "document. An extension of Pellucid's.",
         grammar="one of original, wait, blank, 202, 423",
         default="original",
+        extension=True,
     ),
     Param(
         name="bg_color",
@@ -122,6 +128,7 @@ PARAMS: tuple[Param, ...] = (
         field="render.background",
         doc="The colour behind whatever is transparent.",
         grammar="3, 4, 6 or 8 hex digits without '#', a CSS colour name, or transparent",
+        refused=("auto",),
     ),
     Param(
         name="force_format",
@@ -138,6 +145,7 @@ PARAMS: tuple[Param, ...] = (
         field="output.format",
         doc="Format of the result. Without it: the origin's, or one with transparency where that is needed.",
         grammar="one of jpeg, jpg, png, webp, original; a single one, no list",
+        refused=("_webp", "webp,jpg"),
     ),
     Param(
         name="q",
@@ -155,6 +163,7 @@ PARAMS: tuple[Param, ...] = (
         doc="Called when the owed cutout is ready or has failed: [webhooks](webhooks.md). An extension of Pellucid's.",
         grammar="an absolute http or https URL of up to 500 ASCII characters, without user name and '#', at a host of "
         "PELLUCID_NOTIFY_ALLOW_HOSTS",
+        extension=True,
     ),
 )
 """In the order of canonical URLs."""
