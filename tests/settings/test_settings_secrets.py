@@ -85,6 +85,8 @@ def test_the_walk_finds_secrets_of_every_kind() -> None:
         ("notify", "secret"),
         ("database", "url"),
         ("cdn", "purge_headers", "shop"),
+        ("origin", "headers", "shop", "shop"),
+        ("tokens", "shop", "origin_headers", "shop", "shop"),
         ("tokens", "shop", "notify_secret"),
         ("tokens", "shop", "key_hash"),
     } <= set(SECRETS)
@@ -208,4 +210,4 @@ def test_the_command_says_which_settings_are_wrong_and_not_what_they_are(tmp_pat
 
 def test_names_of_settings_are_no_secrets() -> None:
     hidden = [".".join(path) for path in setting_names() if holds_secret(path)]
-    assert hidden == ["web.admin_key", "notify.secret", "cdn.purge_headers", "database.url", "tokens"]
+    assert hidden == ["origin.headers", "web.admin_key", "notify.secret", "cdn.purge_headers", "database.url", "tokens"]

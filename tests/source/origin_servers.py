@@ -16,6 +16,7 @@ from aiohttp import web
 
 from pellucid.source.answers import Fetched, NotModified, Validators
 from pellucid.source.fetch import Fetcher
+from pellucid.source.headers import HeadersByHost, HostHeaders
 from pellucid.source.limits import FetchLimits, Freshness
 from pellucid.source.netguard import Guard
 
@@ -123,12 +124,14 @@ def make_fetcher(
     limits: FetchLimits | None = None,
     allow_hosts: tuple[str, ...] = (),
     ssl_context: ssl.SSLContext | None = None,
+    contact: str = "",
 ) -> Fetcher:
     return Fetcher(
         guard=guard,
         limits=limits or FetchLimits(),
         freshness=FRESHNESS,
         allow_hosts=allow_hosts,
+        contact=contact,
         ssl_context=ssl_context,
     )
 
@@ -160,6 +163,8 @@ async def fetch(
     limits: FetchLimits = SHORT,
     validators: Validators | None = None,
     allow_hosts: tuple[str, ...] = (),
+    headers: HeadersByHost | None = None,
+    ssl_context: ssl.SSLContext | None = None,
 ) -> Fetched | NotModified:
-    async with make_fetcher(guard=guard, limits=limits, allow_hosts=allow_hosts) as fetcher:
-        return await fetcher.fetch(url, validators=validators)
+    async with make_fetcher(guard=guard, limits=limits, allow_hosts=allow_hosts, ssl_context=ssl_context) as fetcher:
+        return await fetcher.fetch(url, validators=validators, headers=HostHeaders(headers or {}))

@@ -18,6 +18,7 @@ from pellucid.formats import ImageFormat
 from pellucid.image.facts import ImageFacts
 from pellucid.source.bodies import Bodies
 from pellucid.source.fetch import Fetcher
+from pellucid.source.headers import OriginHeaders
 from pellucid.source.heard import Heard
 from pellucid.source.limits import FetchLimits
 from pellucid.source.memory import BodyMemory
@@ -86,7 +87,12 @@ class World:
             raise UnsupportedFormatError("a page, not a picture")
 
     def origins(
-        self, fetcher: Fetcher, *, aliases: dict[str, str] | None = None, allow_hosts: tuple[str, ...] = ()
+        self,
+        fetcher: Fetcher,
+        *,
+        aliases: dict[str, str] | None = None,
+        allow_hosts: tuple[str, ...] = (),
+        headers: OriginHeaders | None = None,
     ) -> Origins:
         heard = Heard()
         heard.begin("a database", after=0)
@@ -98,6 +104,7 @@ class World:
             aliases=aliases or {},
             allow_hosts=allow_hosts,
             freshness=FRESHNESS,
+            headers=headers,
             heard=heard,
             changed=lambda *told: self.changed.append(told),
             clock=lambda: self.now,

@@ -7,6 +7,7 @@ import string
 from hypothesis import strategies as st
 
 from pellucid.spec import Colour, Enlarge, Fit, OriginRef, OutputFormat, OutputSpec, RenderSpec, Spec
+from pellucid.url.pages import _FILES
 
 _UNRESERVED = string.ascii_letters + string.digits + "-._~"
 _PCHAR = _UNRESERVED + "!$&'()*+,;=:@"
@@ -20,14 +21,19 @@ paths = st.lists(_SEGMENT, max_size=5).map(lambda segments: "/" + "/".join(segme
 queries = st.lists(st.sampled_from(_PCHAR + "/?") | _ENCODED, max_size=20).map("".join)
 
 _LABEL = st.text(_LOWER + "-_", min_size=1, max_size=12)
-_NAME = st.lists(_LABEL, min_size=1, max_size=4).map(".".join).filter(lambda n: not _ends_like_a_number(n))
+_NAME = st.lists(_LABEL, min_size=1, max_size=4).map(".".join).filter(lambda n: not _ends_like_none(n))
 _ADDRESS = st.ip_addresses(v=4).map(str) | st.ip_addresses(v=6).map(lambda a: f"[{a.compressed}]")
 _PORT = st.none() | st.sampled_from([80, 443, 8080]) | st.integers(1, 65535)
 
 
-def _ends_like_a_number(name: str) -> bool:
+def _ends_like_none(name: str) -> bool:
+    """Like a number, which only addresses do, or like a file."""
     last = name.rpartition(".")[2]
-    return last.isdecimal() or (last.startswith("0x") and all(digit in string.hexdigits for digit in last[2:]))
+    return (
+        last in _FILES
+        or last.isdecimal()
+        or (last.startswith("0x") and all(digit in string.hexdigits for digit in last[2:]))
+    )
 
 
 @st.composite

@@ -5,12 +5,14 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
 from pellucid.errors import SettingsError
+from pellucid.source.headers import check_headers
 from pellucid.source.weburl import normalise_hosts, parse_web_url
 
 KIB = 1 << 10
@@ -91,6 +93,16 @@ def _check_nameservers(servers: tuple[str, ...]) -> tuple[str, ...]:
     return servers
 
 
+def _check_headers(headers: dict[str, dict[str, SecretStr]]) -> dict[str, dict[str, SecretStr]]:
+    check_headers(plain_headers(headers))
+    return headers
+
+
+def plain_headers(headers: Mapping[str, Mapping[str, SecretStr]]) -> dict[str, dict[str, str]]:
+    """Headers by host with their values, which are secrets."""
+    return {host: {name: value.get_secret_value() for name, value in pairs.items()} for host, pairs in headers.items()}
+
+
 Folder = Annotated[Path, BeforeValidator(_expand)]
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Networks = Annotated[tuple[Network, ...], BeforeValidator(_split)]
@@ -101,6 +113,7 @@ StringMap = Annotated[dict[str, str], BeforeValidator(_split_map)]
 SecondsMap = Annotated[dict[str, Annotated[float, Field(ge=0)]], BeforeValidator(_split_map)]
 SecretMap = Annotated[dict[str, SecretStr], BeforeValidator(_split_map)]
 FromJson = BeforeValidator(_read_json)
+HeadersByHost = Annotated[dict[str, dict[str, SecretStr]], FromJson, AfterValidator(_check_headers)]
 
 # Checked as a list, not entry by entry: the error shows all that was written.
 Hosts = Annotated[Names, AfterValidator(_check_hosts)]

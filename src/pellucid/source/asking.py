@@ -14,9 +14,11 @@ from pellucid.errors import LoopDetectedError, OriginError, OriginRefusedError, 
 from pellucid.source.answers import Fetched, NotModified, Validators
 from pellucid.source.fetch import ConnectTimeoutError, Fetcher, NoConnectionError
 from pellucid.source.files import check_file, read_file
+from pellucid.source.headers import NOTHING, OriginHeaders, SentHeaders
 from pellucid.source.limits import Freshness
 from pellucid.source.location import FileLocation, Location, WebLocation
 from pellucid.source.memory import MEMORY_WAIT_S, Reservation
+from pellucid.source.weburl import parse_web_url
 from pellucid.spec import Token
 
 _SCHEMES_IN_MEMORY = 10_000
@@ -34,9 +36,14 @@ class Known:
 
 
 class Asker:
-    """Puts one question at a time; remembers which scheme brought an answer from a host."""
+    """Puts one question at a time; remembers which scheme brought an answer from a host. `headers` are what hosts are
+    sent besides.
+    """
 
-    def __init__(self, fetcher: Fetcher, *, freshness: Freshness, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, fetcher: Fetcher, *, freshness: Freshness, clock: Callable[[], float], headers: OriginHeaders
+    ) -> None:
+        self._headers = headers
         self._fetcher = fetcher
         self._freshness = freshness
         self._worked: TTLCache[tuple[Token, str], str] = TTLCache(_SCHEMES_IN_MEMORY, _SCHEME_BELIEF_S, clock)
@@ -49,6 +56,8 @@ class Asker:
         """
         if isinstance(location, FileLocation):
             return "file", await self._read_file(location, known.validators, room)
+        if not self._may_go_in_clear(token, location):
+            return "https", await self._ask_by_tls_alone(token, location, known, client=client, room=room)
         first, *others = self._schemes(token, location, hint)
         if not others:
             return first, await self._ask_web(token, location, first, known, client=client, room=room)
@@ -61,6 +70,35 @@ class Asker:
                 return others[0], await self._ask_web(token, location, others[0], known, client=client, room=room)
             except (NoConnectionError, ConnectTimeoutError):
                 raise error from None
+
+    def scope(self, token: Token, location: Location) -> str:
+        """The credential scope of what is asked for: '' where no headers are sent."""
+        return "" if isinstance(location, FileLocation) else self._sent(token, location).scope
+
+    def _sent(self, token: Token, location: WebLocation) -> SentHeaders:
+        if not self._headers:
+            return NOTHING
+        return self._headers.of(token).of(parse_web_url(location.url("https")))
+
+    def _may_go_in_clear(self, token: Token, location: WebLocation) -> bool:
+        sent = self._sent(token, location)
+        return not sent or sent.in_clear
+
+    async def _ask_by_tls_alone(
+        self, token: Token, location: WebLocation, known: Known, *, client: Client, room: Reservation
+    ) -> Fetched | NotModified:
+        """A host with headers is asked by https, whatever the URL says: without TLS anybody on the way could read a
+        key, and without the key another picture may come, which would be kept as the host's.
+        """
+        try:
+            return await self._ask_web(token, location, "https", known, client=client, room=room)
+        except (NoConnectionError, ConnectTimeoutError) as error:
+            if location.schemes == ("https",):
+                raise
+            raise type(error)(
+                f"{error}; it is asked by https alone, because PELLUCID_ORIGIN_HEADERS has headers for it that are not "
+                "marked with http://"
+            ) from error
 
     async def _read_file(
         self, location: FileLocation, validators: Validators, room: Reservation
@@ -91,6 +129,7 @@ class Asker:
             answer = await self._fetcher.fetch(
                 location.url(scheme),
                 client=client,
+                headers=self._headers.of(token),
                 validators=known.validators,
                 validators_of=known.url,
                 connect_timeout_s=connect_timeout_s,

@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 
 import aiohttp
 from aiohttp.abc import AbstractResolver
-from aiohttp.compression_utils import HAS_BROTLI, HAS_ZSTD
-from aiohttp.http_exceptions import ContentEncodingError
 from yarl import URL
 
 from pellucid.clients import SERVER, Client
@@ -26,13 +24,16 @@ from pellucid.errors import (
     OriginUnreachableError,
 )
 from pellucid.source.answers import Fetched, NotModified, Validators
+from pellucid.source.codings import READABLE, PackedTooLargeError, UnknownCodingError, Unpacker, read_codings
+from pellucid.source.cookies import FetchCookies
 from pellucid.source.freshness import fresh_seconds, sharing_of
+from pellucid.source.headers import HostHeaders
 from pellucid.source.limits import FetchLimits, Freshness
 from pellucid.source.loops import current_trail
 from pellucid.source.memory import MEMORY_WAIT_S, BodyMemory, Reservation
 from pellucid.source.netguard import Guard
 from pellucid.source.resolver import LookupTimeoutError, NameNotFoundError
-from pellucid.source.session import GuardedSession, explain
+from pellucid.source.session import GuardedSession, explain, user_agent
 from pellucid.source.slots import FetchSlots
 from pellucid.source.weburl import bare_host, covers, join_web_url, normalise_hosts, parse_web_url
 
@@ -43,11 +44,9 @@ _VALIDATOR_LENGTH = 1024
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _WHOLE = frozenset({200, 203})
 
+_DECODED = READABLE
+"""Content codings that origins are asked for."""
 
-_DECODED = ("gzip", "deflate", *(("br",) if HAS_BROTLI else ()), *(("zstd",) if HAS_ZSTD else ()))
-"""Content codings that the HTTP client unpacks: two of them with libraries that may be installed."""
-
-_READABLE = frozenset({"", "identity", *_DECODED})
 _UNREADABLE = (
     "the origin sent its answer in a coding that it was not asked for and that this server does not read; "
     f"it reads {', '.join(_DECODED)}"
@@ -66,8 +65,8 @@ class Fetcher:
     """Fetches origins. Use as an async context manager.
 
     `allow_hosts` (empty = any) is applied to redirects; they may also stay on the host where they began, which
-    was judged when the location was resolved. `instance` names this server to those it fetches from (`source.loops`).
-    `ssl_context` and `resolver` replace the system's.
+    was judged when the location was resolved. `instance` names this server to those it fetches from (`source.loops`),
+    `contact` says in `User-Agent` who runs it. `ssl_context` and `resolver` replace the system's.
     """
 
     def __init__(
@@ -78,6 +77,7 @@ class Fetcher:
         freshness: Freshness,
         allow_hosts: tuple[str, ...] = (),
         instance: str = "pellucid-000000000000",
+        contact: str = "",
         ssl_context: ssl.SSLContext | None = None,
         resolver: AbstractResolver | None = None,
     ) -> None:
@@ -89,6 +89,7 @@ class Fetcher:
         self._slots = FetchSlots(total=limits.max_concurrency, per_host=limits.max_per_host)
         self._session = GuardedSession(
             guard=guard,
+            user_agent=user_agent(contact),
             accept="image/*,*/*;q=0.5",
             accept_encoding=", ".join(_DECODED),
             max_header_bytes=limits.max_header_bytes,
@@ -111,12 +112,14 @@ class Fetcher:
         url: str,
         *,
         client: Client = SERVER,
+        headers: HostHeaders | None = None,
         validators: Validators | None = None,
         validators_of: str | None = None,
         connect_timeout_s: float | None = None,
         room: Reservation | None = None,
     ) -> Fetched | NotModified:
         """The origin at `url`, on behalf of `client`; NotModified when its server says that `validators` still hold.
+        `headers` are sent to the hosts they are meant for.
 
         `validators_of` is the URL whose answer had them, None for `url`. They are sent to that URL alone (RFC 9110,
         section 13.1): where a redirect leads to another file, that file may well not have changed.
@@ -138,6 +141,8 @@ class Fetcher:
         async with self._slots.acquire(f"{bare_host(start)}:{start.port}", client, timeout_s=total_s):
             call = _Call(
                 client=client,
+                start=start,
+                headers=headers or HostHeaders(),
                 validators=validators or Validators(),
                 validators_of=validators_of or str(start),
                 connect_s=connect_s,
@@ -160,13 +165,19 @@ class Fetcher:
 
     async def _follow(self, start: URL, call: _Call) -> Fetched | NotModified:
         current = start
+        asked: set[tuple[URL, str]] = set()
         for hop in range(self.limits.max_redirects + 1):
             if hop:
                 self._guard.check_port(current.port or 0)
                 await self._look_up(current, call.client)
-            answer = await self._ask(current, call)
+            cookie = call.cookies.header_for(current)
+            if (current, cookie) in asked:
+                raise OriginUnreachableError("the origin redirects in a circle")
+            asked.add((current, cookie))
+            answer = await self._ask(current, call, cookie)
             if not isinstance(answer, _Redirect):
                 return answer
+            call.cookies.take(current, answer.set_cookies)
             current = self._next_hop(start, current, answer.location)
         raise OriginUnreachableError(f"the origin redirects more than {self.limits.max_redirects} times")
 
@@ -184,13 +195,16 @@ class Fetcher:
             )
         return target
 
-    async def _ask(self, url: URL, call: _Call) -> Fetched | NotModified | _Redirect:
+    async def _ask(self, url: URL, call: _Call, cookie: str) -> Fetched | NotModified | _Redirect:
         validators = call.validators if str(url) == call.validators_of else Validators()
         timeout = aiohttp.ClientTimeout(total=None, connect=call.connect_s, sock_read=self.limits.idle_timeout_s)
         answered = False
         try:
-            headers = _conditions(validators) | current_trail().next_headers(self._instance)
-            async with self._session.request("GET", url, headers=headers, timeout=timeout) as response:
+            headers = dict(call.headers.on_the_way(call.start, url).pairs) | _conditions(validators)
+            headers |= current_trail().next_headers(self._instance) | ({"Cookie": cookie} if cookie else {})
+            async with self._session.request(
+                "GET", url, headers=headers, timeout=timeout, decompress=False
+            ) as response:
                 answered = True
                 return await self._read(response, url, call, conditional=bool(validators))
         except aiohttp.ConnectionTimeoutError as error:
@@ -198,8 +212,6 @@ class Fetcher:
         except TimeoutError as error:
             raise OriginTimeoutError(f"the origin was silent for {self.limits.idle_timeout_s:g} s") from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            if not answered and _is_encoding_error(error):
-                raise OriginUnreachableError(_UNREADABLE) from error
             if answered:
                 raise OriginUnreachableError("the origin's answer broke off or is malformed") from error
             raise NoConnectionError(explain(error, "the origin")) from error
@@ -217,7 +229,7 @@ class Fetcher:
         )
         match response.status:
             case status if status in _REDIRECTS and "Location" in headers:
-                return _Redirect(location=headers["Location"])
+                return _Redirect(headers["Location"], tuple(headers.getall("Set-Cookie", ())))
             case 304 if conditional:
                 fresh_s = None if said_s is None else self._freshness.clamp(said_s)
                 sharing = sharing_of(cache_control) if cache_control else None
@@ -226,10 +238,11 @@ class Fetcher:
                 raise _status_error(status)
             case _:
                 pass
-        coding = headers.get("Content-Encoding", "").strip().lower()
-        if coding not in _READABLE:
-            raise OriginUnreachableError(_UNREADABLE)
-        body = await self._read_body(response, call, is_packed=coding in _DECODED)
+        try:
+            codings = read_codings(", ".join(headers.getall("Content-Encoding", ())))
+        except UnknownCodingError as error:
+            raise OriginUnreachableError(_UNREADABLE) from error
+        body = await self._read_body(response, call, codings)
         return Fetched(
             body=body,
             validators=validators,
@@ -239,25 +252,31 @@ class Fetcher:
             sharing=sharing_of(cache_control),
         )
 
-    async def _read_body(self, response: aiohttp.ClientResponse, call: _Call, *, is_packed: bool) -> bytearray:
+    async def _read_body(self, response: aiohttp.ClientResponse, call: _Call, codings: tuple[str, ...]) -> bytearray:
         limit = self.limits.max_bytes
         too_large = f"the origin has more than {limit} bytes"
         if (response.content_length or 0) > limit:
             raise OriginTooLargeError(too_large)
-        expected = None if is_packed else response.content_length
+        expected = None if codings else response.content_length
+        unpacker = Unpacker(codings, max_bytes=limit)
         # Not chunks that are joined at the end: for a moment that would be twice the memory.
         body = bytearray()
-        async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
-            size = len(body) + len(chunk)
-            if size > limit:
-                response.close()
-                raise OriginTooLargeError(too_large)
-            # The end of this waiting comes before that of the fetch, which would be held against the origin.
-            left_s = call.deadline - asyncio.get_running_loop().time() - _MARGIN_S
-            await call.room.grow(
-                size, expected_bytes=expected, limit_bytes=limit, timeout_s=min(MEMORY_WAIT_S, max(0.0, left_s))
-            )
-            body += chunk
+        try:
+            async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
+                for piece in unpacker.feed(chunk):
+                    size = len(body) + len(piece)
+                    if size > limit:
+                        raise PackedTooLargeError
+                    # The end of this waiting comes before that of the fetch, which would be held against the origin.
+                    left_s = call.deadline - asyncio.get_running_loop().time() - _MARGIN_S
+                    await call.room.grow(
+                        size, expected_bytes=expected, limit_bytes=limit, timeout_s=min(MEMORY_WAIT_S, max(0.0, left_s))
+                    )
+                    body += piece
+        except PackedTooLargeError as error:
+            response.close()
+            raise OriginTooLargeError(too_large) from error
+        unpacker.finish()
         call.room.settle(len(body))
         return body
 
@@ -267,16 +286,20 @@ class _Call:
     """One fetch, through all its redirects; `deadline` is a time of the event loop."""
 
     client: Client
+    start: URL
+    headers: HostHeaders
     validators: Validators
     validators_of: str
     connect_s: float
     room: Reservation
     deadline: float
+    cookies: FetchCookies = field(default_factory=FetchCookies)
 
 
 @dataclass(frozen=True, slots=True)
 class _Redirect:
     location: str
+    set_cookies: tuple[str, ...]
 
 
 def _conditions(validators: Validators) -> dict[str, str]:
@@ -286,15 +309,6 @@ def _conditions(validators: Validators) -> dict[str, str]:
     if validators.last_modified is not None:
         conditions["If-Modified-Since"] = validators.last_modified
     return conditions
-
-
-def _is_encoding_error(error: BaseException | None) -> bool:
-    """Whether the client gave up on an answer's headers because of a coding whose library is not installed."""
-    while error is not None:
-        if isinstance(error, ContentEncodingError):
-            return True
-        error = error.__cause__
-    return False
 
 
 def _said_s(response: aiohttp.ClientResponse, cache_control: str) -> float | None:

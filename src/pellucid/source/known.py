@@ -41,10 +41,10 @@ class KnownOrigins:
         self._clock = clock
         self._memory: LRUCache[str, _Held] = LRUCache(_RECORDS_IN_MEMORY)
 
-    def at_hand(self, key: str, source: str) -> Record | None:
-        """The record in memory, if it is of `source`, fresh, believed, and its bytes were seen just now."""
+    def at_hand(self, key: str, source: str, scope: str = "") -> Record | None:
+        """The record in memory, if it is of `source` and `scope`, fresh, believed, and its bytes were seen just now."""
         held = self._memory.get(key)
-        if held is None or held.record.source != source or not self.is_believed(key, held.record):
+        if held is None or not _is_of(held.record, source, scope) or not self.is_believed(key, held.record):
             return None
         now = self._clock()
         if isinstance(held.record, KnownOrigin):
@@ -53,9 +53,9 @@ class KnownOrigins:
             usable = now < held.record.until
         return held.record if usable else None
 
-    async def recall(self, key: str, source: str) -> Record | None:
+    async def recall(self, key: str, source: str, scope: str = "") -> Record | None:
         """What is known under `key`, believed or not; None if nothing is, or only of another source (an alias was
-        changed). Raises StoreError.
+        changed) or another credential scope. Raises StoreError.
         """
         held = self._memory.get(key)
         if held is not None and self.is_believed(key, held.record):
@@ -64,7 +64,7 @@ class KnownOrigins:
             # Another process may know better by now.
             data = await self._records.get(key)
             record = decode_record(data) if data is not None else None
-        return record if record is not None and record.source == source else None
+        return record if record is not None and _is_of(record, source, scope) else None
 
     def is_believed(self, key: str, record: Record) -> bool:
         """Whether nobody said since `record` was asked for that it may be wrong, and nobody can have said so without
@@ -96,6 +96,10 @@ class KnownOrigins:
             await self._records.put(key, encode_record(record))
         except StoreError as error:
             _log.error("origin record not stored", key=key, error=str(error))
+
+
+def _is_of(record: Record, source: str, scope: str) -> bool:
+    return record.source == source and record.scope == scope
 
 
 def _digest_of(record: Record) -> str:

@@ -30,6 +30,7 @@ from pellucid.source.answers import Fetched, NotModified, Sharing, Validators
 from pellucid.source.asking import Asker, Known
 from pellucid.source.bodies import Arrived, Bodies
 from pellucid.source.fetch import Fetcher
+from pellucid.source.headers import OriginHeaders
 from pellucid.source.heard import Heard
 from pellucid.source.known import KnownOrigins
 from pellucid.source.limits import Freshness
@@ -94,6 +95,8 @@ class _Wanted:
     key: str
     """Store key of its record."""
     location: Location
+    scope: str
+    """The credential scope (`source.headers`) that it is asked for in."""
     client: Client
 
 
@@ -116,6 +119,9 @@ class Origins:
     `get` asks the origin's server, unconditionally if somebody named the origin, and waits for the answer; what is
     there stands in only when the server cannot be reached. `changed` hears of origins that hold other bytes than
     before, which ones, and on whose behalf.
+
+    The cache is keyed by the address as a URL named it and the credential scope: the token, and the headers that the
+    origin is sent for it. What was fetched with one set of headers is not shown to whoever has another.
     """
 
     def __init__(
@@ -128,13 +134,14 @@ class Origins:
         aliases: Mapping[str, str],
         allow_hosts: tuple[str, ...],
         freshness: Freshness,
+        headers: OriginHeaders | None = None,
         heard: Heard | None = None,
         changed: Callable[[Token, OriginRef, str, Client], None] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         check_aliases(aliases)
         self._known = KnownOrigins(records, heard=heard or Heard(), clock=clock)
-        self._asker = Asker(fetcher, freshness=freshness, clock=clock)
+        self._asker = Asker(fetcher, freshness=freshness, clock=clock, headers=headers or OriginHeaders())
         self._bodies = bodies
         self._memory = memory
         self._aliases = dict(aliases)
@@ -163,7 +170,7 @@ class Origins:
         """
         wanted = self._wanted(token, ref, client)
         key = wanted.key
-        match self._known.at_hand(key, wanted.location.name):
+        match self._known.at_hand(key, wanted.location.name, wanted.scope):
             case KnownOrigin() as record:
                 return _origin(record, key)
             case KnownFailure() as failure:
@@ -196,7 +203,8 @@ class Origins:
     def _wanted(self, token: Token, ref: OriginRef, client: Client) -> _Wanted:
         location = resolve(ref, aliases=self._aliases, allow_hosts=self._allow_hosts)
         key = keys.origin_record_key(token, ref)
-        return _Wanted(token=token, ref=ref, key=key, location=location, client=client)
+        scope = self._asker.scope(token, location)
+        return _Wanted(token=token, ref=ref, key=key, location=location, scope=scope, client=client)
 
     def _flight(self, key: str) -> str:
         """Who shares a question: nobody who comes after an invalidation shares one that was put before it, and who came
@@ -240,7 +248,7 @@ class Origins:
     async def _usable(self, wanted: _Wanted) -> KnownOrigin | None:
         """What is known, if it is no failure; one that holds still is raised again."""
         key = wanted.key
-        record = await self._known.recall(key, wanted.location.name)
+        record = await self._known.recall(key, wanted.location.name, wanted.scope)
         if isinstance(record, KnownFailure):
             if self._clock() < record.until and self._known.is_believed(key, record):
                 self._known.hold(key, record)
@@ -345,6 +353,7 @@ class Origins:
         answer, digest = arrived.answer, arrived.digest
         return KnownOrigin(
             source=question.source,
+            scope=question.wanted.scope,
             scheme=scheme,
             digest=digest,
             facts=facts,
@@ -371,7 +380,9 @@ class Origins:
 
     async def _save_failure(self, question: _Question, error: PellucidError, *, for_s: float) -> None:
         until = self._clock() + for_s
-        failure = remember_failure(error, source=question.source, heard=question.heard, until=until)
+        failure = remember_failure(
+            error, source=question.source, scope=question.wanted.scope, heard=question.heard, until=until
+        )
         trail = current_trail()
         if trail:
             self._refused[question.wanted.key, trail] = failure

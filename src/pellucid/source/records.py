@@ -19,9 +19,10 @@ class FormerBytes(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class KnownOrigin(msgspec.Struct, frozen=True, kw_only=True, tag="origin"):
-    """An origin whose bytes are in the store. `source` is the location it was asked from: a record of another (an
-    alias was changed) is void. Moments are seconds since the epoch; `heard` is the position (`source.heard`) of its
-    process when the question was put. `former` are the bytes before these, newest first.
+    """An origin whose bytes are in the store. `source` is the location it was asked from, `scope` the credential scope
+    (`source.headers`): a record of another one (an alias or a key was changed) is void. Moments are seconds since the
+    epoch; `heard` is the position (`source.heard`) of its process when the question was put. `former` are the bytes
+    before these, newest first.
     """
 
     source: str
@@ -36,16 +37,18 @@ class KnownOrigin(msgspec.Struct, frozen=True, kw_only=True, tag="origin"):
     heard: str = ""
     former: tuple[FormerBytes, ...] = ()
     sharing: Sharing = Sharing.PUBLIC
+    scope: str = ""
 
 
 class KnownFailure(msgspec.Struct, frozen=True, kw_only=True, tag="failure"):
-    """An origin that could not be had or used; it is left alone until `until`. `heard` as above."""
+    """An origin that could not be had or used; it is left alone until `until`. `heard` and `scope` as above."""
 
     source: str
     error: str
     message: str
     until: float
     heard: str = ""
+    scope: str = ""
 
 
 _FORMER = 3
@@ -79,10 +82,10 @@ def former_of(known: KnownOrigin | None, digest: str) -> tuple[FormerBytes, ...]
     return tuple(each for each in (latest, *known.former) if each.digest != digest)[:_FORMER]
 
 
-def remember_failure(error: PellucidError, *, source: str, heard: str, until: float) -> KnownFailure:
+def remember_failure(error: PellucidError, *, source: str, heard: str, until: float, scope: str = "") -> KnownFailure:
     """`error` under the name of its nearest class in `pellucid.errors`."""
     public = next(cls for cls in type(error).__mro__ if cls.__module__ == errors.__name__)
-    return KnownFailure(source=source, heard=heard, error=public.__name__, message=str(error), until=until)
+    return KnownFailure(source=source, scope=scope, heard=heard, error=public.__name__, message=str(error), until=until)
 
 
 def recall_failure(record: KnownFailure) -> PellucidError:

@@ -35,6 +35,8 @@ _NO_DESCRIPTOR = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENO
 
 _REPLY_BYTES = 1024
 
+_PRODUCT = f"Pellucid/{version('pellucid')}"
+
 
 class NoReplyError(Exception):
     """A call got no HTTP answer. The text may be logged; it names no address."""
@@ -62,6 +64,11 @@ class _Dials:
     """Whether this process had no socket left: the other end is not to blame."""
 
 
+def user_agent(contact: str) -> str:
+    """The `User-Agent` header (RFC 9110, section 10.1.5): name and version, and whom to ask about its requests."""
+    return f"{_PRODUCT} ({contact})" if contact else _PRODUCT
+
+
 def max_sockets(max_requests: int, max_idle: int) -> int:
     """The most sockets that a session opens for so many requests at a time, with so many connections kept."""
     return max(_DIALS * max_requests, max_requests + max_idle)
@@ -79,16 +86,17 @@ _dials: ContextVar[_Dials] = ContextVar("dials")
 class GuardedSession:
     """An HTTP client without cookies, proxies and redirects. Use as an async context manager.
 
-    `accept` and `accept_encoding` are the headers of those names; `max_header_bytes` bounds one field of an answer. The
-    caller bounds its requests, `max_requests` at a time, of which each has two sockets at most while it dials;
-    `max_idle` connections are kept beside them, and closed where their sockets are needed. `ssl_context` replaces the
-    system's; a `resolver` is shared, without one the session has its own.
+    `user_agent`, `accept` and `accept_encoding` are the headers of those names; `max_header_bytes` bounds one field of
+    an answer. The caller bounds its requests, `max_requests` at a time, of which each has two sockets at most while it
+    dials; `max_idle` connections are kept beside them, and closed where their sockets are needed. `ssl_context`
+    replaces the system's; a `resolver` is shared, without one the session has its own.
     """
 
     def __init__(
         self,
         *,
         guard: Guard,
+        user_agent: str | None = None,
         accept: str = "*/*",
         accept_encoding: str = "identity",
         max_header_bytes: int = 16 << 10,
@@ -99,7 +107,7 @@ class GuardedSession:
     ) -> None:
         self._guard = guard
         self._headers = {
-            "User-Agent": f"Pellucid/{version('pellucid')}",
+            "User-Agent": user_agent or _PRODUCT,
             "Accept": accept,
             "Accept-Encoding": accept_encoding,
         }

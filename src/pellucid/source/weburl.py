@@ -71,3 +71,8 @@ def covers(hosts: tuple[str, ...], url: URL) -> bool:
 def bare_host(url: URL) -> str:
     """The host without the dot that may end a fully qualified name: `example.com.` is `example.com`."""
     return (url.raw_host or "").rstrip(".")
+
+
+def service_of(url: URL) -> str:
+    """The host, and its port if that is another than those of http and https, which are one service."""
+    return bare_host(url) if url.port in (80, 443) else f"{bare_host(url)}:{url.port}"

@@ -24,8 +24,8 @@ _FILES = _PICTURES | _words(
     "woff woff2 ttf otf eot tar tgz bz2 rar jar war iso img bin dmg apk",
     "bak old orig swp tmp sql sqlite mdb dump pem key crt cer pfx p12 git gitignore htaccess htpasswd",
 )
-"""Endings of files that are no top-level domain (IANA's list, April 2025); `do`, `map`, `md`, `mov`, `pl`, `py`, `save`,
-`sh`, `so` and `zip` are some, and all of two letters but `js` may become one.
+"""Endings of files that are no top-level domain (IANA's list, April 2025). `do`, `map`, `md`, `mov`, `pl`, `py`, `sh`,
+`so` and `zip` are some, and all of two letters but `js` may become one.
 """
 
 _SHOWN = 64
@@ -41,13 +41,16 @@ def read_request_origin(raw_path: str, *, url_encoded: bool) -> OriginRef:
     * there is nothing but one segment: a picture has a path on its host (`/h.example/` asks for the host's own page);
     * or the first segment begins with a dot, or ends like a file: `/.well-known/security.txt`, `/xmlrpc.php/a`;
     * or it is the name of no host, and the last one does not end like a picture: `/wp-admin/setup.php`, `/cgi-bin/x`.
-      `/photos/a.jpg`, which a page's author meant, is a BadOriginError as before.
+
+    BadOriginError remains for what an author of pages wrote: `/photos/a.jpg` lacks a host, `/h.example%2Fa.jpg` is
+    encoded and does not say so.
     """
     address, query = split_address(raw_path, url_encoded=url_encoded)
-    if not address or has_scheme(address) or is_alias(address):
-        return read_origin(raw_path, url_encoded=url_encoded)
     first, slash, rest = address.partition("/")
-    if not (slash or query) or unquote(first).startswith("."):
+    name = unquote(first)
+    if has_scheme(address) or is_alias(address) or "/" in name or not any(map(str.isalnum, name)):
+        return read_origin(raw_path, url_encoded=url_encoded)
+    if not (slash or query) or name.startswith("."):
         raise _no_page(address)
     try:
         ref = read_origin(raw_path, url_encoded=url_encoded)

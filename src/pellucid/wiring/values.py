@@ -9,12 +9,14 @@ from pellucid.notify.listening import Listening
 from pellucid.notify.signature import SigningKeys, signing_keys
 from pellucid.render.pool import PoolLimits
 from pellucid.settings.model import SettingsTree
+from pellucid.settings.types import plain_headers
+from pellucid.source.headers import OriginHeaders
 from pellucid.source.limits import FetchLimits, Freshness
 from pellucid.source.netguard import Guard
 from pellucid.source.resolver import NameResolver
 from pellucid.source.session import MAX_IDLE, GuardedSession, max_sockets
 from pellucid.source.weburl import parse_web_url
-from pellucid.spec import Token
+from pellucid.spec import DEFAULT_TOKEN, Token
 from pellucid.uploads.shelf import UPLOADS_ALIAS
 from pellucid.uploads.table import UploadLimits
 from pellucid.wiring.storage import Paths
@@ -74,6 +76,24 @@ def upload_limits_of(settings: SettingsTree) -> UploadLimits:
         per_client_bytes=uploads.per_client_bytes,
         total_bytes=uploads.total_bytes,
     )
+
+
+def origin_headers_of(settings: SettingsTree) -> OriginHeaders:
+    """What origins are sent besides, for everybody and for each customer. Raises SettingsError where an alias leads to
+    a host by http whose headers go by https alone: nothing behind it could be fetched.
+    """
+    by_token = {Token(name): plain_headers(each.origin_headers) for name, each in settings.tokens.items()}
+    headers = OriginHeaders(plain_headers(settings.origin.headers), by_token)
+    for alias, base in settings.aliases.items():
+        for token in (DEFAULT_TOKEN, *by_token):
+            sent = headers.of(token).of(parse_web_url(base)) if base.lower().startswith("http://") else None
+            if sent and not sent.in_clear:
+                raise SettingsError(
+                    f"the alias {alias} leads to {base}, and the headers of that host go by https alone; write "
+                    "https:// in PELLUCID_ALIASES, or http:// before the host's name in PELLUCID_ORIGIN_HEADERS if "
+                    "they may go in clear"
+                )
+    return headers
 
 
 def fetch_limits_of(settings: SettingsTree) -> FetchLimits:

@@ -60,6 +60,7 @@ from pellucid.wiring.values import (
     freshness_of,
     listening_of,
     message_session,
+    origin_headers_of,
     pool_limits_of,
     signing_keys_of,
     upload_limits_of,
@@ -238,6 +239,7 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
                 freshness=freshness,
                 allow_hosts=settings.origin.allow_hosts,
                 instance=instance,
+                contact=settings.origin.contact,
                 resolver=resolver,
             )
         )
@@ -249,6 +251,7 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
             aliases=aliases_of(settings, paths),
             allow_hosts=settings.origin.allow_hosts,
             freshness=freshness,
+            headers=origin_headers_of(settings),
             heard=heard,
             changed=changes.add,
         )

@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 from pellucid.notify.signature import signing_keys
-from pellucid.settings.types import DAY_S, Hosts, Names, SecondsMap, Section, WebUrls
+from pellucid.settings.types import DAY_S, HeadersByHost, Hosts, Names, SecondsMap, Section, WebUrls
 from pellucid.spec import Tier
 
 TokenName = Annotated[str, Field(pattern="^[a-z0-9][a-z0-9-]{0,39}$")]
@@ -77,6 +77,10 @@ class TokenSettings(Section):
         default=None,
         description="With a limit: anybody may spend it on pictures from anywhere. Unset: where `origins` is empty, as "
         "the server's `open` says.",
+    )
+    origin_headers: HeadersByHost = Field(
+        default={},
+        description="Like `origin.headers`, for what is fetched for this customer; of these two, its own go first.",
     )
     notify_secret: SecretStr = Field(default=SecretStr(""), description="Signs what goes to `notify_urls`.")
     notify_urls: WebUrls = Field(

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from pellucid.settings.types import DAY_S, GIB, KIB, MIB, Hosts, NameServers, Networks, Ports, Section
+from pellucid.settings.types import DAY_S, GIB, KIB, MIB, HeadersByHost, Hosts, NameServers, Networks, Ports, Section
+
+_CONTACT = re.compile(r"[ -'*-\[\]-~]{0,200}")
+"""What may stand in a comment of a header (RFC 9110, section 5.6.5)."""
 
 
 class OriginSettings(Section):
@@ -20,6 +24,17 @@ class OriginSettings(Section):
     nameservers: NameServers = Field(
         default=(),
         description="Name servers: `address`, `address:port` or, for IPv6, `[address]:port`; empty: resolv.conf's.",
+    )
+    contact: str = Field(
+        default="",
+        description="Whom to ask about this server's requests, such as `https://shop.example/bot, ops@shop.example`: "
+        "stands in their `User-Agent`, behind name and version.",
+    )
+    headers: HeadersByHost = Field(
+        default={},
+        description="[Request headers](origins.md#request-headers) by host (with its subdomains): in TOML a table "
+        '`[origin.headers."cdn.example"]` each, here as JSON, `{"cdn.example": {"X-Api-Key": "..."}}`. They go by '
+        "https alone, unless the host is written `http://cdn.example`.",
     )
     max_bytes: int = Field(default=50 * MIB, gt=0, description="Largest origin, in bytes after decompression.")
     memory_bytes: int = Field(
@@ -47,6 +62,13 @@ class OriginSettings(Section):
     )
     failure_s: float = Field(default=10, ge=0, description="A failing origin is left alone this long.")
     not_found_s: float = Field(default=30, ge=0, description="A missing origin is left alone this long.")
+
+    @field_validator("contact")
+    @classmethod
+    def _fit_a_comment(cls, contact: str) -> str:
+        if not _CONTACT.fullmatch(contact):
+            raise ValueError("it must be up to 200 characters of printable ASCII, without parentheses and backslashes")
+        return contact.strip()
 
     @field_validator("memory_bytes")
     @classmethod
