@@ -14,6 +14,7 @@ from pellucid.errors import ImageError, ImageLimitError
 from pellucid.formats import ImageFormat
 from pellucid.image import footprint, heif, pillow, vips
 from pellucid.image.box import Box
+from pellucid.image.colour.described import DescribedImage, describe, needs_all_bits
 from pellucid.image.facts import ImageFacts
 from pellucid.image.pillow import LEFT_TO_RESAMPLE
 from pellucid.image.probe import DEFAULT_MAX_DECODE_BYTES, LOADERS
@@ -115,15 +116,15 @@ def _decode(
     data: bytes, facts: ImageFacts, wanted: _Wanted, compute: Callable[[VipsImage], PixelsT], *, fail_on: FailOn
 ) -> PixelsT:
     with vips.failing_as(ImageError, f"the {facts.format.upper()} picture cannot be decoded"):
-        image = _open(data, facts, wanted, fail_on=fail_on)
-        image = _to_rgb(vips.to_srgb_size(image, width=wanted.width, height=wanted.height))
+        described = _open(data, facts, wanted, fail_on=fail_on)
+        image = _to_rgb(described.to_srgb_size(width=wanted.width, height=wanted.height))
         crop = wanted.crop
         if crop is not None:
             image = image.crop(crop.left, crop.top, crop.width, crop.height)
         return compute(image)
 
 
-def _open(data: bytes, facts: ImageFacts, wanted: _Wanted, *, fail_on: FailOn) -> VipsImage:
+def _open(data: bytes, facts: ImageFacts, wanted: _Wanted, *, fail_on: FailOn) -> DescribedImage:
     """The picture, not yet decoded where libvips decodes. Raises ImageLimitError."""
     format_ = facts.format
     result_bytes = wanted.result_bytes(has_alpha=facts.has_alpha)
@@ -133,12 +134,16 @@ def _open(data: bytes, facts: ImageFacts, wanted: _Wanted, *, fail_on: FailOn) -
             width=facts.width, height=facts.height, has_alpha=facts.has_alpha, result_bytes=result_bytes
         )
         footprint.check_memory(needed_bytes, max_bytes=wanted.max_bytes)
-        return heif.read_pixels(data)
+        all_bits = needs_all_bits(data, format_) and wanted.max_bytes >= footprint.of_heif(
+            width=facts.width, height=facts.height, has_alpha=facts.has_alpha, result_bytes=result_bytes, all_bits=True
+        )
+        return describe(heif.read_pixels(data, all_bits=all_bits), data, format_)
     if format_ is ImageFormat.ICO:
         data = pillow.largest_icon(data)
         format_ = ImageFormat.PNG if data.startswith(b"\x89PNG") else format_
     if format_ not in LOADERS:
-        return pillow.read_pixels(data, format_, scale=scale, result_bytes=result_bytes, max_bytes=wanted.max_bytes)
+        image = pillow.read_pixels(data, format_, scale=scale, result_bytes=result_bytes, max_bytes=wanted.max_bytes)
+        return describe(image, data, format_)
     options: dict[str, float] = {}
     if format_ is ImageFormat.SVG:
         options["scale"] = scale  # drawn at the size that is wanted, never enlarged from a bitmap
@@ -147,7 +152,7 @@ def _open(data: bytes, facts: ImageFacts, wanted: _Wanted, *, fail_on: FailOn) -
     image = vips.load(LOADERS[format_], data, fail_on=fail_on, **options)
     needed_bytes = footprint.of_vips(image, data, format_, result_bytes=result_bytes)
     footprint.check_memory(needed_bytes, max_bytes=wanted.max_bytes)
-    return image
+    return describe(image, data, format_)
 
 
 def _jpeg_shrink(scale: float) -> int:

@@ -88,9 +88,11 @@ def _is_set(image: VipsImage, name: str) -> bool:
     return bool(image.get_typeof(name) and image.get(name))
 
 
-def of_heif(*, width: int, height: int, has_alpha: bool, result_bytes: int) -> int:
-    """For a HEIC file, whatever size is wanted."""
+def of_heif(*, width: int, height: int, has_alpha: bool, result_bytes: int, all_bits: bool = False) -> int:
+    """For a HEIC file, whatever size is wanted; with more than 8 bits a channel if `all_bits`."""
     pixels = width * height
+    if all_bits:
+        return int((22 if has_alpha else 16.5) * pixels + result_bytes)
     bands = 4 if has_alpha else 3
     return int(max((8.1 if has_alpha else 6.1) * pixels, bands * pixels + result_bytes))
 

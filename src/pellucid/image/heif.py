@@ -40,28 +40,33 @@ def read_header(data: bytes) -> Header:
         )
 
 
-def read_pixels(data: bytes) -> VipsImage:
-    """The primary picture, upright, 8 bits a channel, straight alpha, its ICC profile attached. Raises `ImageError`."""
+def read_pixels(data: bytes, *, all_bits: bool = False) -> VipsImage:
+    """The primary picture, upright, straight alpha, its ICC profile attached. 8 bits a channel, or 16 if `all_bits` and
+    the file has more than 8. Raises `ImageError`.
+    """
     with _readable("the HEIC picture cannot be decoded"):
-        picture = _primary(_open(data))
+        picture = _primary(_open(data, all_bits=all_bits))
         # A copy: `data` looks into memory that goes away with the picture. After it, `size_mode` is the decoder's word.
         raw = bytes(picture.data)
         (width, height), mode = picture.size_mode
         bands = 1 if mode.startswith("I") else len(mode.partition(";")[0])
-        # Grey of 10 or 12 bits comes widened to 16; colours come as 8.
+        # Grey of 10 or 12 bits always comes widened to 16.
         deep = len(raw) == 2 * width * height * bands
         pixels = np.frombuffer(raw, dtype="<u2" if deep else np.uint8).reshape(height, width, bands)
         profile: dict[str, Any] = picture.color_profile or {}
-    image = vips.from_array((pixels >> 8).astype(np.uint8) if deep else pixels)
-    if mode.endswith("a"):
+    if deep and all_bits:
+        image = vips.from_deep_array(pixels.astype(np.uint16))
+    else:
+        image = vips.from_array((pixels >> 8).astype(np.uint8) if deep else pixels)
+    if mode.partition(";")[0].endswith("a"):
         # Premultiplied, in Pillow's spelling of modes.
-        image = image.unpremultiply().cast("uchar")
+        image = vips.unpremultiplied(image)
     return vips.attach_icc(image, bytes(profile["data"])) if profile.get("type") in ("rICC", "prof") else image
 
 
-def _open(data: bytes) -> list[Any]:
-    """All pictures of the file, not yet decoded: HDR to 8 bits, RGB order, rows without padding, limits on."""
-    hdr_to_8_bits, bgr, remove_stride, hdr_to_16_bits, decoder, no_limits = True, False, True, True, "", False
+def _open(data: bytes, *, all_bits: bool = False) -> list[Any]:
+    """All pictures of the file, not yet decoded: to 8 or 16 bits, RGB order, rows without padding, limits on."""
+    hdr_to_8_bits, bgr, remove_stride, hdr_to_16_bits, decoder, no_limits = not all_bits, False, True, True, "", False
     pictures = _compiled.load_file(
         data, _THREADS, hdr_to_8_bits, bgr, remove_stride, hdr_to_16_bits, decoder, no_limits
     )

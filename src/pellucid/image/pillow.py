@@ -52,6 +52,7 @@ loses comes on top, 0.970 at 400 px.
 
 _STRIP_PIXELS = 1 << 20
 
+_GREY_MODES = frozenset({"1", "L", "LA", "La"})
 _ALPHA_MODES = frozenset({"RGBA", "LA", "PA", "RGBa", "La"})
 
 
@@ -65,7 +66,7 @@ def read_header(data: bytes, format_: ImageFormat) -> Header:
 
 
 def read_pixels(data: bytes, format_: ImageFormat, *, scale: float, result_bytes: int, max_bytes: int) -> VipsImage:
-    """The picture, sRGB or with its ICC profile attached, 3 or 4 bands, straight alpha.
+    """The picture as it is stored, uchar, grey (1 or 2 bands) or RGB (3 or 4), straight alpha; without its profile.
 
     JPEG 2000 is decoded at a half, a quarter, ... of its size where `scale` is so small that enough is left to
     resample. Raises `ImageError`, `ImageLimitError` when that takes more than `max_bytes`.
@@ -76,13 +77,8 @@ def read_pixels(data: bytes, format_: ImageFormat, *, scale: float, result_bytes
         footprint.check_memory(needed_bytes, max_bytes=max_bytes)
         if isinstance(image, _Jpeg2000) and halvings:
             image.halve(halvings, footprint.read_jp2_layout(data))
-        profile: object = image.info.get("icc_profile")
         image.load()
-        if _is_16_bit_grey(image):
-            profile = None
-        pixels = _pixels(image)
-    opened = vips.from_array(pixels)
-    return vips.attach_icc(opened, profile) if isinstance(profile, bytes) and profile else opened
+        return vips.from_array(_pixels(image))
 
 
 def _halvings(image: ImageFile.ImageFile, data: bytes, scale: float) -> int:
@@ -116,7 +112,8 @@ def _is_16_bit_grey(image: ImageFile.ImageFile) -> bool:
 
 def _pixels(image: ImageFile.ImageFile) -> NDArray[np.uint8]:
     """In strips: Pillow's own conversion, and NumPy's copy of it, would be 4 bytes a pixel more each."""
-    mode = "RGBA" if _has_alpha(image) else "RGB"
+    is_grey = _is_16_bit_grey(image) or (image.mode in _GREY_MODES and "transparency" not in image.info)
+    mode = ("LA" if is_grey else "RGBA") if _has_alpha(image) else ("L" if is_grey else "RGB")
     pixels = np.empty((image.height, image.width, len(mode)), dtype=np.uint8)
     rows = max(1, _STRIP_PIXELS // image.width)
     for top in range(0, image.height, rows):
@@ -126,7 +123,7 @@ def _pixels(image: ImageFile.ImageFile) -> NDArray[np.uint8]:
             grey = np.asarray(part).astype(np.float32)
             pixels[top : top + rows] = np.clip(np.rint(grey / 257.0), 0, 255).astype(np.uint8)[:, :, None]
         else:
-            pixels[top : top + rows] = np.asarray(part.convert(mode))
+            pixels[top : top + rows] = np.asarray(part.convert(mode)).reshape(part.height, part.width, len(mode))
     return pixels
 
 

@@ -1,0 +1,1 @@
+"""Colours: from what a file says of them to the ICC profile by which libvips turns them into sRGB."""
