@@ -151,12 +151,15 @@ SRGB_PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes(
 # AVIF
 
 
+_EXACT = {"quality": 100, "subsampling": "4:4:4", "speed": 8}
+
+
 @lru_cache(maxsize=16)
 def _avif(kind: str, **options: Any) -> bytes:
     """Of the kind "rgb", "rgba" (half transparent) or "grey"."""
     pixels = {"rgb": card(), "rgba": card(128), "grey": card()[..., 1]}[kind]
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "AVIF", **({"quality": 100, "subsampling": "4:4:4", "speed": 8} | options))
+    Image.fromarray(pixels).save(buffer, "AVIF", **(_EXACT | options))
     return buffer.getvalue()
 
 
@@ -474,6 +477,9 @@ def _avif_pictures() -> dict[str, bytes]:
         **{f"grey, {t}": avif("grey", codes=(1, t, 6)) for t in (8, 13, 16, 18)},
         "premultiplied": avif("rgba", alpha_premultiplied=True),
         "premultiplied, P3": avif("rgba", codes=(12, 13, 6), alpha_premultiplied=True),
+        "animated, P3": with_codes(
+            saved("AVIF", **_EXACT, save_all=True, append_images=[Image.new("RGB", (64, 32))]), (12, 13, 6)
+        ),
         "no colr": hidden,
         "P3 after others": with_properties(hidden, colr(12, 13, 6)),
         "profile alone": with_properties(hidden, icc_colr(other)),
