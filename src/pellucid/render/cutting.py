@@ -11,7 +11,12 @@ from pellucid.render.foreground import unmix
 from pellucid.spec import WHITE
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
+
+_STRIP_PIXELS = 1 << 18
+"""Temporary arrays of a few MB: over a whole picture of 50 megapixels they would take 700."""
 
 
 def cut_out(photo: NDArray[np.uint8], matte_hw: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -26,11 +31,26 @@ def cut_out(photo: NDArray[np.uint8], matte_hw: NDArray[np.uint8]) -> NDArray[np
         return cutout
     # The model saw the picture over white, so that is what the matte's edges mix with. A pixel that was translucent
     # from the start already says its own colour.
-    own_alpha = photo[..., 3]
-    cutout = with_alpha(compose(photo[..., :3], own_alpha, WHITE), matte_hw)
+    cutout = np.empty(photo.shape, dtype=np.uint8)
+    for part in _strips(matte_hw):
+        cutout[part, :, :3] = compose(photo[part, :, :3], photo[part, :, 3], WHITE)
+        cutout[part, :, 3] = matte_hw[part]
     unmix(cutout)
+    for part in _strips(matte_hw):
+        _restore(cutout[part], photo[part], matte_hw[part])
+    return cutout
+
+
+def _restore(cutout: NDArray[np.uint8], photo: NDArray[np.uint8], matte_hw: NDArray[np.uint8]) -> None:
+    """Put the `photo`'s own colours where it is translucent, and its alpha times the matte's everywhere."""
+    own_alpha = photo[..., 3]
     translucent = (own_alpha < 255) & (matte_hw > 0)
     cutout[..., :3][translucent] = photo[..., :3][translucent]
     cutout[..., 3] = matte_hw * (own_alpha / np.float32(255)) + np.float32(0.5)
     cutout[cutout[..., 3] == 0] = 0
-    return cutout
+
+
+def _strips(matte_hw: NDArray[np.uint8]) -> Iterator[slice]:
+    height, width = matte_hw.shape
+    rows = max(1, _STRIP_PIXELS // width)
+    return (slice(top, top + rows) for top in range(0, height, rows))
