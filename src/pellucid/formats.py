@@ -21,6 +21,11 @@ class ImageFormat(enum.StrEnum):
     JP2 = "jp2"
     SVG = "svg"
 
+    @property
+    def extension(self) -> str:
+        """What its files' names end with, without the dot."""
+        return "jpg" if self is ImageFormat.JPEG else self.value
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FormatTraits:
@@ -32,15 +37,38 @@ class FormatTraits:
     alpha: bool
     written_as: ImageFormat
     largest_side: int = 10_000_000
-    """Pixels along one side that the format can hold; libvips' own bound where it has none."""
+    """Pixels along one side that its encoder writes; libvips' own bound where it has none."""
+    transparent_bytes: int = 0
+    """Memory that a pixel of a picture with transparency takes while it is written, where that is more than cutting it
+    out takes (12 bytes).
+    """
+
+    def most_pixels(self, *, transparent: bool, memory_bytes: int) -> int | None:
+        """How many pixels a process of `memory_bytes` can write, None for as many as it can render."""
+        if not (transparent and self.transparent_bytes):
+            return None
+        return max(0, memory_bytes - _RESIDENT_BYTES) // self.transparent_bytes
+
+    def holds(self, width: int, height: int, *, transparent: bool, memory_bytes: int) -> bool:
+        """Whether a process of `memory_bytes` can write a picture of `width` x `height` pixels in this format."""
+        most = self.most_pixels(transparent=transparent, memory_bytes=memory_bytes)
+        return max(width, height) <= self.largest_side and (most is None or width * height <= most)
+
+
+_RESIDENT_BYTES = 192 << 20
+"""What a render process has before it writes: itself, and an origin of usual size."""
 
 
 _J, _P, _W = ImageFormat.JPEG, ImageFormat.PNG, ImageFormat.WEBP
 
 FORMATS: dict[ImageFormat, FormatTraits] = {
-    ImageFormat.JPEG: FormatTraits(media_type="image/jpeg", alpha=False, written_as=_J, largest_side=65_535),
+    # libjpeg's bound: the file format itself has 65,535.
+    ImageFormat.JPEG: FormatTraits(media_type="image/jpeg", alpha=False, written_as=_J, largest_side=65_500),
     ImageFormat.PNG: FormatTraits(media_type="image/png", alpha=True, written_as=_P),
-    ImageFormat.WEBP: FormatTraits(media_type="image/webp", alpha=True, written_as=_W, largest_side=16_383),
+    # 50 megapixels with alpha: 24 bytes a pixel where it is smooth, 36 where it is noise, opaque 9.
+    ImageFormat.WEBP: FormatTraits(
+        media_type="image/webp", alpha=True, written_as=_W, largest_side=16_383, transparent_bytes=26
+    ),
     # AVIF encoding takes seconds per megapixel on one core; WebP keeps alpha and every browser with AVIF shows it.
     ImageFormat.AVIF: FormatTraits(media_type="image/avif", alpha=True, written_as=_W),
     # A still of a GIF: PNG is lossless and carries its alpha.

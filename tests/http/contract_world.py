@@ -137,12 +137,20 @@ def photo(seed: int, *, suffix: str = "JPEG") -> bytes:
     return out.getvalue()
 
 
-async def put_matte(settings: SettingsTree, data: bytes, *, recipe: Recipe = RECIPE, empty: bool = False) -> None:
-    """What a worker leaves behind for these bytes."""
-    alpha = np.zeros((HEIGHT, WIDTH), np.uint8)
-    alpha[10:30, 15:45] = 255
+async def put_matte(
+    settings: SettingsTree,
+    data: bytes,
+    *,
+    recipe: Recipe = RECIPE,
+    empty: bool = False,
+    size: tuple[int, int] = (WIDTH, HEIGHT),
+) -> None:
+    """What a worker leaves behind for these bytes, a picture of `size` (width, height)."""
+    width, height = size
+    alpha = np.zeros((height, width), np.uint8)
+    alpha[height // 4 : height * 3 // 4, width // 4 : width * 3 // 4] = 255
     digest = keys.digest(data)
-    blob = pack_matte(alpha, width=WIDTH, height=HEIGHT, confidence=0.9, empty=empty, recipe_id=recipe.id)
+    blob = pack_matte(alpha, width=width, height=height, confidence=0.9, empty=empty, recipe_id=recipe.id)
     name = keys.matte_name(digest, 0, recipe.id)
     await MatteFiles(open_blobs(settings)).write(name, blob)
     known = MatteFacts.of_header(name, unpack_header(blob), tier=Tier.STANDARD, size_bytes=len(blob))

@@ -101,6 +101,7 @@ class Lifetimes:
 
 
 NO_STORE: Headers = [(b"cache-control", b"no-store")]
+_LIVES = frozenset({b"cache-control", b"cdn-cache-control"})
 
 
 def life(
@@ -145,7 +146,7 @@ def delivery_headers(
     spec: Spec,
     ignored: tuple[str, ...],
     lifetimes: Lifetimes,
-    waited_s: int | None = None,
+    waited_s: float | None = None,
 ) -> Headers:
     """What a picture's answer says besides its length and type; the same on a 200 and on a 304.
 
@@ -158,38 +159,39 @@ def delivery_headers(
     headers = [
         *ALWAYS,
         (b"etag", delivery.rendition.etag.encode()),
-        *(
-            NO_STORE
-            if waited_s is not None
-            else life(
-                cutting,
-                lifetimes,
-                upload=upload,
-                sharing=delivery.origin.sharing,
-                misspelt=is_any_meant(ignored),
-            )
+        *life(
+            cutting,
+            lifetimes,
+            upload=upload,
+            sharing=delivery.origin.sharing,
+            misspelt=is_any_meant(ignored),
         ),
-        *vary(negotiable=delivery.negotiable, preference=waited_s is not None),
         (b"cache-tag", tag),
         (b"surrogate-key", tag),
         (b"cache-status", _CACHE_STATUS[delivery.found]),
         (b"server-timing", _server_timing(delivery)),
     ]
-    if waited_s is not None:
-        headers.append((b"preference-applied", f"wait={waited_s}".encode()))
     if upload:
         headers.append((b"x-robots-tag", b"noindex"))
     if cutting is not None:
         headers += cutting_headers(cutting, spec)
     if ignored:
         headers.append((b"pellucid-ignored", _ignored_names(ignored).encode()))
-    return headers
+    return depending(headers, negotiable=delivery.negotiable, waited_s=waited_s)
 
 
-def vary(*, negotiable: bool, preference: bool = False) -> Headers:
-    """`Vary`, if the answer depends on a header."""
-    names = [name for name, matters in (("Accept", negotiable), ("Prefer", preference)) if matters]
-    return [(b"vary", ", ".join(names).encode())] if names else []
+def depending(headers: Headers, *, negotiable: bool, waited_s: float | None) -> Headers:
+    """The headers of an answer, picture or problem, that depends on `Accept` (`negotiable`), or that was held because
+    of a `Prefer: wait` of `waited_s`: that one is for its caller alone.
+    """
+    names = [name for name, matters in (("Accept", negotiable), ("Prefer", waited_s is not None)) if matters]
+    if not names:
+        return headers
+    headers = [*headers, (b"vary", ", ".join(names).encode())]
+    if waited_s is None:
+        return headers
+    kept = (pair for pair in headers if pair[0] not in _LIVES)
+    return [*kept, *NO_STORE, (b"preference-applied", f"wait={waited_s:g}".encode())]
 
 
 def cutting_headers(cutting: Cutting, spec: Spec) -> Headers:

@@ -16,6 +16,7 @@ from pellucid.http.headers import (
     Lifetimes,
     credits_header,
     delivery_headers,
+    depending,
     for_one_caller,
     is_not_modified,
 )
@@ -27,7 +28,7 @@ from pellucid.http.prefer import preferred_wait_s
 from pellucid.http.problems import INTERNAL, METHOD_NOT_ALLOWED, Problem, describe_error, kind_of, make_problem
 from pellucid.http.withheld import withheld_answer
 from pellucid.pipeline.deliver import Pipeline
-from pellucid.pipeline.states import CutoutState, Cutting, Delivery, Withheld
+from pellucid.pipeline.states import CutoutState, Cutting, Delivery, Dependence, Withheld
 from pellucid.source.loops import following, read_trail
 from pellucid.url.parse import ParsedUrl, parse_url
 
@@ -91,14 +92,16 @@ class ImageApp:
             await _send(send, status=204, headers=_PREFLIGHT, body=b"", head=False)
             return
         started = time.perf_counter()
+        dependence = Dependence()
         try:
-            status, headers, body = await self._answer(scope)
+            status, headers, body = await self._answer(scope, dependence)
         except PellucidError as error:
             problem = describe_error(error)
             getattr(_log, _level_of(error))(
                 "problem", status=problem.status, path=scope["path"][:_LOGGED], error=str(error)
             )
             status, headers, body = _of(problem)
+            headers = depending(headers, negotiable=dependence.negotiable, waited_s=dependence.waited_s)
             caller = self._callers.known(scope["headers"])
             if caller is not None and caller.keyed:
                 headers = for_one_caller(headers)
@@ -108,15 +111,15 @@ class ImageApp:
         await _send(send, status=status, headers=headers, body=body, head=method == "HEAD")
         _log.debug("request", method=method, path=scope["path"][:_LOGGED], status=status, ms=_since_ms(started))
 
-    async def _answer(self, scope: Scope) -> tuple[int, Headers, bytes]:
+    async def _answer(self, scope: Scope, dependence: Dependence) -> tuple[int, Headers, bytes]:
         if scope["method"] not in ("GET", "HEAD"):
             return _of(make_problem(METHOD_NOT_ALLOWED))
         trail = read_trail(scope["headers"])
         trail.check(self._instance)
         with following(trail):
-            return await self._answer_picture(scope)
+            return await self._answer_picture(scope, dependence)
 
-    async def _answer_picture(self, scope: Scope) -> tuple[int, Headers, bytes]:
+    async def _answer_picture(self, scope: Scope, dependence: Dependence) -> tuple[int, Headers, bytes]:
         caller = self._callers.of(scope["headers"])
         request = _joined(scope["headers"])
         parsed = parse_url(raw_path(scope), scope["query_string"].decode("latin-1"))
@@ -130,6 +133,7 @@ class ImageApp:
             client=client_of(scope),
             patience_s=float(wait_s or 0),
             keyed=caller.keyed,
+            dependence=dependence,
         )
         if delivery.cutting is not None:
             self._hub.hear(caller, parsed.spec, delivery.cutting)
@@ -142,7 +146,7 @@ class ImageApp:
             spec=parsed.spec,
             ignored=_ignored(parsed, delivery.cutting),
             lifetimes=self._lifetimes,
-            waited_s=wait_s if delivery.waited else None,
+            waited_s=dependence.waited_s,
         )
         headers += self._credits(delivery.cutting)
         if caller.keyed:

@@ -16,9 +16,9 @@ from pellucid.mattes.files import MatteFiles
 from pellucid.notify.listening import Listening
 from pellucid.pipeline.cuttings import Cuttings, Wish
 from pellucid.pipeline.failures import Failures
-from pellucid.pipeline.states import CutoutState, Cutting, Delivery, Stages, Withheld
+from pellucid.pipeline.states import CutoutState, Cutting, Delivery, Dependence, Stages, Withheld
 from pellucid.render.cost import is_light_output
-from pellucid.render.output import OutputChoice, choose_output
+from pellucid.render.output import DEFAULT_MEMORY_BYTES, OutputChoice, choose_output, is_negotiable
 from pellucid.render.plan import Plan, plan
 from pellucid.render.pool import RenderPool
 from pellucid.render.run import BlankJob, RenderJob
@@ -51,6 +51,7 @@ class Pipeline:
         max_output_pixels: int,
         max_enlarged_pixels: int,
         wait_s: float,
+        render_memory_bytes: int = DEFAULT_MEMORY_BYTES,
         listening: Listening | None = None,
     ) -> None:
         self._origins = origins
@@ -61,6 +62,7 @@ class Pipeline:
         self._max_output_pixels = max_output_pixels
         self._max_enlarged_pixels = max_enlarged_pixels
         self._wait_s = wait_s
+        self._render_memory_bytes = render_memory_bytes
         self._listening = listening or Listening()
         self._renders: SingleFlight[str, Rendition | None] = SingleFlight()
         self._failures = Failures()
@@ -74,14 +76,24 @@ class Pipeline:
         client: Client = SERVER,
         patience_s: float = 0.0,
         keyed: bool = False,
+        dependence: Dependence | None = None,
     ) -> Delivery | Withheld:
         """The rendition for `spec` as it can be answered now: the cutout, or the interim while its matte is owed.
 
         `accepted` are the formats that the `client` names; it shares fetches and rendering with others. A pending
-        cutout is waited for `patience_s`, or longer where the spec says so. `keyed` if the token's key was sent. Raises
-        OriginError, ImageError, SpecError, RenderError, BusyError, StoreError when not even the interim can be made.
+        cutout is waited for `patience_s`, or longer where the spec says so. `keyed` if the token's key was sent.
+        `dependence` is filled in, also when this raises. Raises OriginError, ImageError, SpecError, RenderError,
+        BusyError, StoreError when not even the interim can be made.
         """
-        answer = _Answer(token=token, spec=spec, accepted=accepted, client=client, patience_s=patience_s, keyed=keyed)
+        answer = _Answer(
+            token=token,
+            spec=spec,
+            accepted=accepted,
+            client=client,
+            patience_s=patience_s,
+            keyed=keyed,
+            dependence=dependence or Dependence(),
+        )
         for _ in range(_TRIES):
             delivery = await self._try(answer)
             if delivery is not None:
@@ -94,33 +106,33 @@ class Pipeline:
         notify = self._listening.listeners(token, spec)
         with stages.measure("origin"):
             origin = await self._origins.get(token, spec.origin, client=client)
-        self._plan(spec, origin)  # what cannot be rendered owes no matte
+        self._shape(answer, origin, cut=False)  # what cannot be rendered owes no matte
         cutting = None
         if spec.cutout:
             wish = Wish(token=token, ref=spec.origin, origin=origin, tier=spec.tier, keyed=answer.keyed)
             with stages.measure("cutout"):
                 cutting = await self._cuttings.request(wish, notify=notify)
             patience_s = max(answer.patience_s, self._wait_s if spec.pending is Pending.WAIT else 0.0)
-            if cutting.state is CutoutState.PENDING and patience_s > 0 and not answer.waited:
+            if cutting.state is CutoutState.PENDING and patience_s > 0 and not answer.dependence.waited:
+                answer.dependence.hold(answer.patience_s)
                 with stages.measure("wait"):
                     await self._cuttings.wait(cutting, timeout_s=patience_s)
                     cutting = await self._cuttings.request(wish, notify=notify)
-                answer.waited = True
             if cutting.unknown:
                 kept = await self._kept(answer, origin, cutting)
                 if kept is not None:
                     return kept
             if answer.unreadable is not None and cutting.shown == answer.unreadable:
                 cutting = cutting.without_matte(origin)
+            cutting = self._renderable(answer, cutting, origin)
             if cutting.state in _OWED_SOON and spec.pending in (Pending.ACCEPTED, Pending.LOCKED):
-                negotiable = choose_output(spec, origin.facts, cut=False, accepted=answer.accepted).negotiable
-                return Withheld(cutting=cutting, negotiable=negotiable)
+                return Withheld(
+                    cutting=cutting, negotiable=answer.dependence.negotiable, waited_s=answer.dependence.waited_s
+                )
         pixels = origin if cutting is None else cutting.origin
         blank = cutting is not None and cutting.state in _OWED_SOON and spec.pending is Pending.BLANK
         cut = blank or (cutting is not None and cutting.shown is not None)
-        output = choose_output(spec, pixels.facts, cut=cut, accepted=answer.accepted)
-        target = self._plan(spec, pixels)
-        _check_sides(target, output.format)
+        target, output = self._shape(answer, pixels, cut=cut)
         with stages.measure("render"):
             made = await (
                 self._blank(token, spec, target, output, client=client)
@@ -145,9 +157,9 @@ class Pipeline:
             rendition=made[0],
             found=made[1],
             origin=origin,
-            negotiable=output.negotiable,
+            negotiable=answer.dependence.negotiable,
             cutting=cutting,
-            waited=answer.waited,
+            waited=answer.dependence.waited,
             stages=stages,
         )
 
@@ -155,10 +167,8 @@ class Pipeline:
         """The cutout if it was rendered before: its key has the token's name in it, so the token has paid for it, and
         the database need not say so.
         """
-        spec = answer.spec
-        output = choose_output(spec, origin.facts, cut=True, accepted=answer.accepted)
-        target = self._plan(spec, origin)
-        key = _rendition_key(answer.token, spec, origin, target=target, output=output, matte=cutting.job)
+        target, output = self._shape(answer, origin, cut=True)
+        key = _rendition_key(answer.token, answer.spec, origin, target=target, output=output, matte=cutting.job)
         found = await self._renditions.get(key, client=answer.client)
         if found is None:
             return None
@@ -166,7 +176,7 @@ class Pipeline:
             rendition=found[0],
             found=found[1],
             origin=origin,
-            negotiable=output.negotiable,
+            negotiable=answer.dependence.negotiable,
             cutting=replace(cutting, state=CutoutState.READY, shown=cutting.job, unknown=False),
             stages=answer.stages,
         )
@@ -181,15 +191,36 @@ class Pipeline:
         wish = Wish(token=token, ref=spec.origin, origin=origin, tier=spec.tier, keyed=keyed)
         return await self._cuttings.look(wish)
 
-    def _plan(self, spec: Spec, origin: Origin) -> Plan:
+    def _renderable(self, answer: _Answer, cutting: Cutting, origin: Origin) -> Cutting:
+        """`cutting`; without its matte where that is one of former bytes of a size that cannot be rendered."""
+        if cutting.origin is origin:
+            return cutting
+        try:
+            self._shape(answer, cutting.origin, cut=True)
+        except SpecError:
+            return cutting.without_matte(origin)
+        return cutting
+
+    def _shape(self, answer: _Answer, origin: Origin, *, cut: bool) -> tuple[Plan, OutputChoice]:
+        """Size and format of a rendition of `origin`. Raises SpecError."""
         facts = origin.facts
-        return plan(
-            spec.render,
+        answer.dependence.negotiable |= is_negotiable(answer.spec, facts)
+        target = plan(
+            answer.spec.render,
             width=facts.width,
             height=facts.height,
             max_pixels=self._max_output_pixels,
             max_enlarged_pixels=self._max_enlarged_pixels,
         )
+        output = choose_output(
+            answer.spec,
+            facts,
+            target,
+            cut=cut,
+            accepted=answer.accepted,
+            memory_bytes=self._render_memory_bytes,
+        )
+        return target, output
 
     async def _render(
         self,
@@ -310,7 +341,7 @@ class _Answer:
     client: Client
     patience_s: float
     keyed: bool
-    waited: bool = False
+    dependence: Dependence
     unreadable: str | None = None
     """A matte that turned out to be there and unreadable: the answer goes without."""
     stages: Stages = field(default_factory=Stages)
@@ -339,12 +370,3 @@ class _Inputs:
                 return None
         data = await self._origins.read(self._origin)
         return None if data is None else (data, matte)
-
-
-def _check_sides(target: Plan, written: ImageFormat) -> None:
-    """Raises SpecError when the format cannot hold a picture that long."""
-    largest = FORMATS[written].largest_side
-    if max(target.width, target.height) > largest:
-        raise SpecError(
-            f"the result would be {target.width} x {target.height} pixels, {written.upper()} holds {largest} a side"
-        )

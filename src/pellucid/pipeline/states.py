@@ -102,6 +102,25 @@ class Stages:
             self.ms[name] += 1000 * (time.perf_counter() - began)
 
 
+@dataclass(slots=True, kw_only=True)
+class Dependence:
+    """Which headers of its request an answer depends on, as far as is known by now. Filled in on the way, so that it
+    holds for one that ends as an error, too.
+    """
+
+    negotiable: bool = False
+    """`Accept`: the format could be negotiated."""
+    waited: bool = False
+    """The answer was held for the cutout's sake, because the URL or the caller asked for it."""
+    waited_s: float | None = None
+    """`Prefer`: the seconds that the caller would wait, where the answer was held."""
+
+    def hold(self, patience_s: float) -> None:
+        """The answer is held now; `patience_s` is what the caller would wait, 0 for nothing said."""
+        self.waited = True
+        self.waited_s = patience_s or None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
     """A picture to answer. `cutting` is None for a spec that removes nothing; `negotiable` asks for `Vary: Accept`;
@@ -123,3 +142,5 @@ class Withheld:
 
     cutting: Cutting
     negotiable: bool
+    waited_s: float | None = None
+    """As in `Dependence`."""

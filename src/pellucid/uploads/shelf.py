@@ -35,7 +35,6 @@ from pellucid.errors import (
     UploadTimeoutError,
     UploadTooLargeError,
 )
-from pellucid.formats import ImageFormat
 from pellucid.image.facts import ImageFacts
 from pellucid.spec import Token
 from pellucid.tokens import hash_key
@@ -65,9 +64,6 @@ _LOST_S = 86_400.0
 """Expired rows of other places go after this long: their machine is gone, or its folder was emptied."""
 
 _BATCH = 200
-
-_EXTENSIONS = {ImageFormat.JPEG: "jpg"}
-"""Where the usual extension is not the name of the format."""
 
 _NAME = re.compile(r"[0-9a-f]{32}\.[a-z0-9]+")
 
@@ -317,7 +313,7 @@ class Shelf:
             return data
 
         facts = await self._probe(read, client)
-        name = f"{reserved.name}.{_EXTENSIONS.get(facts.format, str(facts.format))}"
+        name = f"{reserved.name}.{facts.format.extension}"
         shared = await self._has_bytes(digest)
         await _on_disk(partial(part.move, self._folder / name))
         expires_at = self._clock() + self.limits.keep_s

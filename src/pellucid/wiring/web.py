@@ -299,6 +299,7 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
             max_output_pixels=settings.image.max_output_pixels,
             max_enlarged_pixels=settings.image.max_enlarged_pixels,
             wait_s=settings.web.wait_s,
+            render_memory_bytes=settings.render.memory_bytes,
             listening=listening_of(settings, guard),
         )
         sender = Sender(
