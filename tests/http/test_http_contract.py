@@ -126,7 +126,9 @@ async def test_contract(apps: dict[str, ASGIApp], state: str, choice: str, accep
         not_modified = row.status == 200 and conditional in ("same", "same, weak", "any")
         try:
             _check_head(answer, row, whole, state=state, not_modified=not_modified)
-            _check_body(answer, row, whole, method=method, webp=accept == "webp", not_modified=not_modified)
+            _check_body(
+                answer, row, whole, state=state, method=method, webp=accept == "webp", not_modified=not_modified
+            )
         except AssertionError as error:
             error.add_note(f"{method}, condition: {conditional}, asked the {time} time")
             raise
@@ -163,14 +165,19 @@ def _check_head(answer: Answer, row: Row, whole: Answer, *, state: str, not_modi
     assert "last-modified" not in answer.headers
 
 
-def _check_body(answer: Answer, row: Row, whole: Answer, *, method: str, webp: bool, not_modified: bool) -> None:
+def _check_body(
+    answer: Answer, row: Row, whole: Answer, *, state: str, method: str, webp: bool, not_modified: bool
+) -> None:
     if not_modified:
         assert answer.body == b""
-        assert "content-type" not in answer.headers
+        assert not {"content-type", "content-disposition"} & set(answer.headers)
         return
     transparent = "image/webp" if webp else "image/png"
     expected = TYPES.get(row.shows) or ("image/jpeg" if row.shows == "interim" else transparent)
     assert answer.headers["content-type"] == expected
+    ending = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp"}.get(expected)
+    saved = f'inline; filename="{state}.{ending}"' if row.status == 200 else None
+    assert answer.headers.get("content-disposition") == saved
     if row.status == 200:
         assert answer.headers["content-length"] == str(len(whole.body))
         assert answer.body == (b"" if method == "HEAD" else whole.body)

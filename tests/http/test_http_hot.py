@@ -28,7 +28,7 @@ def _put(
         _key(name),
         etag='"x"',
         headers=HEADERS,
-        media_type="image/png",
+        content=[(b"content-type", b"image/png")],
         body=bytes(size),
         record_key=record,
         fresh_s=fresh_s,

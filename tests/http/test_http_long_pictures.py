@@ -92,11 +92,13 @@ async def _ask_for_all(app: ASGIApp, url: str) -> dict[str, Answer]:
         answer = await ask(app, "GET", url, headers)
         again = await ask(app, "GET", url, headers)
         assert (again.status, again.body) == (answer.status, answer.body)
-        assert again.headers.get("vary") == answer.headers.get("vary")
+        for header in ("vary", "content-disposition"):
+            assert again.headers.get(header) == answer.headers.get(header)
         if answer.status == 200:
             not_modified = await ask(app, "GET", url, headers | {"if-none-match": answer.headers["etag"]})
             assert not_modified.status == 304
             assert not_modified.headers.get("vary") == answer.headers.get("vary")
+            assert "content-disposition" not in not_modified.headers
         answers[named] = answer
     return answers
 
@@ -107,6 +109,8 @@ def _check(answer: Answer, name: str, *, format_: str, transparent: bool) -> Non
     assert (image.size, image.format) == (KINDS[name].size, format_)
     assert (image.mode == "RGBA") is transparent
     assert answer.headers["content-type"] == TYPES[format_]
+    ending = {"JPEG": "jpg"}.get(format_, format_.lower())
+    assert answer.headers["content-disposition"] == f'inline; filename="{name}.x.{ending}"'
 
 
 @pytest.mark.asyncio(loop_scope="module")

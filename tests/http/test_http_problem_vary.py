@@ -75,6 +75,7 @@ async def test_what_could_have_been_negotiated_varies(
         answer = await ask(app, method, url, {"accept": accept} if accept else {})
         assert answer.status == status
         assert answer.headers.get("vary") == ("Accept" if varies else None)
+        assert "content-disposition" not in answer.headers
 
 
 @pytest.mark.asyncio(loop_scope="module")

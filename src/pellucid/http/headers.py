@@ -7,6 +7,7 @@ import random
 from dataclasses import dataclass
 
 from pellucid import keys
+from pellucid.http.filenames import content_disposition
 from pellucid.pipeline.states import Bill, CutoutState, Cutting, Delivery
 from pellucid.queue.values import Failed, Owed
 from pellucid.renditions import Found
@@ -56,11 +57,12 @@ _BUSY_MIN_S, _BUSY_MAX_S = 5, 30
 
 MAX_HEADER_BYTES = 4000
 """Of all headers of an answer together: nginx's and others' buffers for them have 4 kB by default, and what does not
-fit is a 502. Two repeat what was asked for, and have a share each; all others are bounded by themselves, about 1.1 kB.
+fit is a 502. Three repeat what was asked for, and have a share each (`http.filenames` has 0.3 kB); all others are
+bounded by themselves, about 1.1 kB.
 """
 
 _LINK_BYTES = 1800
-_IGNORED_BYTES = 800
+_IGNORED_BYTES = 700
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,7 +150,7 @@ def delivery_headers(
     lifetimes: Lifetimes,
     waited_s: float | None = None,
 ) -> Headers:
-    """What a picture's answer says besides its length and type; the same on a 200 and on a 304.
+    """What a picture's answer says besides what `content_headers` do; the same on a 200 and on a 304.
 
     `waited_s` are the seconds of a `Prefer: wait` that was honoured: the answer is for this caller alone. No
     Last-Modified: an origin's date says nothing of its cutout, and ETag serves every case.
@@ -178,6 +180,15 @@ def delivery_headers(
     if ignored:
         headers.append((b"pellucid-ignored", _ignored_names(ignored).encode()))
     return depending(headers, negotiable=delivery.negotiable, waited_s=waited_s)
+
+
+def content_headers(delivery: Delivery, spec: Spec) -> Headers:
+    """What a picture's answer says of its body. Not on a 304, which has none (RFC 9110, section 15.4.5)."""
+    media_type = delivery.rendition.media_type
+    return [
+        (b"content-type", media_type.encode()),
+        (b"content-disposition", content_disposition(spec.origin, media_type)),
+    ]
 
 
 def depending(headers: Headers, *, negotiable: bool, waited_s: float | None) -> Headers:

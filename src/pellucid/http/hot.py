@@ -61,24 +61,25 @@ class HotCache:
         *,
         etag: str,
         headers: Headers,
-        media_type: str,
+        content: Headers,
         body: bytes,
         record_key: str,
         fresh_s: float,
         begun_at: int,
     ) -> None:
-        """Keep an answer for as long as its origin is fresh. `headers` are those of both 200 and 304; `begun_at` is the
-        count of `forgotten` when it was asked for.
+        """Keep an answer for as long as its origin is fresh. `headers` are those of both 200 and 304, `content` is what
+        a 200 says besides; `begun_at` is the count of `forgotten` when it was asked for.
         """
         if begun_at != self.forgotten:
             return
         headers = [*(pair for pair in headers if pair[0] not in _OF_ONE_ANSWER), *_HIT]
-        weight = len(body) + _OVERHEAD_BYTES + len(key[0]) + len(key[1]) + 2 * sum(len(n) + len(v) for n, v in headers)
+        header_bytes = sum(len(name) + len(value) for name, value in [*headers, *headers, *content])
+        weight = len(body) + _OVERHEAD_BYTES + len(key[0]) + len(key[1]) + header_bytes
         answer = HotAnswer(
             etag=etag,
             headers=[
                 *headers,
-                (b"content-type", media_type.encode()),
+                *content,
                 (b"content-length", str(len(body)).encode()),
             ],
             not_modified=headers,

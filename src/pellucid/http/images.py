@@ -14,6 +14,7 @@ from pellucid.http.headers import (
     ALWAYS,
     Headers,
     Lifetimes,
+    content_headers,
     credits_header,
     delivery_headers,
     depending,
@@ -149,27 +150,27 @@ class ImageApp:
             waited_s=dependence.waited_s,
         )
         headers += self._credits(delivery.cutting)
+        content = content_headers(delivery, parsed.spec)
         if caller.keyed:
             headers = for_one_caller(headers)
         if not delivery.waited:
             key: HotKey = (scope["raw_path"], scope["query_string"], accepted, caller)
-            self._keep(key, delivery, headers, begun_at=begun_at)
+            self._keep(key, delivery, headers, content, begun_at=begun_at)
         if is_not_modified(request.get(b"if-none-match"), delivery.rendition.etag):
             return 304, headers, b""
-        headers.append((b"content-type", delivery.rendition.media_type.encode()))
-        return 200, headers, delivery.rendition.body
+        return 200, [*headers, *content], delivery.rendition.body
 
     def _credits(self, cutting: Cutting | None) -> Headers:
         bill = cutting.bill if cutting is not None and self._tell_credits else None
         return [] if bill is None else credits_header(bill)
 
-    def _keep(self, key: HotKey, delivery: Delivery, headers: Headers, *, begun_at: int) -> None:
+    def _keep(self, key: HotKey, delivery: Delivery, headers: Headers, content: Headers, *, begun_at: int) -> None:
         if delivery.cutting is None or delivery.cutting.state in _LASTING:
             self._hot.put(
                 key,
                 etag=delivery.rendition.etag,
                 headers=headers,
-                media_type=delivery.rendition.media_type,
+                content=content,
                 body=delivery.rendition.body,
                 record_key=delivery.origin.record_key,
                 fresh_s=delivery.origin.fresh_until - time.time(),
