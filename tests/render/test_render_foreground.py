@@ -123,3 +123,31 @@ def test_faint_specks_in_large_pictures_get_a_colour() -> None:
     matte_hw[1200, 1200] = 4
     out = estimate_foreground(photo, matte_hw)
     assert (out[1200, 1200] == photo[0, 0]).all()
+
+
+@pytest.mark.parametrize("usual", [0, 7, 128, 255])
+def test_colours_are_rounded_by_less_than_shows(usual: int) -> None:
+    exact = np.repeat(np.linspace(0, 255, 1021, dtype=np.float32), 4).reshape(-1, 4)
+    rounding = foreground._Rounding(np.full(4, usual, np.float32))
+    counts: list[int] = []
+    for alpha in range(1, 255):
+        rounded = exact.copy()
+        rounding.round(rounded, np.full(len(exact), alpha, np.uint8))
+        off = np.abs(rounded.clip(0, 255) - exact).max()
+        assert off <= 0.5 or off * alpha / 255 <= 0.25
+        assert (rounded == np.rint(rounded)).all()
+        counts.append(len(np.unique(rounded)))
+    assert counts == sorted(counts), "the more it shows, the finer"
+    assert counts[0] < 8
+    assert counts[-1] == 256
+
+
+@pytest.mark.parametrize("height", [90, 1700])
+def test_hardly_visible_colours_have_few_levels(height: int) -> None:
+    """What nobody sees is not worth bytes: noise keeps all others."""
+    photo = np.random.default_rng(3).integers(0, 256, (height, 120, 3), dtype=np.uint8)
+    matte_hw = np.tile(np.arange(120, dtype=np.uint8) * 2, (height, 1))
+    out = estimate_foreground(photo, matte_hw)
+    for alpha, step in ((2, 32), (8, 8), (30, 4), (62, 2)):
+        assert len(np.unique(out[matte_hw == alpha][:, 0])) <= 256 / step + 2
+    assert len(np.unique(out[matte_hw == 200][:, 0])) > 130 or height < 100

@@ -13,6 +13,9 @@ Mean error of alpha F in the band, in 8-bit levels, over 28 made scenes of 1600 
     this                                                     2.29
 
 Glass is 7.9 of it, hair 2.8, every other kind below 1.7.
+
+Colours are written as exactly as they show: where alpha is below a quarter in steps of 2, 4 ... 64, so that over any
+backdrop they are off by a quarter of a level at most. As PNG, 31 cutouts by the model have 3 % fewer bytes so.
 """
 
 from __future__ import annotations
@@ -42,6 +45,11 @@ _STRIP_PIXELS = 1 << 21
 _AT_A_TIME = 1 << 14
 """Pixels that are worked on at a time: temporary arrays of 256 kB, which stay in the cache."""
 
+LEAST_SHOWN = 0.25
+"""Levels that a colour may be off by over whatever backdrop, so that it takes fewer bytes; 0 rounds to whole levels.
+With 0.5 cutouts by the model have 3.7 % fewer bytes, not 3, and where alpha is a tenth neighbours differ by 8 levels.
+"""
+
 _ALPHA_OF_ONE = np.uint32(1 << 24)
 
 
@@ -49,6 +57,7 @@ def unmix(rgba: NDArray[np.uint8]) -> None:
     """Put the subject's own colours in place of the photo's; straight alpha, (height, width, 4) uint8, contiguous.
 
     Where alpha is 255 the photo stays bit by bit; where it is 0 the result is black, which compresses to nothing.
+    Between them a colour is rounded to as many bits as its alpha lets through.
     """
     height, width = rgba.shape[:2]
     # The first byte in memory is the lowest one here, so alpha counts most.
@@ -72,7 +81,7 @@ def unmix(rgba: NDArray[np.uint8]) -> None:
     def correct(start: int) -> None:
         for first in range(0, mixed[start].size, _AT_A_TIME):
             at = mixed[start][first : first + _AT_A_TIME].astype(np.intp)
-            _correct(pixels, at, grid, shares)
+            _correct(pixels, at, grid, shares, rounding)
 
     def blacken(start: int) -> None:
         for _, part in parts_of(start):
@@ -80,8 +89,8 @@ def unmix(rgba: NDArray[np.uint8]) -> None:
 
     for_each_strip(find, strips)
     if any(at.size for at in mixed.values()):
-        shares = _shares()
         grid = _Grid(rgba, mixed.values(), factor=-(-max(height, width) // _WORKING_SIDE))
+        shares, rounding = _shares(), _Rounding(grid.usual)
         for_each_strip(correct, strips)
     for_each_strip(blacken, strips)
 
@@ -101,6 +110,7 @@ class _Grid:
         height, width = rgba.shape[:2]
         small = _shrunk(rgba, factor)
         rows, columns = small.shape[:2]
+        self.usual = _usual_colour(small)
         self._factor = factor
         self._width = np.uint32(width)
         self._rows = _between(height, rows, factor, step=columns)
@@ -130,6 +140,13 @@ class _Grid:
         small = positions.astype(np.uint32)
         row = small // self._width
         return row, small - row * self._width
+
+
+def _usual_colour(rgba: NDArray[np.uint8]) -> Rows:
+    """The mean colour of what is opaque, or of everything, in whole numbers: (4,), of which the last counts nothing."""
+    sample = rgba[::8, ::2].reshape(-1, 4)
+    opaque = sample[sample[:, 3] == 255]
+    return np.rint((opaque if opaque.size else sample).mean(axis=0, dtype=np.float32))
 
 
 def _rows_at(packed: NDArray[np.complex128], positions: NDArray[np.intp]) -> Rows:
@@ -188,7 +205,36 @@ def _shares() -> tuple[Rows, Rows, Rows]:
     return _four_times(_ONE - move * a), _four_times(-move * b), _four_times(move)
 
 
-def _correct(pixels: NDArray[np.uint32], at: NDArray[np.intp], grid: _Grid, shares: tuple[Rows, Rows, Rows]) -> None:
+class _Rounding:
+    """Rounds colours to as many bits as alpha lets through: in steps of the largest power of two of which half, times
+    alpha, is at most `LEAST_SHOWN`. With powers of two neighbours have the same steps, and their difference is
+    mostly 0: steps of `127 / alpha` save less than half as many bytes. They are counted from `usual`, (4,), so that a
+    subject of one colour keeps it.
+    """
+
+    def __init__(self, usual: Rows) -> None:
+        widest = 2 * 255 * LEAST_SHOWN / np.maximum(np.arange(256), 1)
+        step = np.exp2(np.floor(np.log2(np.maximum(widest, 1))).clip(max=7))
+        self._step, self._by_step = _four_times(step), _four_times(1 / step)
+        self._usual = usual
+
+    def round(self, value: Rows, level: NDArray[np.uint8]) -> None:
+        """In place; `level` is alpha. Results are whole numbers, some outside 0..255."""
+        value -= self._usual
+        value *= self._by_step.take(level, axis=0)
+        value += np.float32(0.5)
+        np.floor(value, out=value)
+        value *= self._step.take(level, axis=0)
+        value += self._usual
+
+
+def _correct(
+    pixels: NDArray[np.uint32],
+    at: NDArray[np.intp],
+    grid: _Grid,
+    shares: tuple[Rows, Rows, Rows],
+    rounding: _Rounding,
+) -> None:
     """Corrected F at `at`."""
     seen = pixels.take(at).view(np.uint8).reshape(-1, 4)
     level = np.ascontiguousarray(seen[:, 3])
@@ -199,7 +245,7 @@ def _correct(pixels: NDArray[np.uint32], at: NDArray[np.intp], grid: _Grid, shar
     value += behind
     of_photo *= seen
     value += of_photo
-    value += np.float32(0.5)
+    rounding.round(value, level)
     np.clip(value, 0, 255, out=value)
     out = value.astype(np.uint8)
     out[:, 3] = level
