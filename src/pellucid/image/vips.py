@@ -7,7 +7,7 @@ nothing is computed before `copy_memory`, `numpy` or a `*save_buffer`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
@@ -161,6 +161,16 @@ def uniform(width: int, height: int, channels: tuple[int, ...]) -> VipsImage:
 def to_array(image: VipsImage) -> NDArray[np.uint8]:
     """The pixels of a uchar image: (height, width, bands) uint8, also with one band."""
     return np.asarray(image.numpy(), dtype=np.uint8).reshape(image.height, image.width, image.bands)
+
+
+def strips(image: VipsImage, rows: int) -> Iterator[NDArray[np.uint8]]:
+    """The pixels of a uchar image from top to bottom: arrays of (`rows` or fewer, width, bands) uint8, each its own."""
+    # Without a thread pool, which costs 0.2 ms each time.
+    region = _vips.Region.new(image)
+    for top in range(0, image.height, rows):
+        count = min(rows, image.height - top)
+        taken = np.frombuffer(region.fetch(0, top, image.width, count), dtype=np.uint8)
+        yield taken.reshape(count, image.width, image.bands)
 
 
 def to_float_array(image: VipsImage) -> NDArray[np.float32]:
