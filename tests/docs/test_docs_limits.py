@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pellucid.settings.load import setting_names, variable_name
+from pellucid.settings.names import setting_names, variable_name
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "limits.md").read_text(encoding="utf-8")

@@ -11,7 +11,7 @@ from pellucid.cli.app import app
 from pellucid.errors import BadValueError
 from pellucid.http.problems import PROBLEMS
 from pellucid.pipeline.states import CutoutState
-from pellucid.settings.load import setting_names, variable_name
+from pellucid.settings.names import setting_names, variable_name
 from pellucid.settings.reference import settings_markdown
 from pellucid.url.cloudimage import NOT_YET, REFUSED, WITHOUT_EFFECT
 from pellucid.url.params import PARAMS, PARAMS_BY_SPELLING, Param

@@ -77,12 +77,12 @@ def test_headers_in_a_file_and_in_variables(written: str, tmp_path: Path, capsys
     [
         ({"h.example": {"Host": KEY}}, "host is set by this server itself"),
         ({"h.example": {"Cookie": KEY}}, "cookie is set by this server itself"),
-        ({"h.example": {"X-Key": f"{KEY}\r\nX: y"}}, "printable ascii, on one line"),
+        ({"h.example": {"X-Key": f"{KEY}\r\nX: y"}}, "printable ASCII, on one line"),
         ({"h.example": {f"X-Key: {KEY}": "x"}}, "no name of a header"),
-        ({"h.example": {"X-Key": 5304730530473}}, "valid string"),
-        ({"h.example": KEY}, "valid dictionary"),
+        ({"h.example": {"X-Key": 5304730530473}}, "it must be a text, in quotes"),
+        ({"h.example": KEY}, "it must be a table of names and values"),
         ({"h.example:8080": {"X-Key": KEY}}, "must be a host alone"),
-        ([KEY], "valid dictionary"),
+        ([KEY], "it must be a table of tables, or a text of JSON"),
     ],
 )
 def test_the_start_says_what_is_wrong_and_not_the_value(headers: object, sentence: str) -> None:
@@ -94,12 +94,12 @@ def test_the_start_says_what_is_wrong_and_not_the_value(headers: object, sentenc
             load_settings(flags={}, environ=environ)
         said = str(caught.value)
         assert next(iter(environ)) in said
-        assert KEY not in said.replace(f"x-key: {KEY}", KEY)
+        assert KEY not in said
         assert "5304730530473" not in said
 
 
 def test_headers_that_are_no_json() -> None:
-    with pytest.raises(SettingsError, match=r"origin.headers.*must be json") as caught:
+    with pytest.raises(SettingsError, match=r"origin.headers.*must be JSON") as caught:
         load_settings(flags={}, environ={"PELLUCID_ORIGIN_HEADERS": f"cdn.example=X-Api-Key: {KEY}"})
     assert KEY not in str(caught.value)
 

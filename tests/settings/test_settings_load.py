@@ -10,7 +10,8 @@ import pytest
 from pellucid.cli.doctor import list_settings
 from pellucid.errors import SettingsError
 from pellucid.settings.cores import _quota_cores, available_cores
-from pellucid.settings.load import load_settings, refuse_open_proxy, setting_names, variable_name
+from pellucid.settings.load import load_settings, refuse_open_proxy
+from pellucid.settings.names import setting_names, variable_name
 from pellucid.spec import OriginRef
 from pellucid.wiring.accounts import charge_every_s_of
 

@@ -18,8 +18,9 @@ from pydantic import BaseModel, SecretStr
 from pellucid.cli.doctor import list_settings
 from pellucid.errors import SettingsError
 from pellucid.observe import set_up_logging
-from pellucid.settings.load import holds_secret, load_settings, setting_names
+from pellucid.settings.load import load_settings
 from pellucid.settings.model import SettingsTree
+from pellucid.settings.names import holds_secret, setting_names
 
 SECRET = "5ec4e7" * 10 + "5ec4"
 """Right for every secret of today: hexadecimal, and base64 of 48 bytes."""

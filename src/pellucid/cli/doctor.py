@@ -17,8 +17,8 @@ from pellucid.models.cards import find_card
 from pellucid.models.weights import verify
 from pellucid.serve.listen import listen
 from pellucid.serve.run import ask_ready, disk_report
-from pellucid.settings.load import setting_names, variable_name
 from pellucid.settings.model import SettingsTree
+from pellucid.settings.names import setting_names, variable_name
 from pellucid.settings.types import GIB
 from pellucid.wiring.engines import open_library_engine
 from pellucid.wiring.storage import look_into_database, open_blobs, open_catalogue, open_queue

@@ -81,7 +81,9 @@ def load_cards(extra: Path | None = None) -> dict[str, ModelCard]:
     if extra is not None:
         try:
             cards |= _parse(extra.read_bytes())
-        except (OSError, msgspec.DecodeError) as error:
+        except OSError as error:
+            raise ModelUnavailableError(f"the model cards in {extra} cannot be used: {error.strerror}") from error
+        except (ValueError, msgspec.DecodeError) as error:
             raise ModelUnavailableError(f"the model cards in {extra} cannot be used: {error}") from error
     return cards
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import ipaddress
 import os
 import re
-import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any
 
-from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic import ValidationError
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -22,10 +20,16 @@ from pydantic_settings import (
 from pydantic_settings.exceptions import SettingsError as SourceError
 
 from pellucid.errors import SettingsError
+from pellucid.settings.explain import explain_problems, explain_top
+from pellucid.settings.file import read_toml
 from pellucid.settings.model import SettingsTree
+from pellucid.settings.names import PREFIX, setting_names, variable_name
+from pellucid.settings.unknown import explain_variable
 
-PREFIX = "PELLUCID_"
 CONFIG_VARIABLE = "PELLUCID_CONFIG"
+
+_LISTED = 30
+"""Problems that are listed at once."""
 
 # Kubernetes injects these into every pod of a name-space that has a service called `pellucid`, or `pellucid-web`.
 _INJECTED = ("tcp://", "udp://", "sctp://")
@@ -42,32 +46,35 @@ def load_settings(
     Raises SettingsError with one line for every problem, each naming the setting and how to mend it.
     """
     variables = _own_variables(os.environ if environ is None else environ)
-    config = config or (Path(variables.pop(CONFIG_VARIABLE)) if CONFIG_VARIABLE in variables else None)
-    variables.pop(CONFIG_VARIABLE, None)
-    _refuse_unknown(variables)
+    named = variables.pop(CONFIG_VARIABLE, None)
+    config = config or (Path(named) if named else None)
+    known = {variable_name(path) for path in setting_names()}
+    problems = [explain_variable(name) for name in sorted(variables.keys() - known)]
+    variables = {name: value for name, value in variables.items() if name in known}
     try:
-        tree = _Sources.read(flags=_nest(flags), variables=variables, toml=_read_toml(config))
+        toml = {} if config is None else read_toml(config)
+    except SettingsError as error:
+        raise _all_of([*problems, str(error)]) from None
+    problems += explain_top(toml, file=str(config))
+    toml = {name: value for name, value in toml.items() if name in SettingsTree.model_fields}
+    try:
+        tree = _Sources.read(flags=_nest(flags), variables=variables, toml=toml)
     except ValidationError as error:
+        flagged = {variable_name(tuple(path.split("."))) for path, value in flags.items() if value is not None}
+        wrong = explain_problems(error.errors(), given={*variables, *flagged}, toml=toml, file=str(config))
         # From None: a traceback would show the cause, and that may hold what was given for a secret.
-        raise SettingsError("\n".join(_explain(problem) for problem in error.errors())) from None
+        raise _all_of([*problems, *wrong]) from None
     except SourceError as error:
-        raise SettingsError(str(error)) from None
+        raise _all_of([*problems, str(error)]) from None
+    if problems:
+        raise _all_of(problems)
     return tree
 
 
-def setting_names(tree: type[BaseModel] = SettingsTree, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """The path of every setting, in the order of the tree."""
-    for name, field in tree.model_fields.items():
-        kind = field.annotation
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            yield from setting_names(kind, (*path, name))
-        else:
-            yield (*path, name)
-
-
-def variable_name(path: tuple[str, ...]) -> str:
-    """`("origin", "max_bytes")` as `PELLUCID_ORIGIN_MAX_BYTES`."""
-    return PREFIX + "_".join(path).upper()
+def _all_of(problems: list[str]) -> SettingsError:
+    lines = list(dict.fromkeys(problems))
+    more = [f"and {len(lines) - _LISTED} more"] if len(lines) > _LISTED else []
+    return SettingsError("\n".join([*lines[:_LISTED], *more]))
 
 
 class _Sources(SettingsTree, BaseSettings):
@@ -115,33 +122,6 @@ def _own_variables(environ: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-_RENAMED = {"PELLUCID_CREDITS_URL": "PELLUCID_DATABASE_URL"}
-"""Settings of older versions."""
-
-
-def _refuse_unknown(variables: Mapping[str, str]) -> None:
-    known = [variable_name(path) for path in setting_names()]
-    problems: list[str] = []
-    for name in sorted(variables.keys() - set(known)):
-        if name in _RENAMED:
-            problems.append(f"{name} is called {_RENAMED[name]} now")
-            continue
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {near[0]}?" if near else "`pellucid doctor --settings` lists all"
-        problems.append(f"{name} is no setting of Pellucid; {hint}")
-    if problems:
-        raise SettingsError("\n".join(problems))
-
-
-def _read_toml(path: Path | None) -> dict[str, Any]:
-    if path is None:
-        return {}
-    try:
-        return tomllib.loads(path.read_text())
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SettingsError(f"the settings file {path} cannot be read: {error}") from error
-
-
 def _nest(flags: Mapping[str, object]) -> dict[str, Any]:
     nested: dict[str, Any] = {}
     for path, value in flags.items():
@@ -152,51 +132,6 @@ def _nest(flags: Mapping[str, object]) -> dict[str, Any]:
                 table = table.setdefault(step, {})
             table[name] = value
     return nested
-
-
-def _explain(problem: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
-    loc = tuple(str(step) for step in problem["loc"])
-    path = loc if loc[0] == "tokens" else tuple(step for step in loc if step in _FIELD_NAMES)
-    variable = variable_name(path[:1] if path[0] == "tokens" else path)
-    if problem["type"] == "extra_forbidden":
-        renamed = _RENAMED.get(variable_name(loc))
-        hint = "" if renamed is None else f"; {renamed} is its name now"
-        return f"{'.'.join(loc)} is no setting of Pellucid{hint}"
-    value = "" if holds_secret(loc) else f" = {problem['input']!r}"
-    return f"{'.'.join(path)} ({variable}){value}: {problem['msg'].lower()}"
-
-
-_FIELD_NAMES = frozenset(step for path in setting_names() for step in path)
-
-
-def holds_secret(path: Iterable[str], tree: type[BaseModel] = SettingsTree) -> bool:
-    """Whether the value at `path` is a secret, or a table, list or text that may have one in it: the types of the tree
-    say so. Where the tree ends before the path does, what it knows last counts.
-    """
-    kind: object = tree
-    for step in path:
-        below = _kind_below(kind, step)
-        if below is None:
-            break
-        kind = below
-    return _has_secret(kind)
-
-
-def _kind_below(kind: object, step: str) -> object | None:
-    """The type of what is called `step` in a value of the type `kind`: a field, or the value of a dict."""
-    if isinstance(kind, type) and issubclass(kind, BaseModel):
-        field = kind.model_fields.get(step)
-        return None if field is None else field.annotation
-    if get_origin(kind) is dict:
-        return get_args(kind)[1]
-    return next((below for part in get_args(kind) if (below := _kind_below(part, step)) is not None), None)
-
-
-def _has_secret(kind: object) -> bool:
-    """Whether SecretStr stands anywhere in the type."""
-    if isinstance(kind, type) and issubclass(kind, BaseModel):
-        return any(_has_secret(field.annotation) for field in kind.model_fields.values())
-    return kind is SecretStr or any(map(_has_secret, get_args(kind)))
 
 
 def refuse_open_proxy(tree: SettingsTree) -> None:

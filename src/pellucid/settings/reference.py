@@ -6,8 +6,8 @@ from typing import Any, cast
 
 from pydantic.fields import FieldInfo
 
-from pellucid.settings.load import setting_names, variable_name
 from pellucid.settings.model import SettingsTree
+from pellucid.settings.names import setting_names, variable_name
 
 # Defaults that depend on the machine, in words.
 _IN_WORDS: dict[tuple[str, ...], str] = {
