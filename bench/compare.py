@@ -32,6 +32,8 @@ from comparison.results import REMBG, REMBG_DECONTAMINATE, REMBG_MATTING, TIERS,
 from comparison.sides import Programs, Side
 from comparison.startup import measure_startup
 
+from pellucid.extras import install_command
+
 PARTS = ("latency", "folder", "memory", "startup", "quality")
 DOCS = BENCH.parent / "docs"
 
@@ -39,7 +41,7 @@ DOCS = BENCH.parent / "docs"
 def main() -> None:
     options = read_options()
     if find_spec("matplotlib") is None:
-        sys.exit("matplotlib is missing: pip install 'pellucid[bench]'")
+        sys.exit(f"matplotlib is missing: {install_command('bench')}")
     if options.redraw:
         results = from_json(options.redraw.read_bytes())
     else:

@@ -32,13 +32,15 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
+from pellucid.extras import install_command
+
 SOURCES = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "motorcycle_left.png", "horse.png")
 
 
 def made_photos(count: int, megapixels: float) -> Iterator[bytes]:
     spec = find_spec("skimage")
     if spec is None or not spec.submodule_search_locations:
-        sys.exit("scikit-image is missing: pip install 'pellucid[demo]'")
+        sys.exit(f"scikit-image is missing: {install_command('demo')}")
     folder = Path(next(iter(spec.submodule_search_locations))) / "data"
     draw = random.Random(1)  # the same pictures at every run
     for number in range(count):

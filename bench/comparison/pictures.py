@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
+from pellucid.extras import install_command
+
 _SOURCES = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "motorcycle_left.png")
 _SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 
@@ -85,5 +87,5 @@ def add_grain(image: Image.Image, draw: np.random.Generator) -> Image.Image:
 def _skimage_data() -> Path:
     spec = find_spec("skimage")
     if spec is None or not spec.submodule_search_locations:
-        sys.exit("scikit-image is missing: pip install 'pellucid[demo]'")
+        sys.exit(f"scikit-image is missing: {install_command('demo')}")
     return Path(next(iter(spec.submodule_search_locations))) / "data"

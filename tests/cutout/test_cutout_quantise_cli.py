@@ -18,6 +18,7 @@ from pellucid.cli.optimise import read_photos
 from pellucid.cutout.calibrate import Agreement, calibration_side, compare, layer_errors, objection
 from pellucid.cutout.quantise import build_int8, int8_path
 from pellucid.errors import SettingsError
+from pellucid.extras import install_command
 from pellucid.formats import ImageFormat
 from pellucid.image.encode import encode
 from pellucid.image.vips import from_array
@@ -182,7 +183,7 @@ def test_side_of_calibration() -> None:
 def test_optimize_without_its_extra_says_how_to_get_it(conv: Model, tmp_path: Path) -> None:
     done = _models(tmp_path, "optimize", "conv", tmp_path)
     assert done.returncode == 1
-    assert "pip install 'pellucid[optimize]'" in done.stderr
+    assert install_command("optimize") in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
 
 

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import track
 
 from pellucid.errors import ModelUnavailableError, SettingsError
+from pellucid.extras import install_command
 from pellucid.settings.model import SettingsTree
 from pellucid.wiring.engines import open_library_engine
 
@@ -159,4 +160,4 @@ def _engine_if_there(settings: SettingsTree, console: Console) -> Engine | None:
 
 def _require(*packages: str) -> None:
     if any(find_spec(package) is None for package in packages):
-        raise SettingsError("`pellucid eval` needs its extra: pip install 'pellucid[eval]'")
+        raise SettingsError(f"`pellucid eval` needs its extra: {install_command('eval')}")

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from pellucid.errors import ImageError, ModelUnavailableError, SettingsError
+from pellucid.extras import install_command
 from pellucid.models.calibration import Calibration, load_calibration, save_own_calibration
 from pellucid.models.cards import find_card
 from pellucid.models.weights import verify
@@ -40,7 +41,7 @@ def optimise(name: str, folder: Path, *, keep_float: int | None, settings: Setti
     `folder` holds too few photos, ModelUnavailableError when the weights are missing or cannot be quantised.
     """
     if find_spec("nncf") is None:
-        raise SettingsError("`pellucid models optimize` needs its extra: pip install 'pellucid[optimize]'")
+        raise SettingsError(f"`pellucid models optimize` needs its extra: {install_command('optimize')}")
     from pellucid.cutout import calibrate  # noqa: PLC0415 - the runtime's imports
     from pellucid.cutout.quantise import build_int8, remove_other_graphs  # noqa: PLC0415
 

@@ -17,6 +17,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection, QueuePool
 
 from pellucid.errors import SettingsError
+from pellucid.extras import install_command
 
 IDLE_S = 10
 """PostgreSQL ends a transaction whose process says nothing for so long, a stopped one: others wait for its locks."""
@@ -79,7 +80,7 @@ def make_engine(url: str, *, busy_timeout_s: float, durable: bool = True) -> sa.
         if backend == "postgresql" and "@" not in (parsed.host or ""):
             return _make_postgres(parsed.set(drivername="postgresql+psycopg"), busy_timeout_s)
     except ImportError as error:
-        raise SettingsError(f"{_UNUSABLE}: {error}; install pellucid[postgres]") from error
+        raise SettingsError(f"{_UNUSABLE}: {error}; add PostgreSQL's driver: {install_command('postgres')}") from error
     except (exc.ArgumentError, ValueError, TypeError):
         raise SettingsError(_HOW) from None
     if backend == "postgresql":
