@@ -112,7 +112,16 @@ def work(
 def cut(
     inputs: Annotated[list[Path], typer.Argument(metavar="IN...", help="Pictures, or folders of pictures.")],
     *,
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT_DIR", help="Folder for <name>.png.")],
+    output: Annotated[
+        str,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="OUT",
+            help="Folder for <name>.png; for one picture also a file: .png, .webp, .jpg.",
+        ),
+    ],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that are there already.")] = False,
     models_dir: ModelsDir = None,
     model: Model = None,
     device: Device = None,
@@ -120,7 +129,10 @@ def cut(
     quality: Quality = None,
     config: Config = None,
 ) -> None:
-    """Cut out the subjects of pictures, without a server: OUT_DIR/<name>.png, RGBA, at the picture's own size."""
+    """Cut out the subjects of pictures, without a server: OUT/<name>.png, RGBA, at the picture's own size.
+
+    Ctrl-C stops at once and says what is written; the same command then cuts the rest.
+    """
     settings = read_settings(
         config,
         models_dir=models_dir,
@@ -131,7 +143,7 @@ def cut(
     )
     from pellucid.cli.cut import cut_files  # noqa: PLC0415 - the runtime's imports
 
-    raise typer.Exit(cut_files(inputs, output, settings))
+    raise typer.Exit(cut_files(inputs, output, settings, overwrite=overwrite))
 
 
 @app.command("eval")

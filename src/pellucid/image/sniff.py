@@ -22,7 +22,7 @@ _MAGIC: tuple[tuple[bytes, ImageFormat], ...] = (
     (b"BM", ImageFormat.BMP),
 )
 
-# What origins send in place of a picture; the words complete "the origin sent ...".
+# What comes in place of a picture; the words complete "this is ...".
 _REFUSED: tuple[tuple[bytes, str], ...] = (
     (b"\xff\x0a", "a JPEG XL picture, which is not supported"),
     (b"\x00\x00\x00\x0cJXL \r\n\x87\n", "a JPEG XL picture, which is not supported"),
@@ -66,7 +66,7 @@ def sniff(data: bytes) -> ImageFormat:
     text = _as_utf8(data[:_SVG_HEAD_BYTES])
     if _SVG_ROOT.match(text):
         return ImageFormat.SVG
-    raise UnsupportedFormatError(f"the origin sent {_describe(data, text)}")
+    raise UnsupportedFormatError(_describe(data, text))
 
 
 def _sniff_iso(data: bytes) -> ImageFormat:
@@ -80,7 +80,7 @@ def _sniff_iso(data: bytes) -> ImageFormat:
             return ImageFormat.HEIC
     if not _ANY_HEIF_BRANDS.isdisjoint(brands):
         return ImageFormat.HEIC
-    raise UnsupportedFormatError("the origin sent a video or another ISO media file, not an image")
+    raise UnsupportedFormatError("this is a video or another ISO media file, not an image")
 
 
 def _as_utf8(head: bytes) -> bytes:
@@ -92,15 +92,16 @@ def _as_utf8(head: bytes) -> bytes:
 
 
 def _describe(data: bytes, text: bytes) -> str:
+    """What the bytes are: those of an origin, of an upload or of a file on the disk."""
     if not data:
-        return "no bytes at all"
+        return "there are no bytes at all"
     for magic, words in _REFUSED:
         if data.startswith(magic):
-            return words
+            return f"this is {words}"
     if _HTML.match(text):
-        return "an HTML page, not an image"
+        return "this is an HTML page, not an image"
     if text.lstrip().startswith(b"<?xml"):
-        return "an XML document, not an image"
+        return "this is an XML document, not an image"
     if text.lstrip()[:1] in (b"{", b"["):
-        return "JSON, not an image"
-    return "bytes of no known image format"
+        return "this is JSON, not an image"
+    return "these are bytes of no known image format"
