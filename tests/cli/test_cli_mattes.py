@@ -116,7 +116,7 @@ def test_all_that_fit_go(data_dir: Path) -> None:
     assert done.stdout.startswith("4 mattes removed")
     assert _files(data_dir) == [0, 0, 1, 2, 3, 4, 5]
     done = run_in_process("mattes", "prune", "--superseded", environ=_environ(data_dir))
-    assert done.stdout.startswith("1 mattes removed")
+    assert done.stdout.startswith("1 matte removed")
     assert _listed(data_dir, "--recipe", NEW, "--by", "age")[-1] == 0
 
 

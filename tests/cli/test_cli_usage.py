@@ -135,6 +135,41 @@ def test_a_person_sees_bars_and_a_pipe_plain_lines(data_dir: Path) -> None:
     assert re.search(r"^blog +any +0 +0 +any *$", plain, re.MULTILINE)
 
 
+@pytest.mark.parametrize("by", [(), ("--by", "token"), ("--by", "day,token")])
+def test_without_figures_there_is_a_sentence_and_no_rows_of_zeros(
+    data_dir: Path, tmp_path: Path, by: tuple[str, ...]
+) -> None:
+    empty = tmp_path / "empty"
+
+    async def make() -> None:
+        async with open_database(SettingsTree.model_validate({"data_dir": empty})) as database:
+            await database.bring_up()
+
+    asyncio.run(make())
+    first = TODAY.replace(day=1)
+    span = f"from {first} to {TODAY} (UTC)" if first != TODAY else f"on {TODAY} (UTC)"
+    fresh = _pellucid("usage", *by, data_dir=empty, PELLUCID_TOKENS="")
+    assert (fresh.returncode, fresh.stdout) == (0, f"No removals yet {span}.\n")
+    with_limits = _pellucid("usage", *by, data_dir=empty).stdout
+    assert re.search(r"^shop +1,000 +0 +0 +1,000 *$", with_limits, re.MULTILINE)
+    assert "blog" not in with_limits, "there is nothing to say of who has neither limit nor charge"
+    past = _pellucid(
+        "usage", "--from", "2026-01-03", "--to", "2026-01-31", "--token", "blog", *by, data_dir=data_dir
+    ).stdout
+    assert past == "No removals for blog from 2026-01-03 to 2026-01-31 (UTC).\n"
+
+    range_ = ("--from", "2026-01-03", "--to", "2026-01-05")
+    as_csv = _pellucid("usage", *range_, "--csv", data_dir=data_dir).stdout
+    assert list(csv.reader(io.StringIO(as_csv, newline="")))[1:] == [[f"2026-01-0{day}", "0", "0"] for day in (3, 4, 5)]
+    as_json = json.loads(_pellucid("usage", *range_, "--json", data_dir=data_dir).stdout)
+    assert (as_json["total"], len(as_json["rows"])) == ({"removals": 0, "credits": 0}, 3)
+
+
+def test_one_of_a_thing_is_one(data_dir: Path) -> None:
+    day = ("--from", "2026-10-07", "--to", "2026-10-07")
+    assert "On 2026-10-07 (UTC): 400 credits for 1 removal\n" in _pellucid("usage", *day, data_dir=data_dir).stdout
+
+
 def test_a_long_host_is_not_cut_off_in_a_pipe(data_dir: Path) -> None:
     host = "h" * 240 + ".example"
 

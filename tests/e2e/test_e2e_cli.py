@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -106,7 +107,19 @@ def test_doctor_knows_a_running_server(server: PellucidServer) -> None:
     done = _pellucid("doctor", PELLUCID_DATA_DIR=str(server.data_dir), PELLUCID_PORT=server.address.rpartition(":")[2])
     assert done.returncode == 0, done.stdout
     assert "a running Pellucid answers" in done.stdout
-    assert "1 workers alive" in done.stdout
+    assert "1 worker alive" in done.stdout
+
+
+def test_serve_beside_a_running_server_says_so(server: PellucidServer, tmp_path: Path) -> None:
+    port = int(server.address.rpartition(":")[2])
+    done = _pellucid("serve", "--port", str(port), PELLUCID_DATA_DIR=str(tmp_path / "d"))
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        f"pellucid: port {port} on 127.0.0.1 is taken: Pellucid {version('pellucid')} is already running on "
+        f"http://127.0.0.1:{port}/",
+        f"Stop it, or take another port: --port {port + 1}, PELLUCID_PORT={port + 1} or `make run PORT={port + 1}`",
+    ]
+    assert server.ask("/-/health").status == 200
 
 
 def test_serve_says_what_is_missing(tmp_path: Path) -> None:

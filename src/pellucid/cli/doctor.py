@@ -12,11 +12,13 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
+from pellucid.cli.words import counted
 from pellucid.errors import DatabaseAwayError, PellucidError, SettingsError
 from pellucid.models.cards import find_card
 from pellucid.models.weights import verify
 from pellucid.serve.listen import listen
-from pellucid.serve.run import ask_ready, disk_report
+from pellucid.serve.neighbour import find_running
+from pellucid.serve.run import disk_report
 from pellucid.settings.model import SettingsTree
 from pellucid.settings.names import setting_names, variable_name
 from pellucid.settings.types import GIB
@@ -117,7 +119,7 @@ def _queue(settings: SettingsTree) -> str:
                     f"{counts}; no living worker makes {unserved}: start one (`pellucid work --model --precision`), or "
                     f"wait {minutes} minutes, after which what nobody asks for is owed no more"
                 )
-            return f"{counts}; {len(stats.workers)} workers alive"
+            return f"{counts}; {counted(len(stats.workers), 'worker')} alive"
 
     return _unless_new(look)
 
@@ -148,7 +150,8 @@ def _port(settings: SettingsTree) -> str:
         listen(settings.host, settings.port).close()
     except SettingsError:
         # Taken: by a running Pellucid all is well, by anything else not.
-        if ask_ready(f"{settings.host}:{settings.port}", need_worker=False) is None:
+        running = find_running(settings.host, settings.port)
+        if running is None:
             raise
         return f"a running Pellucid answers on {settings.host} port {settings.port}"
     return f"{settings.port} on {settings.host} is free"

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pellucid.cli.options import Config, DataDir, read_settings
+from pellucid.cli.words import counted
 
 if TYPE_CHECKING:
     from pellucid.mattes.selection import Listed, Order, Selection
@@ -110,9 +111,12 @@ async def _list(settings: SettingsTree, selection: Selection, order: Order, *, l
             each.name, _day(each.made_at), _day(each.used_at), _what(each), _readable(each.size_bytes), confidence
         )
     console = wide_console()
+    if not number:
+        console.print("no mattes yet" if selection.is_everything else "no mattes fit")
+        return
     console.print(table)
     more = f", {number - len(found):,} more not listed" if number > len(found) else ""
-    console.print(f"\n{number:,} mattes, {_readable(size_bytes)}{more}")
+    console.print(f"\n{counted(number, 'matte')}, {_readable(size_bytes)}{more}")
 
 
 async def _prune(settings: SettingsTree, selection: Selection, target: int | None, *, dry_run: bool) -> None:
@@ -127,7 +131,8 @@ async def _prune(settings: SettingsTree, selection: Selection, target: int | Non
         excess = size_bytes if target is None else min(size_bytes, max(0, total - target))
         if dry_run:
             verb = "would go" if target is None else f"of {_readable(size_bytes)} would go"
-            typer.echo(f"{number:,} mattes fit, {_readable(excess)} {verb}; {_readable(total)} in all")
+            fit = counted(number, "matte fits", "mattes fit")
+            typer.echo(f"{fit}, {_readable(excess)} {verb}; {_readable(total)} in all")
             return
         while target is None or removed_bytes < excess:
             batch = await catalogue.read(partial(select, selection=selection, order=Order.USE, limit=_BATCH))
@@ -137,7 +142,8 @@ async def _prune(settings: SettingsTree, selection: Selection, target: int | Non
             await catalogue.remove([each.name for each in doomed])
             removed += len(doomed)
             removed_bytes += sum(each.size_bytes for each in doomed)
-    typer.echo(f"{removed:,} mattes removed, {_readable(removed_bytes)}; {_readable(total - removed_bytes)} left")
+    left = _readable(total - removed_bytes)
+    typer.echo(f"{counted(removed, 'matte')} removed, {_readable(removed_bytes)}; {left} left")
 
 
 _BATCH = 500

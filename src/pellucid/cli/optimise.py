@@ -12,6 +12,7 @@ import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from pellucid.cli.words import counted
 from pellucid.errors import ImageError, ModelUnavailableError, SettingsError
 from pellucid.extras import install_command
 from pellucid.models.calibration import Calibration, load_calibration, save_own_calibration
@@ -54,7 +55,8 @@ def optimise(name: str, folder: Path, *, keep_float: int | None, settings: Setti
     photos, skipped = read_photos(folder, side=side, max_pixels=settings.image.max_pixels)
     held_out = photos[_HELD_OUT - 1 :: _HELD_OUT]
     used = [photo for at, photo in enumerate(photos) if at % _HELD_OUT != _HELD_OUT - 1]
-    console.print(f"{len(used)} photos to calibrate on, {len(held_out)} held out, {len(skipped)} files are no pictures")
+    others = counted(len(skipped), "file is no picture", "files are no pictures")
+    console.print(f"{len(used)} photos to calibrate on, {len(held_out)} held out, {others}")
 
     described = f"{len(used)} photos of the user's and their mirror images, at {side} x {side}"
     new = calibrate.calibrate(weights, card, used, described=described)
@@ -115,7 +117,9 @@ def read_photos(folder: Path, *, side: int, max_pixels: int) -> tuple[list[Pixel
         except (ImageError, OSError):
             skipped.append(path)
     if len(photos) < _LEAST_PHOTOS:
-        raise SettingsError(f"{folder} holds {len(photos)} pictures; at least {_LEAST_PHOTOS} are needed, better 40")
+        raise SettingsError(
+            f"{folder} holds {counted(len(photos), 'picture')}; at least {_LEAST_PHOTOS} are needed, better 40"
+        )
     return photos, skipped
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
 import msgspec
 from rich.console import Console
 from rich.table import Table
 
+from pellucid.cli.words import counted
 from pellucid.ledger.report import describe_usage, write_csv
 from pellucid.ledger.usage import (
     LOOKUP_S,
@@ -57,7 +58,7 @@ def show_usage(
         document = msgspec.json.encode(describe_usage(usage, balances))
         sys.stdout.write(msgspec.json.format(document, indent=2).decode() + "\n")
     else:
-        _print(usage, balances)
+        _print(usage, balances, today=now.date())
     if usage.truncated and (as_csv or as_json):
         sys.stderr.write(f"only the first {MAX_ROWS} rows; choose fewer days or a coarser --by\n")
     return 0
@@ -76,12 +77,18 @@ async def _read(settings: SettingsTree, query: UsageQuery, now: datetime) -> tup
         return usage, await database.read(lambda db: look_up_balances(db, customers, now=now, token=query.token))
 
 
-def _print(usage: Usage, balances: list[TokenBalance]) -> None:
+def _print(usage: Usage, balances: list[TokenBalance], *, today: date) -> None:
     console = wide_console()
     query = usage.query
-    console.print(
-        f"From {query.first} to {query.last} (UTC): {count(usage.credits)} credits for {usage.removals:,} removals\n"
-    )
+    span = f"from {query.first} to {query.last} (UTC)" if query.first != query.last else f"on {query.first} (UTC)"
+    if not usage.removals:
+        yet = " yet" if query.last >= today else ""
+        whose = f" for {query.token}" if query.token else ""
+        console.print(f"No removals{yet}{whose} {span}.")
+        _print_standing(console, [each for each in balances if each.limit is not None or each.charged or each.held])
+        return
+    charged = f"{counted(usage.credits, 'credit')} for {counted(usage.removals, 'removal')}"
+    console.print(f"{span[0].upper()}{span[1:]}: {charged}\n")
     table = make_table(*query.by, numbers=("removals", "credits"))
     bars = console.is_terminal and query.by == (Dimension.DAY,)
     if bars:
@@ -94,7 +101,13 @@ def _print(usage: Usage, balances: list[TokenBalance]) -> None:
         console.print(table)
     if usage.truncated:
         console.print(f"only the first {MAX_ROWS:,} rows; choose fewer days or a coarser --by")
-    console.print(f"\nThis month, until {balances[0].resets_at:%Y-%m-%d}" if balances else "")
+    _print_standing(console, balances)
+
+
+def _print_standing(console: Console, balances: list[TokenBalance]) -> None:
+    if not balances:
+        return
+    console.print(f"\nThis month, until {balances[0].resets_at:%Y-%m-%d}")
     standing = make_table("token", numbers=("limit", "charged", "held", "remaining"))
     for each in balances:
         remaining = count(each.remaining)

@@ -68,7 +68,7 @@ def service_routes(web: Web, callers: Callers, hub: CutoutHub) -> list[Route]:
         return Response(_SWAP_SCRIPT, media_type="text/javascript", headers={"cache-control": "public, max-age=3600"})
 
     async def health(_: Request) -> Response:
-        return JSONResponse({"status": "ok", "version": version("pellucid")}, headers=NO_STORE)
+        return JSONResponse({"status": "ok", "name": "pellucid", "version": version("pellucid")}, headers=NO_STORE)
 
     async def ready(_: Request) -> Response:
         report = await web.check_ready()

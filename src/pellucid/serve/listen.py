@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 
 from pellucid.errors import SettingsError
+from pellucid.serve.neighbour import find_running
 
 _BACKLOG = 2048
 
@@ -27,6 +28,8 @@ _STOPPING = (
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 2\r\ncontent-length: 0\r\nconnection: close\r\n"
     b"cache-control: no-store\r\naccess-control-allow-origin: *\r\n\r\n"
 )
+
+_LAST_PORT = 65_535
 
 _RETRY_S = 2.0
 """How long a taken port is tried again: the processes of a server that was killed need a moment to notice."""
@@ -50,11 +53,19 @@ def listen(host: str, port: int) -> socket.socket:
             if error.errno != errno.EADDRINUSE:
                 raise SettingsError(f"cannot listen on {host} port {port}: {error.strerror}") from error
             if time.monotonic() > deadline:
-                raise SettingsError(
-                    f"port {port} on {host} is taken by another program: stop it, or choose another port "
-                    f"(`make run PORT={port + 1}`, PELLUCID_PORT={port + 1} or --port {port + 1})"
-                ) from error
+                raise SettingsError(_describe_taken(host, port)) from error
             time.sleep(0.1)
+
+
+def _describe_taken(host: str, port: int) -> str:
+    running = find_running(host, port)
+    taken = f"port {port} on {host} is taken"
+    if running is None:
+        taken += " by another program"
+    else:
+        taken += f": Pellucid {running.version} is already running on {running.url}"
+    other = port + 1 if port < _LAST_PORT else port - 1
+    return f"{taken}\nStop it, or take another port: --port {other}, PELLUCID_PORT={other} or `make run PORT={other}`"
 
 
 def end_listening(sock: socket.socket) -> None:
