@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import json
 import os
+import shlex
+import shutil
 import socket
 import subprocess
 import sys
@@ -11,10 +14,13 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-from e2e_server import PellucidServer, as_jpeg
+import pytest
+from e2e_server import DEADLINE_S, PellucidServer, as_jpeg, free_port
 from PIL import Image
 
 import pellucid
+
+HEALTH_PAGE = (Path(__file__).parents[2] / "docs" / "health.md").read_text()
 
 
 def _pellucid(*arguments: str | Path, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -108,6 +114,25 @@ def test_doctor_knows_a_running_server(server: PellucidServer) -> None:
     assert done.returncode == 0, done.stdout
     assert "a running Pellucid answers" in done.stdout
     assert "1 worker alive" in done.stdout
+
+
+def _documented_probe(marker: str, address: str) -> list[str]:
+    """A command of docs/health.md that asks the server at `address`."""
+    [line] = [line for line in HEALTH_PAGE.splitlines() if marker in line]
+    command = json.loads(line.partition("CMD ")[2]) if "CMD " in line else shlex.split(line.partition("=")[2])
+    return [part.replace("127.0.0.1:8400", address) for part in command]
+
+
+@pytest.mark.parametrize(("marker", "program"), [("CMD [", sys.executable), ("ExecStartPost=", shutil.which("curl"))])
+def test_documented_probes_tell_a_server_that_answers(server: PellucidServer, marker: str, program: str | None) -> None:
+    if program is None:
+        pytest.skip("curl is not installed")
+    for address, well in ((server.address, True), (f"127.0.0.1:{free_port()}", False)):
+        probe = [program, *_documented_probe(marker, address)[1:]]
+        # The unit's command waits for a minute.
+        probe = ["1" if part == "60" else part for part in probe]
+        done = subprocess.run(probe, capture_output=True, check=False, timeout=DEADLINE_S)
+        assert (done.returncode == 0) is well, done.stderr
 
 
 def test_serve_beside_a_running_server_says_so(server: PellucidServer, tmp_path: Path) -> None:

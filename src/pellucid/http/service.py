@@ -35,7 +35,12 @@ class _Invalidation(msgspec.Struct, forbid_unknown_fields=True):
     urls: list[str]
 
 
-def _describe(report: Report) -> dict[str, object]:
+def health_document() -> dict[str, str]:
+    """The document of `/-/health`. Its `name` tells a server that finds its port taken who has it."""
+    return {"status": "ok", "name": "pellucid", "version": version("pellucid")}
+
+
+def describe_ready(report: Report) -> dict[str, object]:
     """The document of `/-/ready`; what there is nothing to say about is left out."""
     workers = [{"model": each.model, "device": each.device, "precision": each.precision} for each in report.workers]
     document: dict[str, object] = {"status": report.status, "checks": report.checks, "workers": workers}
@@ -68,11 +73,11 @@ def service_routes(web: Web, callers: Callers, hub: CutoutHub) -> list[Route]:
         return Response(_SWAP_SCRIPT, media_type="text/javascript", headers={"cache-control": "public, max-age=3600"})
 
     async def health(_: Request) -> Response:
-        return JSONResponse({"status": "ok", "name": "pellucid", "version": version("pellucid")}, headers=NO_STORE)
+        return JSONResponse(health_document(), headers=NO_STORE)
 
     async def ready(_: Request) -> Response:
         report = await web.check_ready()
-        return json_answer(_describe(report), status=503 if report.status == "not ready" else 200)
+        return json_answer(describe_ready(report), status=503 if report.status == "not ready" else 200)
 
     async def favicon(_: Request) -> Response:
         return Response(status_code=204, headers={"cache-control": "public, max-age=86400"})
