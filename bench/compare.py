@@ -6,7 +6,7 @@
 Parts: latency (JPEG bytes to PNG bytes in resident processes that take turns), folder (both commands), memory,
 startup, quality (on folders with `images/`, `masks/` and perhaps `ignore/`, named with --data). rembg gets an
 environment of its own, made once from `bench/rembg.lock`. Writes results.json, tables.md and plots to --out; with
---docs also the plots and the section of docs/benchmarks.md. Needs the extras `[demo]`, `[eval]` and `[bench]`.
+--docs also the plots and the section of docs/benchmarks.md. Needs the extras `[eval]` and `[bench]`.
 Exit status 0, whatever the targets say.
 """
 

@@ -4,7 +4,7 @@
 
 For each picture: the first answer (the interim), then the same URL every 50 ms until `Pellucid-Cutout: ready`, then
 another width and another colour. The server is started here, on loopback, with a data directory of its own. Without
---photos the pictures are crops of scikit-image's photographs, each of another place, size and mirror; all are brought
+--photos the pictures are crops of the sample photographs, each of another place, size and mirror; all are brought
 to the wished number of pixels.
 """
 
@@ -27,24 +27,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from importlib.util import find_spec
 from pathlib import Path
 
 from PIL import Image, ImageOps
 
-from pellucid.extras import install_command
-
-SOURCES = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "motorcycle_left.png", "horse.png")
+from pellucid.demo.samples import SAMPLES, SAMPLES_FOLDER
 
 
 def made_photos(count: int, megapixels: float) -> Iterator[bytes]:
-    spec = find_spec("skimage")
-    if spec is None or not spec.submodule_search_locations:
-        sys.exit(f"scikit-image is missing: {install_command('demo')}")
-    folder = Path(next(iter(spec.submodule_search_locations))) / "data"
     draw = random.Random(1)  # the same pictures at every run
     for number in range(count):
-        image = Image.open(folder / SOURCES[number % len(SOURCES)]).convert("RGB")
+        image = Image.open(SAMPLES_FOLDER / SAMPLES[number % len(SAMPLES)]).convert("RGB")
         keep = draw.uniform(0.75, 1.0)
         width, height = int(image.width * keep), int(image.height * keep)
         left, top = draw.randint(0, image.width - width), draw.randint(0, image.height - height)

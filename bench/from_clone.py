@@ -58,7 +58,7 @@ def main() -> None:
             while not _is_ready(base):
                 _check(run)
             say("server ready, worker with its model")
-            photo = next((clone / ".venv" / "lib").glob("python*/site-packages/skimage/data/chelsea.png")).read_bytes()
+            photo = (clone / "src" / "pellucid" / "demo" / "photos" / "dog.jpg").read_bytes()
             with urllib.request.urlopen(urllib.request.Request(f"{base}/-/uploads", photo, method="POST")) as answer:
                 path = json.load(answer)["path"]
             say("own picture sent")

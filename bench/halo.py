@@ -6,8 +6,8 @@ Prints three tables by kind of edge: the halo at the scene's own size (1600 x 12
 six colours. With --rembg-python, a Python that has rembg and its packages, rembg's functions run on the same photos and
 mattes: its naive cutout, and its decontamination (pymatting's estimate_foreground_ml), at full size and then reduced by
 premultiplied area means, and at the rendered size. The last row is the true cutout scaled by libvips' sharper kernel:
-part of the error of a rendition is that, not a halo. With --photographs, pictures of DIR or of scikit-image are one
-more backdrop.
+part of the error of a rendition is that, not a halo. With --photographs, pictures of DIR, or the sample photographs,
+are one more backdrop.
 """
 
 from __future__ import annotations

@@ -24,6 +24,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from pellucid.demo.samples import SAMPLE_PATHS
+
 _PORT, _BARE_PORT = 8491, 8492
 
 _BARE = """
@@ -142,9 +144,8 @@ def saturated() -> Iterator[None]:
         while not stop.is_set():
             width += 1
             tier = ("fast", "standard", "best")[width % 3]
-            name = ("astronaut", "chelsea", "coffee", "rocket")[number]
             query = f"w={width % 1500 + 50}&bg_remove=1&bg_quality={tier}&q={width % 90 + 5}"
-            url = f"http://127.0.0.1:{_PORT}/_samples_/{name}.jpg?{query}"
+            url = f"http://127.0.0.1:{_PORT}{SAMPLE_PATHS[number]}?{query}"
             try:
                 urllib.request.urlopen(url).read()
             except OSError:
@@ -171,7 +172,7 @@ def main() -> None:
         sys.exit("wrk is missing: apt-get install wrk")
     run = {"seconds": options.seconds, "connections": options.connections}
     with tempfile.TemporaryDirectory() as folder, server(Path(folder) / "data"):
-        url = f"http://127.0.0.1:{_PORT}/_samples_/coffee.jpg?w=360"
+        url = f"http://127.0.0.1:{_PORT}{SAMPLE_PATHS[0]}?w=360"
         with urllib.request.urlopen(url) as answer:
             body, etag = answer.read(), answer.headers["etag"]
         copy = Path(folder) / "body"

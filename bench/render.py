@@ -7,7 +7,7 @@ it is rendered as WebP in four ways: 400 px wide as it is, 400 px cut out, 1600 
 User and system time of the whole process, all its threads, libvips on one thread as in a render process, everything
 warm; the median of the repeats of one photo, then the median over photos. "libvips alone" is `thumbnail_buffer` and
 `webpsave_buffer` at the same size, quality and effort, without a matte. Without --photos the pictures are
-scikit-image's. Needs the weights of the default model.
+the sample photographs. Needs the weights of the default model.
 """
 
 from __future__ import annotations

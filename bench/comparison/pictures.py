@@ -1,19 +1,17 @@
-"""Photographs as JPEG at a wished number of pixels: scikit-image's, or those of a folder."""
+"""Photographs as JPEG at a wished number of pixels: the samples of the demo page, or those of a folder."""
 
 from __future__ import annotations
 
 import io
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
-from pellucid.extras import install_command
+from pellucid.demo.samples import SAMPLES, SAMPLES_FOLDER
 
-_SOURCES = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "motorcycle_left.png")
 _SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 
 _GRAIN_LEVELS = 4.0
@@ -30,14 +28,14 @@ class Pictures:
     """The same pictures at every run; the wished number is made of the photos there are, cropped and mirrored."""
 
     def __init__(self, folders: list[Path]) -> None:
-        """`folders`: photos to take instead of scikit-image's. Exits when there are none."""
+        """`folders`: photos to take instead of the samples. Exits when there are none."""
         if folders:
             files = [file for folder in folders for file in sorted(folder.iterdir())]
             self._files = [file for file in files if file.suffix.lower() in _SUFFIXES]
             if not self._files:
                 sys.exit("there are no photos in " + ", ".join(str(folder) for folder in folders))
         else:
-            self._files = [_skimage_data() / name for name in _SOURCES]
+            self._files = [SAMPLES_FOLDER / name for name in SAMPLES]
         self._kept: dict[tuple[int, float], bytes] = {}
 
     def jpegs(self, count: int, megapixels: float) -> list[bytes]:
@@ -82,10 +80,3 @@ def add_grain(image: Image.Image, draw: np.random.Generator) -> Image.Image:
         own = draw.standard_normal(strip.shape, np.float32) * np.float32(0.5)
         strip[:] = np.clip(np.rint(strip + (common + own) * np.float32(_GRAIN_LEVELS)), 0, 255)
     return Image.fromarray(pixels)
-
-
-def _skimage_data() -> Path:
-    spec = find_spec("skimage")
-    if spec is None or not spec.submodule_search_locations:
-        sys.exit(f"scikit-image is missing: {install_command('demo')}")
-    return Path(next(iter(spec.submodule_search_locations))) / "data"

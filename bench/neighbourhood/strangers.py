@@ -75,7 +75,7 @@ async def half_open(me: Stranger, number: int) -> None:
         me.answers[type(error).__name__] += 1
         return
     try:
-        writer.write(b"GET /_samples_/coffee.jpg?w=400 HTTP/1.1\r\nHost: a\r\nX-Slow: ")
+        writer.write(b"GET /_samples_/bowl.jpg?w=400 HTTP/1.1\r\nHost: a\r\nX-Slow: ")
         async with asyncio.timeout(_GIVE_UP_S):
             me.answers["closed" if not await reader.read(1) else "answered"] += 1
     except (OSError, TimeoutError) as error:

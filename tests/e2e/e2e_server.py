@@ -19,14 +19,14 @@ from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
+from pellucid.demo.samples import SAMPLES_FOLDER
 from pellucid.queue.queue import Queue
 from pellucid.settings.load import load_settings
 from pellucid.wiring.storage import open_database, open_queue
@@ -41,12 +41,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.e2e)
 
 
-def sample_photo(name: str) -> bytes:
-    """A file of scikit-image's data folder."""
-    spec = find_spec("skimage")
-    assert spec is not None
-    assert spec.submodule_search_locations
-    return (Path(next(iter(spec.submodule_search_locations))) / "data" / name).read_bytes()
+def sample_photo(name: str, size: tuple[int, int]) -> bytes:
+    """A sample photograph of the package at a size of ours, as PNG."""
+    out = io.BytesIO()
+    ImageOps.fit(Image.open(SAMPLES_FOLDER / name), size, Image.Resampling.LANCZOS).save(out, "PNG")
+    return out.getvalue()
 
 
 def as_jpeg(png: bytes, quality: int = 92) -> bytes:
@@ -407,16 +406,17 @@ def start_server(tmp_path: Path) -> Iterator[StartServer]:
 
 @pytest.fixture(scope="session")
 def face_png() -> bytes:
-    """A portrait: an astronaut."""
-    return sample_photo("astronaut.png")
+    """An animal: a dog."""
+    return sample_photo("dog.jpg", (512, 512))
 
 
 @pytest.fixture(scope="session")
 def cup_jpg() -> bytes:
-    """A product: a cup of coffee."""
-    return as_jpeg(sample_photo("coffee.png"))
+    """A product: a bowl."""
+    return as_jpeg(sample_photo("bowl.jpg", (600, 400)))
 
 
 @pytest.fixture(scope="session")
 def rocket_jpg() -> bytes:
-    return sample_photo("rocket.jpg")
+    """A picture of another size: an otter."""
+    return as_jpeg(sample_photo("otter.jpg", (640, 427)))

@@ -76,7 +76,7 @@ class Demo:
     def split(self) -> float:
         return float(self.page.input_value("#split"))
 
-    def sample(self, name: str = "Coffee") -> None:
+    def sample(self, name: str = "Dog") -> None:
         self.page.get_by_role("button", name=name, exact=True).click()
         self.wait()
 
@@ -252,7 +252,7 @@ def fast(demo: Demo) -> Demo:
 def test_a_sample_turns_into_its_cutout(demo: Demo) -> None:
     loads: list[str] = []
     demo.page.on("framenavigated", lambda frame: loads.append(frame.url))
-    demo.sample("Cat")
+    demo.sample("Bowl")
     assert loads == []
     assert re.fullmatch(r"(Cut out|Ready) in \d+\.\d+ s", demo.words)
     assert re.fullmatch(r"\d+ %", demo.details["Confidence"])
@@ -506,7 +506,7 @@ def test_ones_own_backdrop_and_the_blurred_original(fast: Demo) -> None:
     with fast.page.expect_download() as waiting:
         fast.page.get_by_role("link", name="Download").click()
     composite = rgba(Path(waiting.value.path()).read_bytes())
-    assert composite.shape == (400, 600, 4)
+    assert composite.shape == (896, 1200, 4)
     assert tuple(composite[3, -3, :3]) == pytest.approx((10, 200, 30), abs=2)
     fast.choose_backdrop("blur")
     expect(fast.page.locator("#backdrop")).to_have_attribute("src", fast.page.get_attribute("#before", "src") or "")
@@ -627,7 +627,7 @@ def test_limits_and_a_full_queue(open_demo: OpenDemo, start_server: StartServer,
     expect(demo.page.locator("#clock")).to_have_text(re.compile(r"\d+\.\d s"))
     demo.give(cup_jpg + b"another")
     expect(alert).to_contain_text("You have sent as many pictures as this server keeps for one visitor.")
-    demo.page.get_by_role("button", name="Rocket").click()
+    demo.page.get_by_role("button", name="Otter").click()
     expect(demo.page.locator("#words")).to_contain_text("The server has too much to do. This page asks again by itself")
 
 
@@ -887,9 +887,9 @@ def test_everything_is_reached_by_keyboard(demo: Demo) -> None:
         return reached
 
     reached = walk()
-    assert {"file", "url", "Fetch", "Cat", "Coffee"} <= set(reached)
+    assert {"file", "url", "Fetch", "Bowl", "Dog"} <= set(reached)
     assert all(reached.values()), reached
-    demo.page.get_by_role("button", name="Coffee").focus()
+    demo.page.get_by_role("button", name="Dog").focus()
     demo.page.keyboard.press("Enter")
     demo.wait()
     demo.page.locator("header a").focus()
@@ -933,7 +933,7 @@ def test_a_screen_reader_is_told_each_state_once(demo: Demo, cup_jpg: bytes) -> 
         } }"""
     )
     with held_workers(demo.server):
-        demo.server.ask("/_samples_/rocket.jpg?bg_remove=1&bg_quality=best")
+        demo.server.ask("/_samples_/otter.jpg?bg_remove=1&bg_quality=best")
         demo.give(cup_jpg + b"heard")
         demo.expect_state("pending", "number 2")
     demo.wait()

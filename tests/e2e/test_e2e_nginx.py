@@ -318,7 +318,7 @@ def test_a_changed_origin_is_purged_in_every_format(
                 break
             assert time.monotonic() < deadline, f"{new.headers} for {accept}"
             time.sleep(0.05)
-        assert new.image.size == (210, 140), "the rocket, 640 x 427; the cup was 210 x 140, too"
+        assert new.image.size == (210, 140), "640 x 427; the picture before was 210 x 140, too"
         assert new.body == edge.behind().ask(url, Accept=accept).body
         assert ask_until_kept(edge, url, Accept=accept).body == new.body
         assert whence(edge.ask(other, Accept=accept)) == HIT, "a picture that was not named stays"

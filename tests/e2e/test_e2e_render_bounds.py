@@ -91,7 +91,7 @@ def test_bytes_that_are_gone_from_the_store_stop_nobody(start_server: StartServe
     with ThreadPoolExecutor(6) as pool:
         answers = list(pool.map(lambda width: server.ask(f"{path}?w={width}", timeout_s=30), range(200, 206)))
     assert {answer.status for answer in answers} <= {200, 502}
-    assert server.ask("/_samples_/coffee.jpg?w=123", timeout_s=10).status == 200
+    assert server.ask("/_samples_/bowl.jpg?w=123", timeout_s=10).status == 200
     assert server.ask(f"{path}?w=300", timeout_s=10).status == 200
     ready = server.ask("/-/ready").body
     assert b'"render":"ok"' in ready.replace(b" ", b"")
@@ -110,7 +110,7 @@ def test_a_slow_origin_of_lost_bytes_holds_up_no_other_picture(start_server: Sta
     with ThreadPoolExecutor(4) as pool:
         waiting = [pool.submit(server.ask, f"{path}?w=200") for path in paths]
         time.sleep(0.5)
-        answer = server.ask("/_samples_/coffee.jpg?w=124")
+        answer = server.ask("/_samples_/bowl.jpg?w=124")
         assert not any(each.done() for each in waiting)
         held.set()
         assert {each.result().status for each in waiting} == {200}
@@ -157,7 +157,7 @@ def test_a_picture_that_is_slow_at_any_size_is_left_alone(start_server: StartSer
     with ThreadPoolExecutor(1) as pool:
         slow = pool.submit(server.ask, f"{path}?w=1000")
         time.sleep(0.3)
-        assert server.ask("/_samples_/coffee.jpg?w=125").status == 200
+        assert server.ask("/_samples_/bowl.jpg?w=125").status == 200
         assert not slow.done()
         assert b'"render":"ok"' in server.ask("/-/ready").body.replace(b" ", b"")
         assert slow.result().status == 500
@@ -185,7 +185,7 @@ def test_few_bytes_take_little_memory(start_server: StartServer, origin: PhotoOr
                 wait_until_settled(server, f"{path}?w=400&bg_remove=1")
     assert render.bytes < 1 << 30
     assert matte.bytes < loaded + (1 << 30)
-    assert server.ask("/_samples_/coffee.jpg?w=126").status == 200
+    assert server.ask("/_samples_/bowl.jpg?w=126").status == 200
     assert worker in server.pids("pellucid: matte worker")
 
 

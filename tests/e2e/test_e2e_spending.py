@@ -56,7 +56,7 @@ def test_a_host_name_spends_nothing_on_strangers_pictures(
     assert _rows(server) == NOTHING
 
     # What the operator put there himself is nobody else's picture.
-    assert server.wait_for("/_samples_/coffee.jpg?w=64&bg_remove=1", "ready", Host="shut.example")
+    assert server.wait_for("/_samples_/bowl.jpg?w=64&bg_remove=1", "ready", Host="shut.example")
     # The key, for its holder alone; what it paid for is everybody's then.
     keyed = {"Authorization": f"Bearer {key}"}
     assert json.loads(server.ask(f"/-/status{url}", **keyed).body)["state"] == "unasked"
@@ -83,7 +83,7 @@ def test_a_server_without_customers(start_server: StartServer, origin: PhotoOrig
     url = origin.put("/alone.jpg", cup_jpg) + "?w=64&bg_remove=1"
     assert server.ask(url).headers["pellucid-cutout"] == REFUSED
     assert _rows(server) == NOTHING
-    assert server.wait_for("/_samples_/coffee.jpg?w=64&bg_remove=1", "ready")
+    assert server.wait_for("/_samples_/bowl.jpg?w=64&bg_remove=1", "ready")
     assert "credits.per_month is set, and neither origin.allow_hosts nor open" in "".join(server.output)
 
 

@@ -48,6 +48,13 @@ async def _make_database(path: Path) -> None:
     await (await Database.open(file_url(path))).aclose()
 
 
+def _is_brought_up(path: Path) -> bool:
+    """Whether the database has its tables, which one transaction makes: the supervisor starts its processes next."""
+    with suppress(sqlite3.Error), closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+        return database.execute("SELECT * FROM alembic_version").fetchone() is not None
+    return False
+
+
 def _kill(server: PellucidServer, title: str) -> list[int]:
     pids = server.pids(title)
     for pid in pids:
@@ -110,8 +117,8 @@ def test_a_locked_database_at_the_first_start_of_the_children_ends_nothing(
     tmp_path: Path, start_server: StartServer
 ) -> None:
     """The supervisor has looked at the database; its web process and its worker find it locked."""
-    data = tmp_path / "data"
-    locking = _when((data / "samples" / "rocket.jpg").exists, lambda: _lock_for(_database_file(data), 12))
+    path = _database_file(tmp_path / "data")
+    locking = _when(lambda: _is_brought_up(path), lambda: _lock_for(path, 12))
     server = start_server()
     locking.join()
     _wait_until_ready(server)
@@ -131,7 +138,7 @@ def test_a_full_disk_at_the_first_start_of_the_children_ends_nothing(tmp_path: P
             if f"PPid:\t{pid}\n" in _read(Path("/proc") / child / "status"):
                 os.kill(int(child), signal.SIGKILL)
 
-    filling = _when((data / "samples" / "rocket.jpg").exists, fill)
+    filling = _when(lambda: _is_brought_up(_database_file(data)), fill)
     server = start_server(PELLUCID_WORKERS="1")
     filling.join()
     _wait_until_ready(server)
@@ -158,7 +165,7 @@ def test_a_worker_keeps_its_model_while_the_database_is_locked(enduring: Pelluci
     _wait_until_ready(enduring)
     workers = enduring.pids("pellucid: matte worker")
     with _locked(_database_file(enduring.data_dir)):
-        enduring.ask("/_samples_/rocket.jpg?w=90&bg_remove=1")
+        enduring.ask("/_samples_/otter.jpg?w=90&bg_remove=1")
         time.sleep(5)
     _wait_until_ready(enduring)
     assert enduring.pids("pellucid: matte worker") == workers
@@ -206,7 +213,7 @@ def test_no_descriptor_left_is_no_reason_to_forget_what_is_known(enduring: Pellu
     """For some seconds nothing can be opened, whatever is asked of the database meanwhile."""
     _wait_until_ready(enduring)
     [web] = enduring.pids("pellucid: web")
-    path = "/_samples_/coffee.jpg?w=77"
+    path = "/_samples_/bowl.jpg?w=77"
     enduring.ask(path)
     assert "detail=hot" in enduring.ask(path).headers["cache-status"]
     limit = resource.prlimit(web, resource.RLIMIT_NOFILE)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import colorsys
 from collections.abc import Callable, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from pellucid.demo.samples import SAMPLES, SAMPLES_FOLDER
 from pellucid.errors import SettingsError
 from pellucid.evaluate.shapes import Frame, box, disc
 from pellucid.evaluate.textures import FloatArray, Size, fractal, hsv, noise, ramp
@@ -25,8 +25,6 @@ _ALIKE = 0.12
 
 _TRIES = 40
 _MAX_PIXELS = 100_000_000
-_PICTURES = ("chelsea.png", "coffee.png", "astronaut.png", "rocket.jpg", "motorcycle_left.png")
-"""Colour photographs that lie inside the scikit-image package itself."""
 
 
 def contrast_colour(rng: np.random.Generator, subject: FloatArray) -> FloatArray:
@@ -116,13 +114,16 @@ def photograph(rng: np.random.Generator, size: Size, photographs: Sequence[npt.N
 
 
 def load_photographs(folder: Path | None) -> list[npt.NDArray[np.uint8]]:
-    """The pictures of `folder`, or of the scikit-image package when it is None: (height, width, 3) uint8.
+    """The pictures of `folder`, or our sample photographs when it is None: (height, width, 3) uint8.
 
     At most 2000 px a side. Raises SettingsError when there is none, ImageError when a file is no usable picture.
     """
-    files = _package_files() if folder is None else sorted(path for path in folder.iterdir() if path.is_file())
+    if folder is None:
+        files = [SAMPLES_FOLDER / name for name in SAMPLES]
+    else:
+        files = sorted(path for path in folder.iterdir() if path.is_file())
     if not files:
-        raise SettingsError("no photographs: " + (f"{folder} is empty" if folder else "scikit-image is not installed"))
+        raise SettingsError(f"no photographs: {folder} is empty")
     pictures: list[npt.NDArray[np.uint8]] = []
     for path in files:
         data = path.read_bytes()
@@ -131,14 +132,6 @@ def load_photographs(folder: Path | None) -> list[npt.NDArray[np.uint8]]:
         width, height = max(1, round(facts.width * scale)), max(1, round(facts.height * scale))
         pictures.append(to_array(decode_scaled(data, facts, width=width, height=height))[:, :, :3])
     return pictures
-
-
-def _package_files() -> list[Path]:
-    found = find_spec("skimage")  # found, not imported: that would take a second
-    if found is None or not found.submodule_search_locations:
-        return []
-    data = Path(next(iter(found.submodule_search_locations))) / "data"
-    return [data / name for name in _PICTURES if (data / name).is_file()]
 
 
 def _lay(picture: FloatArray, colour: FloatArray, cover: FloatArray) -> FloatArray:

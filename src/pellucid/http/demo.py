@@ -18,13 +18,12 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from pellucid import keys
-from pellucid.demo.samples import SAMPLES, SAMPLES_ALIAS
+from pellucid.demo.samples import SAMPLE_PATHS
 from pellucid.http.answers import problem_answer
 from pellucid.http.headers import is_not_modified
 from pellucid.http.problems import NO_SUCH_PAGE, make_problem
 from pellucid.settings.model import SettingsTree
 from pellucid.settings.sections.origin import UploadSettings
-from pellucid.wiring.storage import Paths
 
 _PREFIX = "/-/demo/"
 _LIFE = "public, max-age=300"
@@ -74,7 +73,7 @@ class _Facts(msgspec.Struct, frozen=True):
     """What the page knows of this server. `samples` are paths of pictures; `uploads` is None where none are taken."""
 
     tier: str
-    samples: list[str]
+    samples: tuple[str, ...]
     uploads: _UploadFacts | None
 
 
@@ -108,14 +107,13 @@ def demo_routes(settings: SettingsTree) -> list[Route]:
         for entry in folder.iterdir()
         if Path(entry.name).suffix in _MEDIA_TYPES
     }
-    samples = Paths.below(settings.data_dir).samples
 
     async def front_page(request: Request) -> Response:
         if not accepts_html(request.headers.get("accept", "")):
             return PlainTextResponse(text, headers={"vary": "Accept"})
         facts = _Facts(
             tier=str(settings.model.quality),
-            samples=_sample_paths(samples),
+            samples=SAMPLE_PATHS,
             uploads=_upload_facts(settings.uploads),
         )
         page = _File.of(html.replace("{facts}", embedded_json(facts)).encode())
@@ -148,12 +146,6 @@ def accepts_html(accept: str) -> bool:
 def embedded_json(value: object) -> str:
     """`value` as JSON for a `<script type="application/json">`: no `<` that could end it."""
     return msgspec.json.encode(value).decode().replace("<", "\\u003c")
-
-
-def _sample_paths(folder: Path) -> list[str]:
-    """Paths on this server of the samples that are there, one of each photograph."""
-    names = {Path(name).stem: name for name in reversed(SAMPLES) if (folder / name).is_file()}
-    return [f"/{SAMPLES_ALIAS}/{name}" for name in reversed(names.values())]
 
 
 def _upload_facts(uploads: UploadSettings) -> _UploadFacts | None:

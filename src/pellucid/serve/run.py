@@ -20,7 +20,7 @@ import msgspec
 import setproctitle
 import structlog
 
-from pellucid.demo.samples import SAMPLES_ALIAS, make_samples
+from pellucid.demo.samples import SAMPLE_PATHS
 from pellucid.errors import ModelUnavailableError, SettingsError
 from pellucid.models.cards import find_card
 from pellucid.models.weights import is_pulled
@@ -67,7 +67,6 @@ def serve(settings: SettingsTree, *, say: Callable[[str], None] = print) -> int:
     sock = listen(settings.host, settings.port)
     lock = _prepare_data_dir(settings.data_dir)
     asyncio.run(_check_storage(settings))
-    samples = make_samples(Paths.below(settings.data_dir).samples)
     recipe = resolve_recipe(settings)
     supervisor = Supervisor(on_stop=partial(end_listening, sock))
     for number in range(settings.web.processes):
@@ -75,7 +74,7 @@ def serve(settings: SettingsTree, *, say: Callable[[str], None] = print) -> int:
     for number in range(settings.workers):
         supervisor.add(f"worker-{number + 1}", run_worker, settings, recipe)
     address = address_of(sock)
-    banner = _Banner(settings, address=address, samples=samples, say=say)
+    banner = _Banner(settings, address=address, say=say)
     try:
         return supervisor.run(tick=banner.tick)
     finally:
@@ -86,10 +85,9 @@ def serve(settings: SettingsTree, *, say: Callable[[str], None] = print) -> int:
 class _Banner:
     """Says once where the server is, when it answers and a worker has its model."""
 
-    def __init__(self, settings: SettingsTree, *, address: str, samples: bool, say: Callable[[str], None]) -> None:
+    def __init__(self, settings: SettingsTree, *, address: str, say: Callable[[str], None]) -> None:
         self._settings = settings
         self._address = address
-        self._samples = samples
         self._say = say
         self._started = time.monotonic()
         self._thread = threading.Thread(target=self._wait_and_say, name="banner", daemon=True)
@@ -119,7 +117,7 @@ class _Banner:
             model = "no matte worker at work yet; /-/ready says what is missing"
         else:
             model = "no matte worker here; start some with `pellucid work`"
-        picture = f"{base}/{SAMPLES_ALIAS}/coffee.jpg" if self._samples else f"{base}/<host>/<path>.jpg"
+        picture = f"{base}{SAMPLE_PATHS[0]}"
         page = [f"  page    {base}/  (try a picture of your own)"] if self._settings.web.demo else []
         return "\n".join(
             (

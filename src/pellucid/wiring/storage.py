@@ -58,7 +58,6 @@ class Paths:
     old_invalidations: Path
     cache_index: Path
     compiled: Path
-    samples: Path
     uploads: Path
     receiving: Path
     instance: Path
@@ -73,7 +72,6 @@ class Paths:
             old_invalidations=data_dir / "purges.jsonl",
             cache_index=data_dir / "cache.sqlite",
             compiled=data_dir / "compiled",
-            samples=data_dir / "samples",
             uploads=data_dir / "uploads",
             receiving=data_dir / "receiving",
             instance=data_dir / "instance",

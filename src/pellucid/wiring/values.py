@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pellucid.demo.samples import SAMPLES_ALIAS
+from pellucid.demo.samples import SAMPLES_ALIAS, SAMPLES_FOLDER
 from pellucid.errors import OriginRefusedError, SettingsError
 from pellucid.notify.cdn import CdnApi
 from pellucid.notify.listening import Listening
@@ -57,7 +57,7 @@ def cdn_api_of(settings: SettingsTree) -> CdnApi | None:
 
 def aliases_of(settings: SettingsTree, paths: Paths) -> dict[str, str]:
     """The aliases that are set, and ours. Raises SettingsError where one is in the way."""
-    built_in = {SAMPLES_ALIAS: paths.samples.resolve().as_uri()} if paths.samples.is_dir() else {}
+    built_in = {SAMPLES_ALIAS: SAMPLES_FOLDER.resolve().as_uri()}
     if UPLOADS_ALIAS in settings.aliases:
         raise SettingsError(f"PELLUCID_ALIASES names {UPLOADS_ALIAS}, which is where uploads are; choose another name")
     if settings.uploads.enabled:
