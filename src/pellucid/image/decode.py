@@ -18,6 +18,7 @@ from pellucid.image.colour.described import DescribedImage, describe, needs_all_
 from pellucid.image.facts import ImageFacts
 from pellucid.image.pillow import LEFT_TO_RESAMPLE
 from pellucid.image.probe import DEFAULT_MAX_DECODE_BYTES, LOADERS
+from pellucid.image.tiff.pixels import open_picture
 from pellucid.image.vips import FailOn, VipsImage
 
 if TYPE_CHECKING:
@@ -138,6 +139,9 @@ def _open(data: bytes, facts: ImageFacts, wanted: _Wanted, *, fail_on: FailOn) -
             width=facts.width, height=facts.height, has_alpha=facts.has_alpha, result_bytes=result_bytes, all_bits=True
         )
         return describe(heif.read_pixels(data, all_bits=all_bits), data, format_)
+    if format_ is ImageFormat.TIFF:
+        image = _open_tiff(data, max_bytes=wanted.max_bytes, result_bytes=result_bytes, fail_on=fail_on)
+        return describe(image, data, format_)
     if format_ is ImageFormat.ICO:
         data = pillow.largest_icon(data)
         format_ = ImageFormat.PNG if data.startswith(b"\x89PNG") else format_
@@ -153,6 +157,14 @@ def _open(data: bytes, facts: ImageFacts, wanted: _Wanted, *, fail_on: FailOn) -
     needed_bytes = footprint.of_vips(image, data, format_, result_bytes=result_bytes)
     footprint.check_memory(needed_bytes, max_bytes=wanted.max_bytes)
     return describe(image, data, format_)
+
+
+def _open_tiff(data: bytes, *, max_bytes: int, result_bytes: int, fail_on: FailOn) -> VipsImage:
+    picture = open_picture(data)
+    image = picture.load(fail_on=fail_on)
+    needed_bytes = picture.copied_bytes + footprint.of_tiff(image, picture.directory, result_bytes=result_bytes)
+    footprint.check_memory(needed_bytes, max_bytes=max_bytes)
+    return picture.convert(image, fail_on=fail_on)
 
 
 def _jpeg_shrink(scale: float) -> int:

@@ -27,6 +27,7 @@ from dataclasses import dataclass
 
 from pellucid.errors import ImageError, ImageLimitError
 from pellucid.formats import ImageFormat
+from pellucid.image.tiff.directories import Directory, Tag
 from pellucid.image.vips import VipsImage
 
 _MIB = 1 << 20
@@ -61,10 +62,9 @@ def of_vips(image: VipsImage, data: bytes, format_: ImageFormat, *, result_bytes
     pixels.
     """
     pixels = image.width * image.height
-    pixel_bytes = image.bands * _SAMPLE_BYTES.get(image.format, 8)
+    pixel_bytes = _pixel_bytes(image)
     lines = image.width * min(image.height, _LINES) * pixel_bytes
-    if image.get_typeof("orientation") and image.get("orientation") not in (0, 1):
-        result_bytes *= 2  # it is turned once it has its size
+    result_bytes = _with_turning(image, result_bytes)
     match format_:
         case ImageFormat.JPEG:
             kept = _jpeg_coefficients(data) if _is_set(image, "jpeg-multiscan") else 0
@@ -76,12 +76,27 @@ def of_vips(image: VipsImage, data: bytes, format_: ImageFormat, *, result_bytes
             return int(max(8.5 * pixels, 4.5 * pixels + result_bytes))
         case ImageFormat.AVIF:
             return int(max(_avif_pixel_bytes(image, data) * pixels, 6 * pixels + result_bytes))
-        case ImageFormat.TIFF:
-            kept = _tiff_block_bytes(image, data, pixel_bytes)
         case _:
             kept = 0
             lines = result_bytes // 2  # an SVG: what it is drawn into, tile by tile
     return kept + lines + result_bytes
+
+
+def of_tiff(image: VipsImage, directory: Directory, *, result_bytes: int) -> int:
+    """As `of_vips`, for the picture of a TIFF file."""
+    pixel_bytes = _pixel_bytes(image)
+    lines = image.width * min(image.height, _LINES) * pixel_bytes
+    return _tiff_block_bytes(image, directory, pixel_bytes) + lines + _with_turning(image, result_bytes)
+
+
+def _pixel_bytes(image: VipsImage) -> int:
+    return image.bands * _SAMPLE_BYTES.get(image.format, 8)
+
+
+def _with_turning(image: VipsImage, result_bytes: int) -> int:
+    """A picture that is to be turned is turned once it has its size."""
+    turned = image.get_typeof("orientation") and image.get("orientation") not in (0, 1)
+    return 2 * result_bytes if turned else result_bytes
 
 
 def _is_set(image: VipsImage, name: str) -> bool:
@@ -236,33 +251,13 @@ _TIFF_WHOLE_STRIPS = frozenset({6, 8, 9, 10, 32844, 32845})
 """Photometric interpretations (YCbCr, Lab, LogLuv) that libtiff converts a strip at a time."""
 
 
-def _tiff_block_bytes(image: VipsImage, data: bytes, pixel_bytes: int) -> int:
+def _tiff_block_bytes(image: VipsImage, directory: Directory, pixel_bytes: int) -> int:
     """What libtiff decodes at a time, where it cannot go line by line, and libvips' copy of it."""
-    tags = _tiff_tags(data)
-    tile_width, tile_height = tags.get(322, 0), tags.get(323, 0)
+    tile_width, tile_height = directory.integer(Tag.TILE_WIDTH, 0), directory.integer(Tag.TILE_HEIGHT, 0)
     if tile_width and tile_height:
         # A row of tiles is kept as well.
         return int(pixel_bytes * (1.2 * tile_width * tile_height + tile_height * image.width))
-    rows = min(tags.get(278, image.height) or image.height, image.height)
-    planes, photometric = tags.get(284, 1) == 2, tags.get(262, 2)
+    rows = min(directory.integer(Tag.ROWS_PER_STRIP, image.height) or image.height, image.height)
+    planes, photometric = directory.integer(Tag.PLANAR_CONFIGURATION, 1) == 2, directory.integer(Tag.PHOTOMETRIC, 2)
     whole = planes or photometric in _TIFF_WHOLE_STRIPS
     return int(1.3 * max(pixel_bytes, 4) * rows * image.width) if whole else 0
-
-
-def _tiff_tags(data: bytes) -> dict[int, int]:
-    """First values of the integer tags of the first directory, classic or BigTIFF."""
-    order = "<" if data[:2] == b"II" else ">"
-    big = data[2:4] in (b"+\0", b"\0+")
-    entry, count, widths = (20, "Q", {3: "H", 4: "I", 16: "Q"}) if big else (12, "H", {3: "H", 4: "I"})
-    tags: dict[int, int] = {}
-    try:
-        (at,) = struct.unpack_from(order + ("Q" if big else "I"), data, 8 if big else 4)
-        (entries,) = struct.unpack_from(order + count, data, at)
-        at += struct.calcsize(count)
-        for each in range(min(entries, 4096)):
-            tag, kind = struct.unpack_from(order + "HH", data, at + entry * each)
-            if kind in widths:
-                (tags[tag],) = struct.unpack_from(order + widths[kind], data, at + entry * each + (12 if big else 8))
-    except struct.error:
-        pass  # libvips will say what is wrong with it
-    return tags

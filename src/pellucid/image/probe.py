@@ -8,6 +8,7 @@ from pellucid.image import footprint, heif, pillow, vips
 from pellucid.image.facts import ImageFacts
 from pellucid.image.header import Header, check_size
 from pellucid.image.sniff import sniff
+from pellucid.image.tiff.pixels import open_picture
 from pellucid.image.vips import VipsImage
 
 LOADERS: dict[ImageFormat, str] = {
@@ -49,26 +50,34 @@ def _read_header(data: bytes, format_: ImageFormat) -> Header:
         if icon.startswith(b"\x89PNG"):
             return _read_vips_header(icon, ImageFormat.PNG)
         return pillow.read_header(icon, ImageFormat.ICO)
+    if format_ is ImageFormat.TIFF:
+        return _read_tiff_header(data)
     if format_ in LOADERS:
         return _read_vips_header(data, format_)
     return pillow.read_header(data, format_)
+
+
+def _read_tiff_header(data: bytes) -> Header:
+    picture = open_picture(data)
+    with vips.failing_as(ImageError, "the TIFF file's header cannot be read"):
+        image = picture.load(fail_on="none")
+        least_bytes = picture.copied_bytes + footprint.of_tiff(image, picture.directory, result_bytes=0)
+        return _header(image, has_alpha=picture.has_alpha, least_bytes=least_bytes)
 
 
 def _read_vips_header(data: bytes, format_: ImageFormat) -> Header:
     with vips.failing_as(ImageError, f"the {format_.upper()} file's header cannot be read"):
         image = vips.load(LOADERS[format_], data)
         least_bytes = footprint.of_vips(image, data, format_, result_bytes=0)
-        pages = _integer(image, "n-pages", default=1)
-        # 5 to 8 lay the picture on its side; anything outside 1..8 is no orientation.
-        sideways = 5 <= _integer(image, "orientation", default=1) <= 8
+        return _header(image, has_alpha=bool(image.hasalpha()), least_bytes=least_bytes)
+
+
+def _header(image: VipsImage, *, has_alpha: bool, least_bytes: int) -> Header:
+    pages = _integer(image, "n-pages", default=1)
+    # 5 to 8 lay the picture on its side; anything outside 1..8 is no orientation.
+    sideways = 5 <= _integer(image, "orientation", default=1) <= 8
     width, height = (image.height, image.width) if sideways else (image.width, image.height)
-    return Header(
-        width=width,
-        height=height,
-        has_alpha=bool(image.hasalpha()),
-        pages=max(1, pages),
-        least_decode_bytes=least_bytes,
-    )
+    return Header(width=width, height=height, has_alpha=has_alpha, pages=max(1, pages), least_decode_bytes=least_bytes)
 
 
 def _integer(image: VipsImage, name: str, *, default: int) -> int:

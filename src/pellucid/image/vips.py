@@ -62,11 +62,12 @@ class VipsImage(Protocol):
     def bandrank(self, others: Sequence[VipsImage], *, index: int) -> VipsImage: ...
     def flatten(self, *, background: Sequence[float]) -> VipsImage: ...
     def premultiply(self) -> VipsImage: ...
-    def unpremultiply(self) -> VipsImage: ...
-    def linear(self, a: float, b: float) -> VipsImage: ...
+    def unpremultiply(self, *, max_alpha: float = ...) -> VipsImage: ...
+    def linear(self, a: float | Sequence[float], b: float | Sequence[float]) -> VipsImage: ...
     def clamp(self, *, min: float, max: float) -> VipsImage: ...  # noqa: A002 - libvips' words
     def maplut(self, lut: VipsImage) -> VipsImage: ...
     def recomb(self, matrix: VipsImage) -> VipsImage: ...
+    def remainder_const(self, c: Sequence[float]) -> VipsImage: ...
     def autorot(self) -> VipsImage: ...
     def cast(self, band_format: str, /) -> VipsImage: ...
     def affine(self, matrix: Sequence[float], **options: Any) -> VipsImage: ...  # noqa: ANN401 - lists, objects, numbers
@@ -204,6 +205,49 @@ def icc_of(image: VipsImage) -> bytes | None:
     """The ICC profile that `image` carries."""
     profile = image.get(_ICC) if image.get_typeof(_ICC) else None
     return profile if isinstance(profile, bytes) and profile else None
+
+
+def measure_range(image: VipsImage) -> tuple[float, float]:
+    """The least and the greatest of all samples, in one pass over the picture; NaN counts as 0."""
+    of_all: Any = cast("Any", _without_nan(image, 0)).stats()
+    # One row for all bands, then one for each: minimum, maximum, ...
+    least, greatest = np.asarray(of_all.numpy(), dtype=np.float64).ravel()[:2]
+    return float(least), float(greatest)
+
+
+def measure_share(image: VipsImage, *, above: float, of_those_above: float) -> float:
+    """How many of the samples above `of_those_above` are above `above` as well, 0 to 1, in one pass over the picture;
+    0 where there are none.
+    """
+    numbers: Any = image
+    of_both: Any = (numbers > above).bandjoin(numbers > of_those_above).stats()
+    sums = np.asarray(of_both.numpy(), dtype=np.float64).reshape(2 * image.bands + 1, -1)[1:, 2]
+    counted, all_ = sums.reshape(2, image.bands).sum(axis=1)
+    return float(counted / all_) if all_ else 0.0
+
+
+def to_16_bits(image: VipsImage, *, black: float, white: float, colours: int) -> VipsImage:
+    """Numbers of any kind as 16-bit grey or RGB: `black` becomes 0 and `white` 65,535, what lies beyond is cut off, NaN
+    is black. Bands after the first `colours` reach from 0 to the greater of the two.
+    """
+    scale, rest = 65_535 / (white - black), image.bands - colours
+    scales = [scale] * colours + [65_535 / max(black, white)] * rest
+    # 0.5: a cast cuts off.
+    offsets = [0.5 - black * scale] * colours + [0.5] * rest
+    deep = _without_nan(image, black).linear(scales, offsets).cast("ushort")
+    return deep.copy(interpretation="rgb16" if colours == 3 else "grey16")
+
+
+def to_8_bits(image: VipsImage) -> VipsImage:
+    """A 16-bit image, rounded to 8; its interpretation stays."""
+    return image.linear(1 / 257, 0.5).cast("uchar").copy(interpretation=image.interpretation)
+
+
+def _without_nan(image: VipsImage, instead: float) -> VipsImage:
+    if image.format not in ("float", "double"):
+        return image
+    numbers: Any = image
+    return cast("VipsImage", (numbers == numbers).ifthenelse(numbers, instead))  # noqa: PLR0124 - NaN equals nothing
 
 
 def attach_icc(image: VipsImage, profile: bytes | None) -> VipsImage:

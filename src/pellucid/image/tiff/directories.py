@@ -1,0 +1,257 @@
+"""Pure: the directories of a TIFF file, classic or BigTIFF, and which of them is the picture.
+
+A file is a chain of directories, each of which may have others below it (SubIFDs): pages of a document, but also
+thumbnails, levels of a pyramid and masks (TIFF 6.0, sections 2, 7 and 8; Adobe's TIFF Technical Note 1). libvips shows
+the first, whatever it is.
+"""
+
+from __future__ import annotations
+
+import enum
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from pellucid.errors import ImageError
+
+
+class Tag(enum.IntEnum):
+    """The fields that decide what a picture is and how its samples are to be read."""
+
+    NEW_SUBFILE_TYPE = 254
+    OLD_SUBFILE_TYPE = 255
+    WIDTH = 256
+    HEIGHT = 257
+    BITS_PER_SAMPLE = 258
+    COMPRESSION = 259
+    PHOTOMETRIC = 262
+    STRIP_OFFSETS = 273
+    SAMPLES_PER_PIXEL = 277
+    ROWS_PER_STRIP = 278
+    PLANAR_CONFIGURATION = 284
+    TILE_WIDTH = 322
+    TILE_HEIGHT = 323
+    TILE_OFFSETS = 324
+    SUB_DIRECTORIES = 330
+    INK_SET = 332
+    EXTRA_SAMPLES = 338
+    SAMPLE_FORMAT = 339
+    LEAST_SAMPLE = 340
+    GREATEST_SAMPLE = 341
+    OLD_JPEG = 513
+    YCBCR_COEFFICIENTS = 529
+    YCBCR_SUBSAMPLING = 530
+    REFERENCE_BLACK_WHITE = 532
+
+
+_FIELD_TYPES = {
+    1: "B",
+    3: "H",
+    4: "I",
+    5: "II",
+    6: "b",
+    8: "h",
+    9: "i",
+    10: "ii",
+    11: "f",
+    12: "d",
+    13: "I",
+    16: "Q",
+    17: "q",
+    18: "Q",
+}
+"""TIFF's numbers of the numeric types, as `struct` spells them; two letters are a fraction."""
+
+_MOST_DIRECTORIES = 1000
+_MOST_ENTRIES = 50_000
+"""Of all directories together: 20 ms. A directory has about 20."""
+_MOST_VALUES = 64
+"""Read of one field; offsets of strips, of which there are more, are asked for the first alone."""
+
+_REDUCED, _MASK = 1, 4
+"""Bits of NewSubfileType."""
+_OLD_REDUCED = 2
+_PHOTOMETRIC_MASK = 4
+
+_PIXELS = (Tag.TILE_OFFSETS, Tag.STRIP_OFFSETS, Tag.OLD_JPEG)
+"""Where a picture's first bytes may be said to be."""
+
+_PYRAMID_LEVELS = range(3, 33)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Directory:
+    """One picture of the file: where it stands, the values of its tags, and where and how the first value of each is
+    written (an offset and `struct`'s letter).
+    """
+
+    offset: int
+    tags: Mapping[int, tuple[float, ...]]
+    places: Mapping[int, tuple[int, str]]
+
+    def integer(self, tag: Tag, default: int) -> int:
+        """The first value; `default` where the tag is missing or has none."""
+        values = self.tags.get(tag)
+        return int(values[0]) if values else default
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height as stored."""
+        return self.integer(Tag.WIDTH, 0), self.integer(Tag.HEIGHT, 0)
+
+    @property
+    def is_reduced(self) -> bool:
+        """Whether it says of itself that it is a smaller version of another picture, or a mask of one."""
+        flags = self.integer(Tag.NEW_SUBFILE_TYPE, 0)
+        return bool(
+            flags & (_REDUCED | _MASK)
+            or self.integer(Tag.OLD_SUBFILE_TYPE, 0) == _OLD_REDUCED
+            or self.integer(Tag.PHOTOMETRIC, 0) == _PHOTOMETRIC_MASK
+        )
+
+
+@dataclass(slots=True)
+class TiffFile:
+    """The directories of `data`, read as they are asked for. Whatever the file says, a bounded number of them."""
+
+    data: bytes
+    _order: str = field(init=False)
+    _big: bool = field(init=False)
+    _entries_left: int = field(init=False, default=_MOST_ENTRIES)
+
+    def __post_init__(self) -> None:
+        self._order = "<" if self.data[:2] == b"II" else ">"
+        self._big = self.data[2:4] in (b"+\0", b"\0+")
+
+    def find_picture(self) -> Directory:
+        """The directory that a viewer shows: the first that is neither reduced nor a mask, and what is below a
+        thumbnail before what comes after it; of a pyramid that rises without saying so, the last. Directories without
+        pixels do not count.
+
+        Raises ImageError when there is none at all.
+        """
+        chain = list(self._chain())
+        rising = _largest_of_pyramid(chain)
+        if rising is not None:
+            return rising
+        reduced: list[Directory] = []
+        for each in chain:
+            for candidate in (each, *self._below(each)):
+                if not self._has_pixels(candidate):
+                    continue
+                if not candidate.is_reduced:
+                    return candidate
+                reduced.append(candidate)
+        if not reduced:
+            raise ImageError("the TIFF file holds no picture")
+        # Only thumbnails, or so they say.
+        return max(reduced, key=lambda each: each.size[0] * each.size[1])
+
+    def showing(self, directory: Directory, changes: Mapping[Tag, int]) -> bytes:
+        """The file with `directory` as its first, and other first values of some of the tags it has; `data` itself
+        where nothing is to be changed.
+        """
+        edits: dict[int, tuple[int, str]] = {}
+        if self._first() != directory.offset:
+            edits[8 if self._big else 4] = (directory.offset, "Q" if self._big else "I")
+        for tag, value in changes.items():
+            at, letter = directory.places[tag]
+            edits[at] = (value, letter)
+        if not edits:
+            return self.data
+        file = bytearray(self.data)
+        for at, (value, letter) in edits.items():
+            struct.pack_into(self._order + letter, file, at, value)
+        return bytes(file)
+
+    def _chain(self) -> Iterator[Directory]:
+        seen: set[int] = set()
+        try:
+            at = self._first()
+        except struct.error:
+            return
+        while at and at not in seen and len(seen) < _MOST_DIRECTORIES:
+            seen.add(at)
+            found = self._read(at)
+            if found is None:
+                return
+            directory, at = found
+            yield directory
+
+    def _below(self, directory: Directory) -> Iterator[Directory]:
+        for offset in directory.tags.get(Tag.SUB_DIRECTORIES, ()):
+            found = self._read(int(offset))
+            if found is not None:
+                yield found[0]
+
+    def _has_pixels(self, directory: Directory) -> bool:
+        """Whether it has a size, and its first strip or tile begins inside the file."""
+        offset = next((directory.integer(tag, 0) for tag in _PIXELS if directory.tags.get(tag)), 0)
+        return min(directory.size) > 0 and 0 < offset < len(self.data)
+
+    def _read(self, at: int) -> tuple[Directory, int] | None:
+        """The directory at `at` and the offset of the next; None where there is none."""
+        entry_size, count_letter, word = (20, "Q", "Q") if self._big else (12, "H", "I")
+        try:
+            count = self._integer(at, count_letter)
+            start = at + struct.calcsize(count_letter)
+            end = start + entry_size * count
+            following = self._integer(end, word) if end + struct.calcsize(word) <= len(self.data) else 0
+        except struct.error:
+            return None
+        count = min(count, self._entries_left, (len(self.data) - start) // entry_size)
+        self._entries_left -= count
+        tags: dict[int, tuple[float, ...]] = {}
+        places: dict[int, tuple[int, str]] = {}
+        entries = memoryview(self.data)[start : start + entry_size * count]
+        for index, (tag, kind, values, _) in enumerate(struct.iter_unpack(self._order + "HH" + word * 2, entries)):
+            if tag in _WANTED and tag not in tags:
+                place = start + entry_size * (index + 1) - struct.calcsize(word)
+                place, letters, tags[tag] = self._values(kind, values, place)
+                places[tag] = (place, letters)
+        return Directory(offset=at, tags=tags, places=places), following
+
+    def _values(self, kind: int, count: int, place: int) -> tuple[int, str, tuple[float, ...]]:
+        """Where the values of a field are, how they are written, and the first of them; `place` is where the entry
+        has them, or their offset.
+        """
+        letters = _FIELD_TYPES.get(kind, "")
+        size = struct.calcsize(self._order + letters)
+        word = "Q" if self._big else "I"
+        if count * size > struct.calcsize(word):
+            place = self._integer(place, word)
+        count = min(count, _MOST_VALUES)
+        if not letters or place + count * size > len(self.data):
+            return place, letters, ()
+        numbers = struct.unpack_from(self._order + letters * count, self.data, place)
+        if len(letters) == 2:
+            numbers = tuple(above / (below or 1) for above, below in zip(numbers[::2], numbers[1::2], strict=True))
+        return place, letters, numbers
+
+    def _first(self) -> int:
+        return self._integer(8, "Q") if self._big else self._integer(4, "I")
+
+    def _integer(self, at: int, letter: str) -> int:
+        """Raises struct.error outside the file."""
+        if at > len(self.data):
+            raise struct.error("outside the file")
+        return int(struct.unpack_from(self._order + letter, self.data, at)[0])
+
+
+_WANTED = frozenset(int(tag) for tag in Tag)
+
+
+def _largest_of_pyramid(chain: list[Directory]) -> Directory | None:
+    """The last directory, if all of them are unmarked and each is twice as large as the one before, however it was
+    rounded.
+
+    Three at least: a document may well have a page at 150 dpi before one at 300.
+    """
+    if len(chain) not in _PYRAMID_LEVELS or any(each.is_reduced for each in chain):
+        return None
+    for smaller, larger in pairwise(chain):
+        for less, more in zip(smaller.size, larger.size, strict=True):
+            if less not in (more // 2, -(-more // 2)):
+                return None
+    return chain[-1]
