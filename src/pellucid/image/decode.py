@@ -18,6 +18,7 @@ from pellucid.image.colour.described import DescribedImage, describe, needs_all_
 from pellucid.image.facts import ImageFacts
 from pellucid.image.pillow import LEFT_TO_RESAMPLE
 from pellucid.image.probe import DEFAULT_MAX_DECODE_BYTES, LOADERS
+from pellucid.image.svg import prepare as svg
 from pellucid.image.tiff.pixels import open_picture
 from pellucid.image.vips import FailOn, VipsImage
 
@@ -150,6 +151,7 @@ def _open(data: bytes, facts: ImageFacts, wanted: _Wanted, *, fail_on: FailOn) -
         return describe(image, data, format_)
     options: dict[str, float] = {}
     if format_ is ImageFormat.SVG:
+        data = svg.drawable(data)
         options["scale"] = scale  # drawn at the size that is wanted, never enlarged from a bitmap
     elif format_ is ImageFormat.JPEG:
         options["shrink"] = _jpeg_shrink(scale)

@@ -8,6 +8,7 @@ from pellucid.image import footprint, heif, pillow, vips
 from pellucid.image.facts import ImageFacts
 from pellucid.image.header import Header, check_size
 from pellucid.image.sniff import sniff
+from pellucid.image.svg import prepare as svg
 from pellucid.image.tiff.pixels import open_picture
 from pellucid.image.vips import VipsImage
 
@@ -52,6 +53,8 @@ def _read_header(data: bytes, format_: ImageFormat) -> Header:
         return pillow.read_header(icon, ImageFormat.ICO)
     if format_ is ImageFormat.TIFF:
         return _read_tiff_header(data)
+    if format_ is ImageFormat.SVG:
+        data = svg.sized(data)
     if format_ in LOADERS:
         return _read_vips_header(data, format_)
     return pillow.read_header(data, format_)

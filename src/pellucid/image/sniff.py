@@ -6,6 +6,7 @@ import re
 
 from pellucid.errors import UnsupportedFormatError
 from pellucid.formats import ImageFormat
+from pellucid.image.svg import document
 
 _MAGIC: tuple[tuple[bytes, ImageFormat], ...] = (
     (b"\xff\xd8\xff", ImageFormat.JPEG),
@@ -40,12 +41,9 @@ _HEVC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", 
 # "mif1" and "msf1" only say "some picture in an ISO container".
 _ANY_HEIF_BRANDS = frozenset({b"mif1", b"msf1", b"mif2"})
 
-_SVG_HEAD_BYTES = 4096
-# Declarations, comments and a doctype (with or without an internal subset) may stand before the root element. Atomic
-# groups: a comment once matched is never tried longer, so hostile bytes cost linear time.
-_SVG_ROOT = re.compile(
-    rb"(?>\s+|<\?[^>]*\?>|<!--.*?-->|<!DOCTYPE[^>\[]*(?:\[[^\]]*\])?\s*>)*+<(?:[A-Za-z_][\w.-]*:)?svg[\s>/]", re.DOTALL
-)
+HEAD_BYTES = 8192
+"""What `check_head` looks at."""
+
 _HTML = re.compile(
     rb"(?>\s+|<!--.*?-->)*+<(?:!doctype\s+html|html|head|body|script|title)\b", re.DOTALL | re.IGNORECASE
 )
@@ -63,10 +61,30 @@ def sniff(data: bytes) -> ImageFormat:
         return ImageFormat.WEBP
     if data[4:8] == b"ftyp":
         return _sniff_iso(data)
-    text = _as_utf8(data[:_SVG_HEAD_BYTES])
-    if _SVG_ROOT.match(text):
+    text = document.peek(data, HEAD_BYTES) or b""
+    if _may_be_svg(data):
+        text = document.unpack(data)
+    if document.find_root(text) is not None:
         return ImageFormat.SVG
-    raise UnsupportedFormatError(_describe(data, text))
+    raise UnsupportedFormatError(_describe(data, text[:HEAD_BYTES]))
+
+
+def check_head(head: bytes) -> None:
+    """Raise UnsupportedFormatError for what begins like no picture. `head` is the first `HEAD_BYTES` of it, or all.
+
+    What cannot be told from them alone passes: comments of any length may stand before an SVG's root.
+    """
+    try:
+        sniff(head)
+    except UnsupportedFormatError:
+        if len(head) < HEAD_BYTES or not _may_be_svg(head):
+            raise
+
+
+def _may_be_svg(data: bytes) -> bool:
+    """Whether more than the first bytes must be looked at."""
+    head = document.peek(data, HEAD_BYTES)
+    return head is not None and document.may_go_on_to_svg(head)
 
 
 def _sniff_iso(data: bytes) -> ImageFormat:
@@ -81,14 +99,6 @@ def _sniff_iso(data: bytes) -> ImageFormat:
     if not _ANY_HEIF_BRANDS.isdisjoint(brands):
         return ImageFormat.HEIC
     raise UnsupportedFormatError("this is a video or another ISO media file, not an image")
-
-
-def _as_utf8(head: bytes) -> bytes:
-    """`head` without a byte-order mark; UTF-16 becomes UTF-8."""
-    for mark, encoding in ((b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be")):
-        if head.startswith(mark):
-            return head[2:].decode(encoding, "ignore").encode()
-    return head.removeprefix(b"\xef\xbb\xbf")
 
 
 def _describe(data: bytes, text: bytes) -> str:

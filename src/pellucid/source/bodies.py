@@ -14,7 +14,7 @@ from pellucid import keys
 from pellucid.clients import Client
 from pellucid.errors import BusyError, EmptyOriginError, ImageError, RenderError, StoreError
 from pellucid.image.facts import ImageFacts
-from pellucid.image.sniff import sniff
+from pellucid.image.sniff import HEAD_BYTES, check_head
 from pellucid.source.answers import Fetched
 from pellucid.source.memory import HeldBody, Reservation
 from pellucid.store.port import BlobStore
@@ -25,7 +25,6 @@ Read = Callable[[], Awaitable[bytes]]
 Probe = Callable[[Read, Client], Awaitable[ImageFacts]]
 """Reads a picture once there is room for its bytes, and then its header. What it finds depends on the bytes alone."""
 
-_SNIFFED_BYTES = 8192
 _FACTS = 10_000
 """Facts kept in memory, 0.3 kB each. One picture may have many URLs (query strings, tokens), and to probe it sends all
 of it through a pipe: 0.2 s for 45 MB.
@@ -50,7 +49,7 @@ class Bodies:
     picture, `probe` reads its header; both raise ImageError for what is none.
     """
 
-    def __init__(self, blobs: BlobStore, *, probe: Probe, sniff: Callable[[bytes], object] = sniff) -> None:
+    def __init__(self, blobs: BlobStore, *, probe: Probe, sniff: Callable[[bytes], object] = check_head) -> None:
         self._blobs = blobs
         self._probe = probe
         self._sniff = sniff
@@ -83,7 +82,7 @@ class Bodies:
         if digest != known_digest:
             if not body:
                 raise EmptyOriginError("the origin has no bytes")
-            self._sniff(bytes(body[:_SNIFFED_BYTES]))
+            self._sniff(bytes(body[:HEAD_BYTES]))
         key = keys.origin_bytes_key(digest)
         was_stored, held = False, None
         try:

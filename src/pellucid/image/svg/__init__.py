@@ -1,0 +1,1 @@
+"""SVG: known by its structure, sized as browsers size it, its CSS variables put in, for librsvg to draw."""
