@@ -16,6 +16,7 @@ from pellucid.image import footprint, heif, pillow, vips
 from pellucid.image.box import Box
 from pellucid.image.colour.described import DescribedImage, describe, needs_all_bits
 from pellucid.image.facts import ImageFacts
+from pellucid.image.gif import covered_part
 from pellucid.image.pillow import LEFT_TO_RESAMPLE
 from pellucid.image.probe import DEFAULT_MAX_DECODE_BYTES, LOADERS
 from pellucid.image.svg import prepare as svg
@@ -158,6 +159,9 @@ def _open(data: bytes, facts: ImageFacts, wanted: _Wanted, *, fail_on: FailOn) -
     image = vips.load(LOADERS[format_], data, fail_on=fail_on, **options)
     needed_bytes = footprint.of_vips(image, data, format_, result_bytes=result_bytes)
     footprint.check_memory(needed_bytes, max_bytes=wanted.max_bytes)
+    if format_ is ImageFormat.GIF and not image.hasalpha():
+        covered = covered_part(data, width=image.width, height=image.height)
+        image = vips.transparent_outside(image, covered) if covered else image
     return describe(image, data, format_)
 
 

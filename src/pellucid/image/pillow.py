@@ -52,6 +52,9 @@ loses comes on top, 0.970 at 400 px.
 
 _STRIP_PIXELS = 1 << 20
 
+_ICON_BITMAP = 22
+"""Where the bitmap of an icon with one entry begins."""
+
 _GREY_MODES = frozenset({"1", "L", "LA", "La"})
 _ALPHA_MODES = frozenset({"RGBA", "LA", "PA", "RGBa", "La"})
 
@@ -78,7 +81,10 @@ def read_pixels(data: bytes, format_: ImageFormat, *, scale: float, result_bytes
         if isinstance(image, _Jpeg2000) and halvings:
             image.halve(halvings, footprint.read_jp2_layout(data))
         image.load()
-        return vips.from_array(_pixels(image))
+        pixels = _pixels(image)
+    if pixels.shape[2] == 4 and not pixels[..., 3].any():
+        pixels[..., 3] = _alpha_instead(data, format_, pixels.shape[1], pixels.shape[0])
+    return vips.from_array(pixels)
 
 
 def _halvings(image: ImageFile.ImageFile, data: bytes, scale: float) -> int:
@@ -125,6 +131,23 @@ def _pixels(image: ImageFile.ImageFile) -> NDArray[np.uint8]:
         else:
             pixels[top : top + rows] = np.asarray(part.convert(mode)).reshape(part.height, part.width, len(mode))
     return pixels
+
+
+def _alpha_instead(data: bytes, format_: ImageFormat, width: int, height: int) -> NDArray[np.uint8] | int:
+    """For 32 bits a pixel whose alpha is 0 throughout: whoever wrote them knew of none (Chromium's rule). Icons have a
+    mask behind the pixels then, `largest_icon`'s with one entry.
+    """
+    if format_ is ImageFormat.BMP:
+        return 255
+    if format_ is not ImageFormat.ICO:
+        return 0
+    row_bytes = (width + 31) // 32 * 4
+    start = _ICON_BITMAP + int.from_bytes(data[_ICON_BITMAP : _ICON_BITMAP + 4], "little") + 4 * width * height
+    mask = np.frombuffer(data[start : start + row_bytes * height], np.uint8)
+    if mask.size < row_bytes * height:
+        return 255
+    hidden = np.unpackbits(mask.reshape(height, row_bytes), axis=1)[::-1, :width]
+    return np.where(hidden, 0, 255).astype(np.uint8)
 
 
 def largest_icon(data: bytes) -> bytes:

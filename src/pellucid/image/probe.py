@@ -6,6 +6,7 @@ from pellucid.errors import ImageError
 from pellucid.formats import ImageFormat
 from pellucid.image import footprint, heif, pillow, vips
 from pellucid.image.facts import ImageFacts
+from pellucid.image.gif import covered_part
 from pellucid.image.header import Header, check_size
 from pellucid.image.sniff import sniff
 from pellucid.image.svg import prepare as svg
@@ -72,7 +73,10 @@ def _read_vips_header(data: bytes, format_: ImageFormat) -> Header:
     with vips.failing_as(ImageError, f"the {format_.upper()} file's header cannot be read"):
         image = vips.load(LOADERS[format_], data)
         least_bytes = footprint.of_vips(image, data, format_, result_bytes=0)
-        return _header(image, has_alpha=bool(image.hasalpha()), least_bytes=least_bytes)
+        has_alpha = bool(image.hasalpha())
+        if format_ is ImageFormat.GIF:
+            has_alpha |= covered_part(data, width=image.width, height=image.height) is not None
+        return _header(image, has_alpha=has_alpha, least_bytes=least_bytes)
 
 
 def _header(image: VipsImage, *, has_alpha: bool, least_bytes: int) -> Header:

@@ -16,6 +16,7 @@ import pyvips as _untyped
 
 from pellucid.errors import PellucidError
 from pellucid.image.areas import shrink_levels
+from pellucid.image.box import Box
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -258,6 +259,12 @@ def attach_icc(image: VipsImage, profile: bytes | None) -> VipsImage:
     else:
         tagged.set_type(_vips.GValue.blob_type, _ICC, profile)
     return cast("VipsImage", tagged)
+
+
+def transparent_outside(image: VipsImage, box: Box) -> VipsImage:
+    """An opaque 8-bit image with an alpha: 255 inside `box`, 0 elsewhere."""
+    inside = from_array(np.full((box.height, box.width), 255, np.uint8))
+    return image.bandjoin(inside.embed(box.left, box.top, image.width, image.height, extend="black"))
 
 
 def to_srgb_size(image: VipsImage, *, width: int, height: int) -> VipsImage:
