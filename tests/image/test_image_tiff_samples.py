@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from tiff_files import Directory, Tag
 
+import colour_samples
 from pellucid.errors import ImageError, ImageLimitError, UnsupportedFormatError
 from pellucid.image import vips
 from pellucid.image.decode import decode_full, decode_scaled
@@ -387,6 +388,29 @@ def test_log_luv_is_linear_light() -> None:
     encoded = np.where(GREY <= 0.0031308, 12.92 * GREY, 1.055 * GREY ** (1 / 2.4) - 0.055)
     # The nearest of 163 x 163 chromaticities: a cast of some levels.
     check(tiff.write(_log_luv(GREY)), encoded, most=8, mean=4)
+
+
+PROFILE: dict[int, Tag] = {34675: ("B", list(colour_samples.profile(colour_samples.P3, 1.8)))}
+
+
+@pytest.mark.parametrize(
+    ("made", "same"),
+    [
+        (tiff.directory(stored(RGB, "uint32", 2**32 - 1), tiff.RGB, tags=PROFILE), "uint16"),
+        (tiff.directory(stored(RGB, "float32", 1), tiff.RGB, tags=PROFILE), "uint16"),
+        (tiff.directory(stored(RGB, "float16", 255), tiff.RGB, tags=PROFILE, tile=16), "uint16"),
+        (tiff.ycbcr(_rounded(_ycbcr(RGB)), 1, 1, tags=PROFILE), "uint8"),
+    ],
+    ids=["32 bits", "float", "float in tiles", "YCbCr"],
+)
+def test_a_profile_holds_for_what_is_converted(made: Directory, same: str) -> None:
+    plain = tiff.directory(stored(RGB, same, np.iinfo(same).max), tiff.RGB, tags=PROFILE)
+    wanted = decode(tiff.write(plain))
+    assert np.abs(wanted - 255 * RGB).max() > 20
+    error = np.abs(decode(tiff.write(made)) - wanted)
+    # Of 8 bits the profile's curve stretches the dark ones.
+    assert error.max() <= (2 if same == "uint16" else 12)
+    assert error.mean() < 1
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
