@@ -37,7 +37,7 @@ class StatusDocument(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     """Where a cutout stands. `image` is the canonical URL, `asked` the caller's spelling where one stream tells of
     several pictures. `state` is a word of `CutoutState`; `position` 1 is the job that runs or runs next;
     `eta_s` whole seconds, from the rate of the last jobs; `retry_in_s` says when a failed one is tried again;
-    `confidence` in [0, 1].
+    `confidence` in [0, 1]. `width` and `height` are the origin's, in pixels, upright.
     """
 
     image: str
@@ -50,6 +50,8 @@ class StatusDocument(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     reason: str | None = None
     retry_in_s: int | None = None
     confidence: float | None = None
+    width: int | None = None
+    height: int | None = None
     credits: CreditsDocument | None = None
 
 
@@ -76,6 +78,8 @@ def describe_cutting(cutting: Cutting, spec: Spec, *, asked: str | None = None) 
         reason=reason,
         retry_in_s=retry_in_s,
         confidence=None if cutting.confidence is None else round(cutting.confidence, 3),
+        width=cutting.origin.facts.width,
+        height=cutting.origin.facts.height,
         credits=None if cutting.bill is None else _credits(cutting.bill),
     )
 
