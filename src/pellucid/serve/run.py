@@ -29,11 +29,12 @@ from pellucid.serve.children import run_web, run_worker
 from pellucid.serve.descriptors import connections_within, is_low, raise_limit
 from pellucid.serve.listen import address_of, end_listening, listen
 from pellucid.serve.supervisor import Supervisor
+from pellucid.serve.tries import lines_to_try
 from pellucid.settings.load import refuse_open_proxy
 from pellucid.settings.model import SettingsTree
 from pellucid.settings.types import MIB
 from pellucid.store.objects import free_bytes, sweep_staging
-from pellucid.wiring.accounts import describe_closed
+from pellucid.wiring.accounts import customers_of, describe_closed
 from pellucid.wiring.engines import resolve_recipe
 from pellucid.wiring.storage import Paths, open_blobs, prepare_database
 
@@ -117,7 +118,7 @@ class _Banner:
             model = "no matte worker at work yet; /-/ready says what is missing"
         else:
             model = "no matte worker here; start some with `pellucid work`"
-        picture = f"{base}{SAMPLE_PATHS[0]}"
+        picture = SAMPLE_PATHS[0]
         page = [f"  page    {base}/  (try a picture of your own)"] if self._settings.web.demo else []
         return "\n".join(
             (
@@ -125,10 +126,8 @@ class _Banner:
                 f"  model   {model}",
                 f"  data    {self._settings.data_dir}",
                 *page,
-                "\nTry, and reload after a second:",
-                f"  {picture}?w=400",
-                f"  {picture}?w=400&bg_remove=1",
-                f"  {picture}?w=400&bg_remove=1&bg_color=456",
+                "",
+                *lines_to_try(base, picture, customers_of(self._settings)),
                 "\nCtrl-C stops the server.",
             )
         )
