@@ -175,27 +175,7 @@ async def test_a_browser_gets_the_page_without_a_key_and_without_data(app: ASGIA
         assert "default-src 'none'" in answer.headers["content-security-policy"]
         assert "unsafe" not in answer.headers["content-security-policy"]
         assert b"shop" not in answer.body
-    for link in ("page.css", "page.js"):
-        assert f'"usage/{link}"'.encode() in answer.body
     assert (await ask(app, "GET", "/-/usage?format=json", BROWSER)).status == 401
-
-
-@in_modules_loop
-@pytest.mark.parametrize(
-    ("name", "kind"), [("page.css", "text/css"), ("page.js", "text/javascript"), ("chart.js", "text/javascript")]
-)
-async def test_the_pages_files(app: ASGIApp, name: str, kind: str) -> None:
-    answer = await ask(app, "GET", f"/-/usage/{name}")
-    assert (answer.status, answer.headers["content-type"]) == (200, f"{kind}; charset=utf-8")
-    assert b"http" not in answer.body.replace(b"http://www.w3.org/2000/svg", b""), "no third party is asked"
-    again = await ask(app, "GET", f"/-/usage/{name}", {"If-None-Match": answer.headers["etag"]})
-    assert (again.status, again.body, again.headers["etag"]) == (304, b"", answer.headers["etag"])
-
-
-@in_modules_loop
-@pytest.mark.parametrize("name", ["page.html", "page.py", "..%2Fswap.js", ""])
-async def test_nothing_else_lies_beside_them(app: ASGIApp, name: str) -> None:
-    assert (await ask(app, "GET", f"/-/usage/{name}")).status == 404
 
 
 @in_modules_loop

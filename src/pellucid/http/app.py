@@ -21,6 +21,7 @@ from pellucid.http.headers import ALWAYS, UPLOAD_LIFE_S, Lifetimes
 from pellucid.http.hot import HotCache
 from pellucid.http.hub import CutoutHub, HubLimits
 from pellucid.http.images import ImageApp
+from pellucid.http.pages import open_pages, page_routes
 from pellucid.http.paths import own_scope
 from pellucid.http.problems import describe_error
 from pellucid.http.service import service_routes
@@ -126,7 +127,14 @@ class App:
             instance=web.instance,
         )
         self._instance = web.instance
-        self._service.router.routes.extend([*demo_routes(self._settings), *service_routes(web, callers, hub)])
+        pages = open_pages(demo=self._settings.web.demo)
+        self._service.router.routes.extend(
+            [
+                *demo_routes(self._settings, callers, pages.frame),
+                *page_routes(pages),
+                *service_routes(web, callers, hub, pages.frame),
+            ]
+        )
         return hot
 
 

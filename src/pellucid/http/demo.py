@@ -1,55 +1,34 @@
 """`/`: the demo page for browsers, a few lines of text for everybody else.
 
-The page is files of the package, without a build step; it knows this server's limits from JSON in its HTML and talks to
-the public URL API only.
+The page knows this server's limits from JSON in its HTML and talks to the public URL API only.
 """
 
 from __future__ import annotations
 
-import gzip
-from dataclasses import dataclass
-from importlib import resources
 from importlib.metadata import version
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from pellucid import keys
 from pellucid.demo.samples import SAMPLE_PATHS
-from pellucid.http.answers import problem_answer
-from pellucid.http.headers import is_not_modified
-from pellucid.http.problems import NO_SUCH_PAGE, make_problem
+from pellucid.errors import KeyNeededError
+from pellucid.http.callers import Callers
+from pellucid.http.pages import accepts_html, file_answer, guards
+from pellucid.pages.files import PageFile, read_text
+from pellucid.pages.frame import DEMO, Frame
 from pellucid.settings.model import SettingsTree
-from pellucid.settings.sections.origin import UploadSettings
+from pellucid.wiring.accounts import customers_of
+from pellucid.wiring.values import upload_limits_of
 
-_PREFIX = "/-/demo/"
-_LIFE = "public, max-age=300"
+_TITLE = "Pellucid: pictures without their background"
 
-_MEDIA_TYPES = {
-    ".css": "text/css; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
-    ".svg": "image/svg+xml",
-}
-
-# Pictures of one's own are shown from blob: URLs before they are sent. Scripts and styles are files of this server; a
-# picture of somebody else's server cannot pose as one, because it is sent with its type and nosniff.
-_POLICY = "; ".join(
-    [
-        "default-src 'none'",
-        "script-src 'self'",
-        "style-src 'self'",
-        "img-src 'self' blob: data:",
-        "connect-src 'self'",
-        "base-uri 'none'",
-        "form-action 'none'",
-        "frame-ancestors 'none'",
-        "require-trusted-types-for 'script'",
-    ]
-)
-_GUARDS = {"content-security-policy": _POLICY, "referrer-policy": "no-referrer", "x-content-type-options": "nosniff"}
+_HEAD = """\
+<script type="application/json" id="facts">{facts}</script>
+<script type="module" src="/-/pages/demo/page.js"></script>"""
 
 _TEXT = """\
 Pellucid {version}: pictures without their background, by URL.
@@ -60,6 +39,7 @@ Pellucid {version}: pictures without their background, by URL.
 
 The first answer to bg_remove is the original with `Pellucid-Cutout: pending` and 5 s to live; ask again.
 """
+_KEYS = "Requests are in a customer's name: send `Authorization: Bearer KEY`, or ask at a customer's host name.\n"
 
 
 class _UploadFacts(msgspec.Struct, frozen=True):
@@ -70,43 +50,31 @@ class _UploadFacts(msgspec.Struct, frozen=True):
 
 
 class _Facts(msgspec.Struct, frozen=True):
-    """What the page knows of this server. `samples` are paths of pictures; `uploads` is None where none are taken."""
+    """What the page knows of this server. `samples` are paths of pictures; `uploads` is None where none are taken.
+    `key` says whether a customer's key opens anything: not where there are none, more at a customer's host name, all
+    elsewhere. `credits`: whether it matters what a removal costs.
+    """
 
     tier: str
     samples: tuple[str, ...]
     uploads: _UploadFacts | None
+    key: Literal["optional", "needed"] | None
+    credits: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _File:
-    """A file as it is sent: its bytes, the same for clients that read gzip, and what their weak ETag quotes."""
-
-    body: bytes
-    zipped: bytes
-    etag: str
-
-    @classmethod
-    def of(cls, body: bytes) -> _File:
-        return cls(body, gzip.compress(body, mtime=0), f'"{keys.digest(body)[:24]}"')
-
-
-def demo_routes(settings: SettingsTree) -> list[Route]:
-    """`/`, and the files of the page unless it is turned off."""
-    text = _TEXT.format(version=version("pellucid"))
+def demo_routes(settings: SettingsTree, callers: Callers, frame: Frame) -> list[Route]:
+    """`/`: the page, unless it is turned off."""
+    text = _TEXT.format(version=version("pellucid")) + ("\n" + _KEYS if callers.told_apart else "")
 
     async def plain(_: Request) -> Response:
         return PlainTextResponse(text)
 
-    if not settings.web.demo:
+    if DEMO not in frame.pages:
         return [Route("/", plain)]
-
-    folder = resources.files("pellucid.demo").joinpath("page")
-    html = folder.joinpath("index.html").read_text(encoding="utf-8")
-    files = {
-        entry.name: _File.of(entry.read_bytes())
-        for entry in folder.iterdir()
-        if Path(entry.name).suffix in _MEDIA_TYPES
-    }
+    main = read_text("demo/main.html")
+    limits = upload_limits_of(settings)
+    uploads = _UploadFacts(limits.max_bytes, limits.keep_s) if settings.uploads.enabled else None
+    has_limit = any(each.credits_per_month is not None for each in customers_of(settings))
 
     async def front_page(request: Request) -> Response:
         if not accepts_html(request.headers.get("accept", "")):
@@ -114,33 +82,15 @@ def demo_routes(settings: SettingsTree) -> list[Route]:
         facts = _Facts(
             tier=str(settings.model.quality),
             samples=SAMPLE_PATHS,
-            uploads=_upload_facts(settings.uploads),
+            uploads=uploads,
+            key=_key_at(request.headers.get("host", ""), callers),
+            credits=callers.told_apart or has_limit,
         )
-        page = _File.of(html.replace("{facts}", embedded_json(facts)).encode())
-        headers = _GUARDS | {"cache-control": "no-cache", "vary": "Accept, Accept-Encoding"}
-        return _answer(request, page, media_type="text/html; charset=utf-8", headers=headers)
+        head = _HEAD.format(facts=embedded_json(facts))
+        page = PageFile.html(frame.around(main, title=_TITLE, name="demo", place=DEMO, head=head))
+        return file_answer(request, page, guards(scripts=True) | {"vary": "Accept, Accept-Encoding"})
 
-    async def file(request: Request) -> Response:
-        name: str = request.path_params["name"]
-        if name not in files:
-            return problem_answer(
-                make_problem(NO_SUCH_PAGE, detail=f"{request.url.path} is none of this server's pages")
-            )
-        headers = {"cache-control": _LIFE, "vary": "Accept-Encoding"}
-        return _answer(request, files[name], media_type=_MEDIA_TYPES[Path(name).suffix], headers=headers)
-
-    return [Route("/", front_page), Route(_PREFIX + "{name}", file)]
-
-
-def accepts_html(accept: str) -> bool:
-    """Whether `accept` (RFC 9110, section 12.5.1) names text/html with a weight above 0. `*/*` does not: it is what
-    curl sends.
-    """
-    for element in accept.split(","):
-        media_range, *parameters = (part.strip().lower().replace(" ", "") for part in element.split(";"))
-        if media_range == "text/html":
-            return not any(parameter.startswith("q=") and not parameter[2:].strip("0.") for parameter in parameters)
-    return False
+    return [Route("/", front_page)]
 
 
 def embedded_json(value: object) -> str:
@@ -148,14 +98,12 @@ def embedded_json(value: object) -> str:
     return msgspec.json.encode(value).decode().replace("<", "\\u003c")
 
 
-def _upload_facts(uploads: UploadSettings) -> _UploadFacts | None:
-    return _UploadFacts(uploads.max_bytes, uploads.keep_s) if uploads.enabled else None
-
-
-def _answer(request: Request, file: _File, *, media_type: str, headers: dict[str, str]) -> Response:
-    headers = headers | {"etag": f"W/{file.etag}"}
-    if is_not_modified(request.headers.get("if-none-match"), file.etag):
-        return Response(status_code=304, headers=headers)
-    if "gzip" in request.headers.get("accept-encoding", ""):
-        return Response(file.zipped, media_type=media_type, headers=headers | {"content-encoding": "gzip"})
-    return Response(file.body, media_type=media_type, headers=headers)
+def _key_at(host: str, callers: Callers) -> Literal["optional", "needed"] | None:
+    """Whether requests to this host name need a customer's key."""
+    if not callers.told_apart:
+        return None
+    try:
+        callers.token_of(host, "")
+    except KeyNeededError:
+        return "needed"
+    return "optional"

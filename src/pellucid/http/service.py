@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import resources
 from importlib.metadata import version
 
 import msgspec
@@ -20,11 +19,13 @@ from pellucid.http.problems import NO_SUCH_PAGE, make_problem
 from pellucid.http.status import describe_cutting
 from pellucid.http.uploads import upload_routes
 from pellucid.http.usage import usage_routes
+from pellucid.pages.files import read_text
+from pellucid.pages.frame import Frame
 from pellucid.url.parse import parse_url
 from pellucid.wiring.readiness import Report
 from pellucid.wiring.web import Web
 
-_SWAP_SCRIPT = resources.files("pellucid.http").joinpath("swap.js").read_bytes()
+_SWAP_SCRIPT = read_text("swap/swap.js").encode()
 
 
 class _Invalidation(msgspec.Struct, forbid_unknown_fields=True):
@@ -48,8 +49,8 @@ def describe_ready(report: Report) -> dict[str, object]:
     return document | {name: value for name, value in optional.items() if value}
 
 
-def service_routes(web: Web, callers: Callers, hub: CutoutHub) -> list[Route]:
-    """Routes that answer from `web`, and streams of events from `hub`."""
+def service_routes(web: Web, callers: Callers, hub: CutoutHub, frame: Frame) -> list[Route]:
+    """Routes that answer from `web`, and streams of events from `hub`. Pages stand in `frame`."""
     events = EventsEndpoint(hub, callers)
 
     async def status(request: Request) -> Response:
@@ -97,7 +98,7 @@ def service_routes(web: Web, callers: Callers, hub: CutoutHub) -> list[Route]:
         Route(EVENTS, events, methods=["GET"]),
         Route(EVENTS + "/{rest:path}", events, methods=["GET"]),
         Route("/-/invalidate", guarded(invalidate), methods=["POST"]),
-        *usage_routes(web.database, callers, web.customers),
+        *usage_routes(web.database, callers, web.customers, frame),
         *upload_routes(web, callers),
         *([Route("/-/swap.js", swap_script)] if web.swap_script else []),
         Route("/{rest:path}", missing),

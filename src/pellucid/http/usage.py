@@ -4,54 +4,48 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
-from importlib import resources
 
 from starlette.datastructures import Headers, QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from pellucid import keys
 from pellucid.database.database import Database
 from pellucid.errors import BadValueError, KeyNeededError
-from pellucid.http.answers import NO_STORE, Answering, guarded, json_answer, problem_answer
+from pellucid.http.answers import NO_STORE, Answering, guarded, json_answer
 from pellucid.http.callers import Callers
-from pellucid.http.problems import NO_SUCH_PAGE, make_problem
+from pellucid.http.pages import guards
 from pellucid.ledger.report import csv_name, describe_usage, write_csv
 from pellucid.ledger.usage import LOOKUP_S, UsageQuery, look_up, look_up_balances, parse_query
+from pellucid.pages.files import read_text
+from pellucid.pages.frame import USAGE, Frame
 from pellucid.spec import Token
 from pellucid.tokens import Customers
-
-USAGE = "/-/usage"
 
 _LOOKUPS = 2
 """Look-ups at a time per process. A million charges by everything take SQLite 5 s, and the database has four threads,
 which charging needs as well.
 """
 
-_PAGE_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
-_PAGE_HEADERS = {"content-security-policy": _PAGE_POLICY, "referrer-policy": "no-referrer"}
-
-_FILES = {"page.css": "text/css", "page.js": "text/javascript", "chart.js": "text/javascript"}
-_FOLDER = resources.files("pellucid.http").joinpath("usage_page")
+_HEAD = """\
+<meta name="robots" content="noindex">
+<script type="module" src="/-/pages/usage/page.js"></script>"""
 
 _JSON, _CSV, _HTML = "application/json", "text/csv", "text/html"
 _FORMATS = {"json": _JSON, "csv": _CSV}
 
 
-def usage_routes(database: Database, callers: Callers, customers: Customers) -> list[Route]:
-    """The look-up, and the files of its page. Nothing of it is kept by caches."""
+def usage_routes(database: Database, callers: Callers, customers: Customers, frame: Frame) -> list[Route]:
+    """The look-up, and its page. Nothing of it is kept by caches."""
     turn = asyncio.Semaphore(_LOOKUPS)
-    page = _FOLDER.joinpath("page.html").read_bytes()
-    files = {name: _FOLDER.joinpath(name).read_bytes() for name in _FILES}
+    page = frame.around(
+        read_text("usage/main.html"), title="Usage - Pellucid", name="usage", place=USAGE, head=_HEAD
+    ).encode()
 
     async def usage(request: Request) -> Response:
         wished = _format(request.query_params, request.headers)
         if wished == _HTML:
-            return Response(page, media_type=_HTML, headers=_PAGE_HEADERS)
+            return Response(page, media_type=_HTML, headers=guards(scripts=True))
         token = _whose(request, callers)
         now = datetime.now(UTC)
         query = _query(request.query_params, token, now)
@@ -66,17 +60,7 @@ def usage_routes(database: Database, callers: Callers, customers: Customers) -> 
             )
         return json_answer(describe_usage(found, standing[0] if token is not None else standing))
 
-    async def file(request: Request) -> Response:
-        name = request.path_params["name"]
-        if name not in files:
-            return problem_answer(make_problem(NO_SUCH_PAGE, detail=f"{request.url.path} is no file of the usage page"))
-        # Asked again every time, so that page and scripts are always of one version.
-        headers = {"etag": f'"{keys.digest(files[name])}"', "cache-control": "no-cache"}
-        if request.headers.get("if-none-match") == headers["etag"]:
-            return Response(status_code=304, headers=headers)
-        return Response(files[name], media_type=_FILES[name], headers=headers)
-
-    return [Route(USAGE, _private(usage)), Route(USAGE + "/{name}", guarded(file))]
+    return [Route(USAGE, _private(usage))]
 
 
 def _private(answer: Answering) -> Answering:

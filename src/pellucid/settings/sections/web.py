@@ -59,5 +59,5 @@ class WebSettings(Section):
         default=SecretStr(""),
         description="Opens `/-/invalidate` and all of `/-/usage`, sent as `Authorization: Bearer KEY`; empty: nobody.",
     )
-    demo: bool = Field(default=True, description="Serve the demo page at `/`.")
+    demo: bool = Field(default=True, description="Serve the demo page at `/` and the manual at `/-/docs`.")
     swap_script: bool = Field(default=True, description="Serve the script that swaps pending pictures, `/-/swap.js`.")

@@ -1,7 +1,8 @@
 // The usage page: asks /-/usage for JSON with the key of this tab and draws what comes.
+import { authorization, isKey, keepKey, key } from "../session.js";
 import { drawChart, longDay, number, shortDay } from "./chart.js";
 
-const KEY = "pellucid-usage-key", COLOURS = 6, TIERS = ["fast", "standard", "best"], SHOWN_ROWS = 12;
+const COLOURS = 6, TIERS = ["fast", "standard", "best"], SHOWN_ROWS = 12;
 const at = id => document.getElementById(id);
 const day = time => new Date(time).toISOString().slice(0, 10);
 const DAY_MS = 86_400_000;
@@ -18,8 +19,7 @@ function make(name, { text, ...attributes } = {}, ...children) {
 }
 
 async function ask(parameters) {
-  const headers = { Authorization: `Bearer ${sessionStorage.getItem(KEY)}` };
-  const answer = await fetch(`usage?${new URLSearchParams(parameters)}`, { headers, cache: "no-store" });
+  const answer = await fetch(`/-/usage?${new URLSearchParams(parameters)}`, { headers: authorization(), cache: "no-store" });
   if (answer.status === 401) throw new Refused();
   if (!answer.ok) {
     const problem = await answer.json().catch(() => ({}));
@@ -68,7 +68,7 @@ async function load() {
     if (turn !== asked) return;
     shown = { days, tiers: tiers.rows, tokens: tokens.flatMap(one => one.rows), byTier, byToken, byHost, operator };
     at("enter").hidden = true;
-    at("report").hidden = at("who").hidden = false;
+    at("report").hidden = false;
     draw();
   } catch (error) {
     if (turn !== asked) return;
@@ -89,7 +89,7 @@ function draw() {
   at("sum-removals").textContent = number(removals);
   at("sum-average").textContent = number(Math.round(credits / days.rows.length));
   drawBalances([days.balance].flat());
-  at("token-card").hidden = at("stack").hidden = !operator;
+  at("token-card").hidden = !operator;
   document.querySelector(".tables").classList.toggle("one", !operator);
   drawDays();
   drawTable("by-tier", "Tier", "tier", byTier);
@@ -123,6 +123,11 @@ function drawBalances(balances) {
 
 // The chart and its table: one series per tier, or for the dearest tokens with all others as one.
 function drawDays() {
+  const isEmpty = !shown.days.total.removals; // a month of zeros tells nothing
+  at("nothing").hidden = !isEmpty;
+  document.querySelector(".chart-and-table").hidden = isEmpty;
+  at("stack").hidden = isEmpty || !shown.operator;
+  if (isEmpty) return;
   const { days, tiers, tokens, byTier, byToken, operator } = shown;
   const dates = everyDay(days.from, days.to);
   const place = new Map(dates.map((date, index) => [date, index]));
@@ -203,11 +208,11 @@ async function download() {
 }
 
 function leave(why = "") {
-  sessionStorage.removeItem(KEY);
+  keepKey("");
   shown = null;
   asked++;
   document.body.classList.remove("loading");
-  at("report").hidden = at("who").hidden = true;
+  at("report").hidden = true;
   at("enter").hidden = false;
   at("key-error").textContent = why;
   at("key").value = "";
@@ -216,9 +221,9 @@ function leave(why = "") {
 
 at("key-form").addEventListener("submit", event => {
   event.preventDefault();
-  const key = at("key").value.trim();
-  if (!/^[!-~]+$/.test(key)) return leave("A key is made of letters, digits and signs, without spaces.");
-  sessionStorage.setItem(KEY, key);
+  const typed = at("key").value.trim();
+  if (!isKey(typed)) return leave("A key is made of letters, digits and signs, without spaces.");
+  keepKey(typed);
   at("key-error").textContent = "";
   load();
 });
@@ -242,5 +247,5 @@ window.addEventListener("resize", () => {
   width = window.innerWidth;
 });
 
-if (sessionStorage.getItem(KEY)) load();
+if (key()) load();
 else leave();

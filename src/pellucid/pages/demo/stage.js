@@ -1,22 +1,24 @@
 // The picture: original and cutout in one place, a divider between them, zoom to the pixel.
 
 const MAX_SCALE = 16, FIT_SCALE = 8, STEP = 1.5, GRAB_PX = 26, PIXELATED_FROM = 2, EDGE_SCALE = 4, PAN_PX = 60;
-export const BLUR_SHARE = 0.02; // of the width: the radius of a blurred backdrop
 
 const within = (low, value, high) => Math.min(high, Math.max(low, value));
 // Where a picture's side begins that may move by `room`: it fills the stage, or lies in its middle.
 const place = (at, room) => room > 0 ? room / 2 : within(room, at, 0);
 
 // Sizes are in CSS pixels, those of the picture in its own; at a scale of 1 they are the same. x and y are where the
-// picture's corner lies in the stage.
+// picture's corner lies in the stage. What is `drawn` may have fewer pixels than the picture: `onClose` is told when
+// that is looked at closely.
 export class Stage {
-  constructor(byId, speak) {
+  constructor(byId, speak, onClose) {
     this.root = byId("stage");
     this.split = byId("split");
     this.readout = byId("zoom");
     this.views = this.root.querySelectorAll(".view");
-    this.size = { width: 1200, height: 800 };
+    this.onClose = onClose;
+    this.size = this.drawn = { width: 1200, height: 800 };
     this.scale = 1;
+    this.isFit = true; // a state of its own: a scale says nothing while there is no stage to be seen
     this.x = this.y = 0;
     this.edge = null; // a point on the edge of the subject, in [0, 1]
     const acts = { out: () => this.zoomBy(1 / STEP), in: () => this.zoomBy(STEP), fit: () => this.fit(), one: () => this.lookAt(1), edge: () => this.lookAt(EDGE_SCALE) };
@@ -40,15 +42,18 @@ export class Stage {
   get width() { return this.root.clientWidth; }
   get height() { return this.root.clientHeight; }
   get fitScale() { return Math.min(FIT_SCALE, this.width / this.size.width, this.height / this.size.height) || 1; }
-  get isFit() { return this.scale <= this.fitScale * 1.001; }
 
-  // Take a picture of this size; one of the same proportions keeps zoom and place.
-  setSize({ width, height }) {
-    const isSame = Math.abs(width / height - this.size.width / this.size.height) < 0.02 && !this.isFit;
-    this.root.style.setProperty("--ratio", within(0.5, width / height, 3)); // a strip gets room around it
-    this.root.style.setProperty("--blur", width * BLUR_SHARE);
-    this.scale = isSame ? this.scale * this.size.width / width : 0;
-    this.size = { width, height };
+  // Another picture: nothing of the last one's zoom and place is kept.
+  open() {
+    this.isFit = true;
+    this.edge = null;
+  }
+
+  // The picture has this size, of which `drawn` is to be seen; zoom and place stay.
+  setSize(size, drawn = size) {
+    this.root.style.setProperty("--ratio", within(0.5, size.width / size.height, 3)); // a strip gets room around it
+    this.scale *= this.size.width / size.width;
+    [this.size, this.drawn] = [size, drawn];
     this.onResize();
   }
 
@@ -86,8 +91,8 @@ export class Stage {
   }
 
   fit() {
-    this.scale = this.fitScale;
-    this.draw();
+    this.isFit = true;
+    this.onResize();
   }
 
   zoomBy(factor) { this.zoomTo(this.scale * factor, this.width / 2, this.height / 2); }
@@ -97,21 +102,37 @@ export class Stage {
     const wished = within(this.fitScale, scale, MAX_SCALE);
     this.x = x - (x - this.x) * wished / this.scale;
     this.y = y - (y - this.y) * wished / this.scale;
-    this.scale = wished;
-    this.draw();
+    this.setScale(wished);
   }
 
   // Zoom with the edge of the subject in the middle, below the divider.
   lookAt(scale) {
     const [u, v] = this.edge || [0.5, 0.5];
-    this.scale = Math.max(this.fitScale, scale);
-    this.x = this.width * this.split.value / 100 - u * this.size.width * this.scale;
-    this.y = this.height / 2 - v * this.size.height * this.scale;
-    this.draw();
+    const wished = Math.max(this.fitScale, scale);
+    this.x = this.width * this.split.value / 100 - u * this.size.width * wished;
+    this.y = this.height / 2 - v * this.size.height * wished;
+    this.setScale(wished);
   }
 
+  setScale(scale) {
+    this.scale = scale;
+    this.isFit = scale <= this.fitScale * 1.001;
+    this.draw();
+    if (!this.isFit && this.drawn.width < this.size.width) this.onClose();
+  }
+
+  // The window, the phone or the picture has another shape: what is in the middle stays there.
   onResize() {
-    if (this.scale < this.fitScale || this.wasFit) this.scale = this.fitScale;
+    const { width, height } = this;
+    if (!width || !height) return; // not to be seen
+    const last = this.seen || { width, height };
+    this.seen = { width, height };
+    this.x += (width - last.width) / 2;
+    this.y += (height - last.height) / 2;
+    if (this.isFit || this.scale < this.fitScale) {
+      this.scale = this.fitScale;
+      this.isFit = true;
+    }
     this.draw();
   }
 
@@ -119,12 +140,14 @@ export class Stage {
     const { width, height } = this.size;
     this.x = place(this.x, this.width - width * this.scale);
     this.y = place(this.y, this.height - height * this.scale);
+    const scale = this.scale * width / this.drawn.width;
     for (const view of this.views) {
-      Object.assign(view.style, { width: `${width}px`, height: `${height}px`, transform: `translate(${this.x}px, ${this.y}px) scale(${this.scale})` });
+      Object.assign(view.style, {
+        width: `${this.drawn.width}px`, height: `${this.drawn.width * height / width}px`, transform: `translate(${this.x}px, ${this.y}px) scale(${scale})`,
+      });
     }
-    this.wasFit = this.isFit;
     this.root.classList.toggle("zoomed", !this.isFit);
-    this.root.classList.toggle("pixels", this.scale >= PIXELATED_FROM && !this.isFit);
+    this.root.classList.toggle("pixels", scale >= PIXELATED_FROM && !this.isFit);
     this.readout.value = `${Math.round(this.scale * 100)} %`;
     this.buttons.out.disabled = this.buttons.fit.disabled = this.isFit;
     this.buttons.in.disabled = this.scale >= MAX_SCALE;

@@ -1,4 +1,4 @@
-// Addresses of the URL API, and the lines that a page or a shell would use.
+// Addresses of the URL API, the lines that a page or a shell would use, and the names of files.
 
 // The origin as a path of this server: {path, encoded}. `encoded` where it has a query of its own. Without a scheme the
 // server tries https, then http, so only http:// is kept. Throws TypeError for what is no address of the web.
@@ -31,10 +31,32 @@ export function cutoutParameters({ width, tier, colour, format }, defaultTier) {
   return { w: width, bg_remove: 1, bg_quality: tier === defaultTier ? null : tier, bg_color: colour, force_format: format };
 }
 
-export const suffixOf = ({ force_format: format }) => format === "jpeg" ? "jpg" : format;
+// The stem of a picture's name, from that of a file or from the path of `source`: "mug" of "mug.jpg". What no file system
+// takes, what a shell would read and what hides (controls, marks of direction) is left out.
+export function stemOf(name) {
+  const stem = name.replace(/\.[a-z\d]{1,5}$/i, "").replace(/[\p{C}\s\\/:*?"'<>|]+/gu, " ").trim();
+  return [...stem].slice(0, 80).join("").replace(/^[.\-\s]+/, "");
+}
 
-// The three lines to copy, for a picture shown at `width` x `height`.
-export function snippets(source, parameters, { width, height }) {
+export function nameOf({ path, encoded }) {
+  const whole = encoded ? decoded(path).split("?")[0] : path;
+  return decoded(whole.split("/").pop());
+}
+
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch { // a lone % is part of the name
+    return text;
+  }
+}
+
+// The name that a cutout is saved under.
+export const fileName = (stem, format) => `${stem ? `${stem}-` : ""}cutout.${format === "jpeg" ? "jpg" : format}`;
+
+// The three lines to copy, for a picture of `width` x `height` that is saved as `name`. With `key` the shell's variable
+// of that name is sent: an <img> cannot send one.
+export function snippets(source, parameters, { width, height }, { name, key }) {
   const half = Math.max(1, Math.round(width / 2));
   const [url, smaller] = [parameters, { ...parameters, w: half }].map(each => location.origin + address(source, each));
   const text = value => value.replaceAll("&", "&amp;").replaceAll('"', "&quot;");
@@ -42,5 +64,5 @@ export function snippets(source, parameters, { width, height }) {
      srcset="${text(smaller)} ${half}w,
              ${text(url)} ${width}w"
      sizes="(min-width: ${width}px) ${width}px, 100vw" width="${width}" height="${height}" alt="">`;
-  return { url, html, curl: `curl -o cutout.${suffixOf(parameters)} '${url}'` };
+  return { url, html, curl: `curl ${key ? '-H "Authorization: Bearer $KEY" ' : ""}-o '${name}' '${url}'` };
 }

@@ -19,16 +19,40 @@ const PROBLEMS = {
   origin: "That site has a fault. Try again later, or save the picture and drop it here.",
   "bad-origin": "This is no URL of a picture. It needs a host and a path, such as https://example.com/purse.jpg.",
   "no-such-page": "This server takes no uploads. Give the URL of a picture instead.",
-  "key-needed": "This server answers only to callers with a key. Ask whoever runs it.",
+  "key-first": "Enter a customer's key first: without one, this server takes no pictures.",
+  "key-needed": "This server answers its customers only, and this key is none of theirs. Check it, or ask whoever runs the server.",
   busy: ({ retry }) => `The server has too much to do. Try again ${after(retry)}.`,
   network: "The server cannot be reached. Check your connection, then try again.",
   "upload-timeout": "Sending the picture took too long. Try a better connection, or a smaller picture.",
   "bad-upload": "The picture did not arrive whole. Send it again.",
   "not-a-picture": `There is no picture in what you gave. Choose a ${READABLE}.`,
+  "empty-file": "The file is empty: there is not a byte in it. Choose another one.",
+  "too-many-files": ({ limit }) => `These are too many files. Give ${limit} at a time.`,
+  folder: "That is a folder. Open it, and drop the pictures in it.",
+  "no-file": "None of these files can be used.",
+  "own-composite": "Your browser cannot make a picture this large. Choose a smaller width, then download again.",
+  "not-ready": "The picture to download is not ready. Try again in a moment.",
   "own-backdrop": "Your browser cannot show this file as a backdrop. Choose a JPEG, PNG or WebP.",
   "not-deleted": "The picture could not be deleted. Try again; it goes by itself in any case.",
   gone: "The picture is no longer kept here. Give it again.",
   fault: "The server has a fault. Try again in a minute.",
+};
+
+// The same in a few words, where several files are told of together.
+const SHORT = {
+  "upload-too-large": ({ limit }) => `larger than ${bytes(limit)}`,
+  "empty-file": () => "empty",
+  "not-a-picture": () => "no picture",
+  "too-many-files": ({ limit }) => `more than ${limit} at a time`,
+};
+
+// Why there is no cutout, by the reason that the server names.
+const REASONS = {
+  "attempts-used-up": again => `The cutout failed, however often it was tried. Try again ${again}, or try another picture`,
+  damaged: () => "The file is damaged or was cut short, so it is shown as far as it goes and not cut out. Give a whole one",
+  undecodable: () => "The picture cannot be read to its end, so it is not cut out. Save it anew, or try another one",
+  "too-large": () => "The picture has more pixels than this server cuts out. Make it smaller, then try again",
+  "recipe-not-here": again => `No worker of this server can make this cutout. Choose another quality, or try again ${again}`,
 };
 
 // A problem with a sentence for a person. `slug` ends the type of a problem document (RFC 9457); `retry` in seconds,
@@ -42,6 +66,7 @@ export class Problem extends Error {
     const words = PROBLEMS[this.slug];
     return (typeof words === "function" ? words(this) : words) || this.detail || "Something went wrong. Try again.";
   }
+  get short() { return SHORT[this.slug]?.(this) ?? this.sentence; }
 }
 
 // The problem that an answer tells of; works for answers that are no problem documents.
@@ -66,17 +91,20 @@ export const seconds = s => `${s.toFixed(s < 0.1 ? 2 : 1)} s`;
 const after = retry => retry ? `in ${duration(retry)}` : "later";
 const number = value => value.toLocaleString("en");
 
-// A state of the asynchronous contract. `document` is a status document, as far as it is known.
-export function stateWords(state, { position, eta_s: eta, reason, retry_in_s: retry, credits } = {}) {
+// A state of the asynchronous contract. `document` is a status document, as far as it is known; `key` as in the page's
+// facts: whether a key opens more.
+export function stateWords(state, { position, eta_s: eta, reason, retry_in_s: retry, credits } = {}, { key } = {}) {
   const about = eta ? `, about ${duration(eta)}` : "";
   switch (state) {
     case "pending": return position > 1 ? `Waiting: number ${position} in the queue${about}` : `Cutting out${about}`;
     case "busy": return "The server has too much to do. This page asks again by itself";
     case "lost": return "The server does not answer. This page asks again by itself";
     case "stale": return "An earlier cutout; a new one is being made";
-    case "failed": return `The cutout failed${reason ? ` (${reason.replaceAll("-", " ")})` : ""}. Try again ${after(retry)}, or try another picture`;
+    case "failed": return REASONS[reason]?.(after(retry)) ?? `The cutout failed${reason ? ` (${reason.replaceAll("-", " ")})` : ""}. Try again ${after(retry)}, or try another picture`;
     case "no-subject": return "No subject was found, so the original is shown. Try another picture, or the quality “Best”";
-    case "no-credits": return reason ? "Without a key, this server cuts out pictures of certain sites only, so the original is shown. Ask whoever runs it" : `There are not enough credits, so the original is shown. ${nextMonth(credits)}`;
+    case "no-credits": return reason
+      ? `${key ? "Without a key, this" : "This"} server cuts out pictures of certain sites only, so the original is shown. ${key ? "Enter yours above" : "Ask whoever runs it"}`
+      : `There are not enough credits, so the original is shown. ${nextMonth(credits)}`;
     default: return "";
   }
 }
