@@ -388,8 +388,8 @@ def origin() -> Iterator[PhotoOrigin]:
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PellucidServer]:
-    """The server that most tests share."""
-    with running_server(tmp_path_factory.mktemp("data")) as server:
+    """The server that most tests share: all of them are one client, and send more pictures than one may by default."""
+    with running_server(tmp_path_factory.mktemp("data"), PELLUCID_UPLOADS_PER_CLIENT="1000") as server:
         yield server
 
 

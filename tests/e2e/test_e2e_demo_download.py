@@ -140,7 +140,7 @@ def test_it_is_named_after_the_picture(demo: Demo, name: str, saved: str) -> Non
 
 
 _BLUR = """async ([picture, alpha]) => {
-    const { blurredBackground } = await import("/-/pages/demo/backdrop.js");
+    const { blurredBackground } = await import("/-/pages/demo/composite.js");
     const load = async url => { const image = new Image(); image.src = url; await image.decode(); return image; };
     return blurredBackground(await load(picture), await load(alpha)).toDataURL("image/png");
 }"""

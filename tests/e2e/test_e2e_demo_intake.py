@@ -77,7 +77,7 @@ def test_three_pictures_at_once_are_cut_out_one_after_another(demo: Demo, way: s
     files = [Carried(f"{name}.png", _png(name), "image/png") for name in ("firebrick", "seagreen", "navy")]
     _give(demo, way, *files)
     tray = demo.page.locator("#tray button")
-    expect(demo.page.locator("#done")).to_have_text("3 pictures, one at a time: choose the next one here.")
+    expect(demo.page.locator("#done")).to_have_text("3 pictures, one at a time: choose the next one below.")
     assert tray.all_inner_texts() == ["firebrick.png", "seagreen.png", "navy.png"]
     demo.wait()
     expect(tray.nth(0)).to_have_attribute("aria-current", "true")

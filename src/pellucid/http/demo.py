@@ -5,6 +5,7 @@ The page knows this server's limits from JSON in its HTML and talks to the publi
 
 from __future__ import annotations
 
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
@@ -76,6 +77,11 @@ def demo_routes(settings: SettingsTree, callers: Callers, frame: Frame) -> list[
     uploads = _UploadFacts(limits.max_bytes, limits.keep_s) if settings.uploads.enabled else None
     has_limit = any(each.credits_per_month is not None for each in customers_of(settings))
 
+    @lru_cache(maxsize=8)  # facts differ by the need of a key, and by samples that come
+    def page_of(facts: _Facts) -> PageFile:
+        head = _HEAD.format(facts=embedded_json(facts))
+        return PageFile.html(frame.around(main, title=_TITLE, name="demo", place=DEMO, head=head))
+
     async def front_page(request: Request) -> Response:
         if not accepts_html(request.headers.get("accept", "")):
             return PlainTextResponse(text, headers={"vary": "Accept"})
@@ -86,9 +92,7 @@ def demo_routes(settings: SettingsTree, callers: Callers, frame: Frame) -> list[
             key=_key_at(request.headers.get("host", ""), callers),
             credits=callers.told_apart or has_limit,
         )
-        head = _HEAD.format(facts=embedded_json(facts))
-        page = PageFile.html(frame.around(main, title=_TITLE, name="demo", place=DEMO, head=head))
-        return file_answer(request, page, guards(scripts=True) | {"vary": "Accept, Accept-Encoding"})
+        return file_answer(request, page_of(facts), guards(scripts=True) | {"vary": "Accept, Accept-Encoding"})
 
     return [Route("/", front_page)]
 

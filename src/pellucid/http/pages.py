@@ -14,7 +14,7 @@ from pellucid.http.headers import is_not_modified
 from pellucid.http.problems import NO_SUCH_PAGE, make_problem
 from pellucid.pages.files import PageFile, read_files
 from pellucid.pages.frame import DEMO, MANUAL, USAGE, Frame, source_of
-from pellucid.pages.manual import Manual, Page, find_manual, frame_page
+from pellucid.pages.manual import Manual, find_manual, frame_page
 
 FILES = "/-/pages/"
 
@@ -100,25 +100,38 @@ def page_routes(pages: Pages) -> list[Route]:
 
 
 def _manual_routes(manual: Manual, frame: Frame) -> list[Route]:
-    made: dict[str, tuple[Page, PageFile]] = {}
-    """Pages that somebody has read: as many as there are files."""
+    made: dict[str, _Made] = {}
+    """What somebody has read: no more than there are files."""
 
     async def answer(request: Request) -> Response:
         url = request.scope["path"].rstrip("/")
-        file = manual.file(url)
-        if file is not None:
-            return file_answer(request, file)
-        if url not in made:
-            page = manual.page(url)
-            if page is None:
-                return _missing(request)
-            made[url] = page, frame_page(page, frame)
-        page, html = made[url]
+        found = made.get(url) or _make(manual, frame, url)
+        if found is None:
+            return _missing(request)
+        made[url] = found
+        if found.text is None:
+            return file_answer(request, found.file)
         if not accepts_html(request.headers.get("accept", "")):
-            return PlainTextResponse(page.text, media_type="text/markdown", headers={"vary": "Accept", **_LIFE})
-        return file_answer(request, html, guards(scripts=False) | {"vary": "Accept, Accept-Encoding"})
+            return PlainTextResponse(found.text, media_type="text/markdown", headers={"vary": "Accept", **_LIFE})
+        return file_answer(request, found.file, guards(scripts=False) | {"vary": "Accept, Accept-Encoding"})
 
     return [Route(MANUAL, answer), Route(MANUAL + "/{name:path}", answer)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """A file of the manual as it is sent; of a page its text as well."""
+
+    file: PageFile
+    text: str | None = None
+
+
+def _make(manual: Manual, frame: Frame, url: str) -> _Made | None:
+    file = manual.file(url)
+    if file is not None:
+        return _Made(file)
+    page = manual.page(url)
+    return None if page is None else _Made(frame_page(page, frame), page.text)
 
 
 def _missing(request: Request) -> Response:

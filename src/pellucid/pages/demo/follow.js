@@ -16,7 +16,8 @@ export function upload(file, { signal, progress }) {
     request.onload = () => {
       if (request.status === 201) return resolve(JSON.parse(request.responseText));
       const problem = problemOf(request.status, request.responseText, request.getResponseHeader("retry-after"));
-      return reject(problem.slug === "busy" ? new Problem("no-room", problem) : problem);
+      const own = { busy: "no-room", "no-such-page": "no-uploads" }[problem.slug];
+      return reject(own ? new Problem(own, problem) : problem);
     };
     signal.addEventListener("abort", () => request.abort());
     request.send(file);

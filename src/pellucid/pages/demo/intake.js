@@ -23,7 +23,7 @@ function problemWith({ type, size }, limit) {
 
 // What is said of several files: how it goes on with the good ones, and why others are left out.
 export function describeFiles({ good, left }) {
-  const said = good.length > 1 ? [`${good.length} pictures, one at a time: choose the next one here.`] : [];
+  const said = good.length > 1 ? [`${good.length} pictures, one at a time: choose the next one below.`] : [];
   if (left.length) said.push(`Left out: ${left.slice(0, 3).map(([name, problem]) => `${name} (${problem.short})`).join(", ")}${left.length > 3 ? ` and ${left.length - 3} more` : ""}.`);
   return said.join(" ");
 }
