@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from functools import lru_cache
 from importlib.metadata import version
-from pathlib import Path
 from typing import Literal
 
 import msgspec
