@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -82,6 +83,69 @@ async def test_what_cannot_be_done_is_said(engine: Engine, blobs: ObjectBlobs) -
         await handle(job_of(engine, b"no picture"))
     with pytest.raises(JobRefusedError, match="recipe-not-here"):
         await handle(replace(job_of(engine, b"no picture"), recipe_id="another"))
+
+
+def _noise(format_: str, **options: object) -> bytes:
+    out = io.BytesIO()
+    pixels = np.random.default_rng(3).integers(0, 256, (90, 120, 3), np.uint8)
+    Image.fromarray(pixels).save(out, format_, **options)
+    return out.getvalue()
+
+
+def _half(data: bytes) -> bytes:
+    return data[: len(data) // 2]
+
+
+def _holed(data: bytes) -> bytes:
+    """Whole by its structure."""
+    at = len(data) // 2
+    return data[:at] + bytes(500) + data[at + 500 :]
+
+
+_DAMAGED = {
+    "half a jpeg": _half(_noise("JPEG")),
+    "half a png": _half(_noise("PNG")),
+    "half a webp": _half(_noise("WEBP")),
+    "a png with a hole": _holed(_noise("PNG")),
+    "a progressive jpeg with a hole": _holed(_noise("JPEG", progressive=True)),
+}
+
+
+@pytest.mark.parametrize("tier", list(Tier))
+@pytest.mark.parametrize("data", _DAMAGED.values(), ids=_DAMAGED)
+async def test_of_a_damaged_file_no_matte_is_made(engine: Engine, blobs: ObjectBlobs, data: bytes, tier: Tier) -> None:
+    digest, recipe_id = keys.digest(data), engine.recipe.by_tier[tier].id
+    job = Job(key=keys.matte_name(digest, 0, recipe_id), origin_digest=digest, page=0, recipe_id=recipe_id)
+    await blobs.put(keys.origin_bytes_key(digest), data)
+    with pytest.raises(JobRefusedError, match="damaged"):
+        await handler_of(engine, blobs)(job)
+    assert await blobs.get(keys.matte_key(job.key)) is None
+
+
+@pytest.mark.parametrize("data", _DAMAGED.values(), ids=_DAMAGED)
+def test_the_library_says_what_is_damaged(engine: Engine, data: bytes) -> None:
+    if data == _DAMAGED["half a webp"]:
+        with pytest.raises(ImageError, match="damaged or cut short"):
+            engine.cut(data)
+        return
+    cutout = engine.cut(data)
+    assert cutout.damaged
+    assert cutout.rgba().shape == (90, 120, 4)
+
+
+@pytest.mark.parametrize("format_", ["JPEG", "PNG", "WEBP", "GIF", "TIFF"])
+def test_the_library_calls_nothing_damaged_that_is_not(engine: Engine, format_: str) -> None:
+    assert not engine.cut(_noise(format_)).damaged
+    assert not engine.cut(np.zeros((20, 30, 3), np.uint8)).damaged
+
+
+def test_pictures_that_are_cut_at_the_same_time_are_told_apart(engine: Engine) -> None:
+    """What libjpeg says without failing lies in one buffer for all threads, which some operations empty."""
+    kinds = [_noise("JPEG"), _noise("JPEG", progressive=True), _noise("PNG"), _noise("GIF")]
+    files = [data for kind in kinds for data in (kind, _half(kind))] * 4
+    with ThreadPoolExecutor(8) as pool:
+        cutouts = pool.map(engine.cut, files)
+    assert [cutout.damaged for cutout in cutouts] == [False, True] * 4 * len(kinds)
 
 
 def _loop(path: Path) -> None:

@@ -87,14 +87,16 @@ async def test_all_who_wait_are_charged_once(
 
 
 async def test_what_is_no_cutout_costs_nothing(engine: Engine, blobs: ObjectBlobs, world: World) -> None:
-    empty, undecodable, gone = (job_of(engine, data) for data in (photo(), b"no picture", b"gone"))
+    half = photo()[: len(photo()) // 2]
+    empty, undecodable, gone, damaged = (job_of(engine, data) for data in (photo(), b"no picture", b"gone", half))
     await blobs.put(keys.matte_key(empty.key), matte_of(engine, empty=True))
     await blobs.put(keys.origin_bytes_key(undecodable.origin_digest), b"no picture")
-    for job in (empty, undecodable, gone):
+    await blobs.put(keys.origin_bytes_key(damaged.origin_digest), half)
+    for job in (empty, undecodable, gone, damaged):
         await world.ask(job)
-    assert await world.account() == (0, 600)
+    assert await world.account() == (0, 800)
     async with world.working(engine, handler_of(engine, blobs)):
-        for job in (empty, undecodable, gone):
+        for job in (empty, undecodable, gone, damaged):
             assert await world.queue.wait(job.key, timeout_s=30)
     assert await world.account() == (0, 0)
     (known,) = await world.queue.known(SHOP, [empty.origin_digest])

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -17,14 +18,15 @@ from pellucid.cutout.refine import enlarge, reduction, refine
 from pellucid.cutout.runtime import FloatArray, Precision, Session, describe_device
 from pellucid.cutout.segment import CoarseMatte, Scaled, segment
 from pellucid.cutout.tiers import TIERS
-from pellucid.errors import ImageError, ImageLimitError, ModelUnavailableError
+from pellucid.errors import DamagedImageError, ImageError, ImageLimitError, ModelUnavailableError
 from pellucid.folders import default_models_dir
 from pellucid.formats import ImageFormat
-from pellucid.image.decode import decode_full, decode_rgb_array
+from pellucid.image.decode import Damage, decode_full, decode_rgb_array
 from pellucid.image.encode import encode
+from pellucid.image.examine import examine
 from pellucid.image.facts import ImageFacts
 from pellucid.image.matte_file import pack_matte
-from pellucid.image.probe import DEFAULT_MAX_DECODE_BYTES, probe
+from pellucid.image.probe import DEFAULT_MAX_DECODE_BYTES
 from pellucid.image.vips import from_array, to_array, to_srgb_size
 from pellucid.models.cards import DEFAULT_MODEL, find_card
 from pellucid.models.weights import is_pulled
@@ -45,13 +47,15 @@ class Cutout:
 
     `photo`: uint8, H x W x 3 or 4 (straight alpha), sRGB, the picture as it is. `matte_hw`: uint8, H x W, what the
     model and its refinement say. `empty`: nothing was recognisable as a foreground. `confidence`: the probability,
-    in [0, 1], that the matte's IoU with the truth is at least 0.9.
+    in [0, 1], that the matte's IoU with the truth is at least 0.9. `damaged`: the file is cut short or corrupt, and
+    part of the picture is missing.
     """
 
     photo: npt.NDArray[np.uint8]
     matte_hw: npt.NDArray[np.uint8]
     confidence: float
     empty: bool
+    damaged: bool = False
 
     @cached_property
     def matte(self) -> FloatArray:
@@ -128,7 +132,9 @@ class Engine:
         return self._segment(_scaler(rgb_hwc), tier)
 
     def make_matte(self, data: bytes, facts: ImageFacts, *, tier: Tier | None = None) -> bytes:
-        """The stored form (`image.matte_file`) of the matte of an encoded picture. Raises ImageError."""
+        """The stored form (`image.matte_file`) of the matte of an encoded picture. Raises ImageError, DamagedImageError
+        also for a damaged file of which something could be shown: its matte would be kept and charged.
+        """
         if TIERS[tier or self.recipe.tier].refined:
             matte, coarse = self._matte(self._largest(data, facts), tier)
             if matte.shape != (facts.height, facts.width):
@@ -153,10 +159,10 @@ class Engine:
 
         Raises ImageError when `image` is no usable picture, OSError when the file cannot be read.
         """
-        photo = self._pixels(image)
+        photo, damaged = self._pixels(image)
         rgb = photo if photo.shape[2] == 3 else to_array(from_array(photo).flatten(background=WHITE.rgb))
         matte, coarse = self._matte(rgb, tier)
-        return Cutout(photo=photo, matte_hw=matte, confidence=coarse.confidence, empty=coarse.empty)
+        return Cutout(photo=photo, matte_hw=matte, confidence=coarse.confidence, empty=coarse.empty, damaged=damaged)
 
     def cut_png(self, image: Picture, *, tier: Tier | None = None) -> bytes:
         """`cut(image).rgba()` as a PNG file. Raises as `cut` does."""
@@ -176,16 +182,19 @@ class Engine:
             return refine(rgb, small, coarse.alpha_hw), coarse
         return enlarge(coarse.alpha_hw, width=width, height=height), coarse
 
-    def _pixels(self, image: Picture) -> npt.NDArray[np.uint8]:
+    def _pixels(self, image: Picture) -> tuple[npt.NDArray[np.uint8], bool]:
+        """The picture, and whether its file is damaged."""
         if isinstance(image, np.ndarray):
             if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in (3, 4) or image.size == 0:
                 raise ImageError(f"pixels must be uint8, H x W x 3 or 4, not {image.dtype} {image.shape}")
             if image.shape[0] * image.shape[1] > self.max_pixels:
                 raise ImageError(f"the picture has more than {self.max_pixels} pixels")
-            return image
+            return image, False
         data = image if isinstance(image, bytes) else Path(image).read_bytes()
-        facts = probe(data, max_pixels=self.max_pixels, max_bytes=self.max_decode_bytes)
-        return to_array(decode_full(data, facts, max_bytes=self.max_decode_bytes))
+        facts = examine(data, max_pixels=self.max_pixels, max_bytes=self.max_decode_bytes)
+        damage = Damage()
+        decoded = decode_full(data, facts, max_bytes=self.max_decode_bytes, on_damage=damage.note)
+        return to_array(decoded), damage.noted
 
     def _largest(self, data: bytes, facts: ImageFacts) -> npt.NDArray[np.uint8]:
         """The picture at its own size; at a half, a quarter, an eighth of it where more would take too much memory.
@@ -199,7 +208,13 @@ class Engine:
         return self._decoded(data, facts, facts.width >> _HALVINGS or 1, facts.height >> _HALVINGS or 1)
 
     def _decoded(self, data: bytes, facts: ImageFacts, width: int, height: int) -> npt.NDArray[np.uint8]:
-        return decode_rgb_array(data, facts, width=width, height=height, max_bytes=self.max_decode_bytes)
+        return decode_rgb_array(
+            data, facts, width=width, height=height, max_bytes=self.max_decode_bytes, on_damage=_refuse_damaged
+        )
+
+
+def _refuse_damaged() -> NoReturn:
+    raise DamagedImageError("the file is damaged or cut short")
 
 
 def _scaler(*pictures: npt.NDArray[np.uint8]) -> Scaled:

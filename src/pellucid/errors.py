@@ -16,6 +16,7 @@ PellucidError
 ├── ImageError             the origin's bytes are no usable picture
 │   ├── EmptyOriginError       there are none
 │   ├── UnsupportedFormatError
+│   ├── DamagedImageError      they are cut short or corrupt
 │   └── ImageLimitError
 ├── CutoutError            no matte could be made
 │   ├── ModelUnavailableError  weights missing or damaged
@@ -113,6 +114,10 @@ class EmptyOriginError(ImageError):
 
 class UnsupportedFormatError(ImageError):
     """Not an image, or of a format Pellucid does not read."""
+
+
+class DamagedImageError(ImageError):
+    """A file that is cut short or corrupt: nothing of it can be shown, or what can is not good enough."""
 
 
 class ImageLimitError(ImageError):

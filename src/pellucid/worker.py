@@ -11,13 +11,13 @@ import structlog
 
 from pellucid import keys, memory
 from pellucid.engine import Engine
-from pellucid.errors import ImageError, ImageLimitError, StoreError
+from pellucid.errors import DamagedImageError, ImageError, ImageLimitError, StoreError
 from pellucid.exits import EXIT_MEMORY, EXIT_STUCK
+from pellucid.image.examine import examine
 from pellucid.image.matte_file import unpack_header
-from pellucid.image.probe import probe
 from pellucid.mattes.facts import MatteFacts
 from pellucid.mattes.files import MatteFiles
-from pellucid.queue.values import Handler, Job, JobMootError, JobRefusedError
+from pellucid.queue.values import DAMAGED, Handler, Job, JobMootError, JobRefusedError
 from pellucid.spec import Tier
 from pellucid.store.port import BlobStore
 
@@ -69,10 +69,10 @@ def matte_handler(
     So does one that takes more memory than `headroom`: it is refused as `too-large`, `stop` is set, and the process
     ends within 2 s.
 
-    Doing a job twice changes nothing: a matte that is stored is not computed again. An undecodable origin is refused
-    for good; an origin whose bytes are gone makes the job moot, the next request fetches it and asks again. A worker
-    that is killed after the matte was stored leaves a job that is done again, from the file. While the store is away,
-    or the disk full, StoreError puts the job off.
+    Doing a job twice changes nothing: a matte that is stored is not computed again. An undecodable or damaged origin is
+    refused for good; an origin whose bytes are gone makes the job moot, the next request fetches it and asks again. A
+    worker that is killed after the matte was stored leaves a job that is done again, from the file. While the store is
+    away, or the disk full, StoreError puts the job off.
     """
     handler = _MatteHandler(
         engine,
@@ -130,6 +130,9 @@ class _MatteHandler:
         except (ImageLimitError, MemoryError) as error:
             _log.warning("origin is too large to be cut", origin=job.origin_digest, error=str(error))
             raise JobRefusedError("too-large") from error
+        except DamagedImageError as error:
+            _log.warning("origin is damaged", origin=job.origin_digest, error=str(error))
+            raise JobRefusedError(DAMAGED) from error
         except ImageError as error:
             _log.warning("origin cannot be cut", origin=job.origin_digest, error=str(error))
             raise JobRefusedError("undecodable") from error
@@ -215,5 +218,5 @@ def _end_soon() -> None:
 
 
 def _make(engine: Engine, data: bytes, tier: Tier) -> bytes:
-    facts = probe(data, max_pixels=engine.max_pixels, max_bytes=engine.max_decode_bytes)
+    facts = examine(data, max_pixels=engine.max_pixels, max_bytes=engine.max_decode_bytes)
     return engine.make_matte(data, facts, tier=tier)

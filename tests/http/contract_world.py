@@ -184,11 +184,11 @@ def worker_info() -> WorkerInfo:
     return WorkerInfo(worker_id="w", pid=1, model="m", device="d", precision="int8", recipe_ids=(RECIPE.id,))
 
 
-async def fail_matte(settings: SettingsTree, data: bytes) -> None:
+async def fail_matte(settings: SettingsTree, data: bytes, *, reason: str = "undecodable") -> None:
     """The removal of these bytes, refused by a worker."""
 
     async def refuse(_: Job) -> NoReturn:
-        raise JobRefusedError("undecodable")
+        raise JobRefusedError(reason)
 
     async with open_database(settings) as database, open_queue(settings, database) as queue:
         job = await owe(queue, data)

@@ -50,7 +50,10 @@ STATES = {
     "no-credits": Row(200, "interim", MINUTES, r"no-credits", r"charged=0;remaining=150;resets=\d{10}"),
     "no-credits, matte there": Row(200, "interim", MINUTES, r"no-credits", r"charged=0;remaining=150;resets=\d{10}"),
     "missing": Row(404, "problem", r"public, max-age=30, s-maxage=30", None, None),
-    "undecodable": Row(422, "problem", MINUTES, None, None),
+    "undecodable": Row(422, "problem", MINUTE, None, None),
+    "damaged": Row(200, "interim", MINUTE, r"failed;reason=damaged"),
+    "damaged, said by a worker": Row(200, "interim", MINUTE, r"failed;reason=damaged"),
+    "damaged, matte there": Row(200, "interim", MINUTE, r"failed;reason=damaged"),
 }
 FIXED = frozenset({"plain", "missing", "undecodable"})
 """Whose format depends on nothing that a client says."""
@@ -94,6 +97,14 @@ async def apps(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[dict[
                 await put_matte(where, data, empty=True)
             case "failed":
                 await fail_matte(where, data)
+            case "damaged":
+                picture.write_bytes(data[: len(data) // 2])
+            case "damaged, said by a worker":
+                await fail_matte(where, data, reason="damaged")
+            case "damaged, matte there":
+                picture.write_bytes(half := data[: len(data) // 2])
+                await put_matte(where, half)
+                await pay(where, half)
             case "undecodable":
                 picture.write_bytes(b"GIF89a, but no more of it")
             case "missing":
@@ -161,6 +172,7 @@ def _check_head(answer: Answer, row: Row, whole: Answer, *, state: str, not_modi
     assert answer.headers.get("vary") == (None if state in FIXED else "Accept")
     assert answer.headers.get("etag") == (f'"{keys.digest(whole.body)}"' if row.status == 200 else None)
     assert ("link" in answer.headers) is (state in ("pending", "busy", "stale"))
+    assert answer.headers.get("pellucid-origin") == ("damaged" if "damaged" in state else None)
     assert ("retry-after" in answer.headers) is (row.status in (202, 423, 503))
     assert "last-modified" not in answer.headers
 

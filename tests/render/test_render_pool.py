@@ -17,6 +17,7 @@ from render_samples import saved
 from pellucid.clients import SERVER, Client
 from pellucid.errors import BusyError, ImageError, ImageLimitError, RenderError, UnsupportedFormatError
 from pellucid.formats import ImageFormat
+from pellucid.image.examine import examine
 from pellucid.image.facts import ImageFacts
 from pellucid.image.probe import probe
 from pellucid.render.plan import plan
@@ -45,7 +46,8 @@ async def _render(pool: RenderPool, data: bytes, job: RenderJob, *, client: Clie
     async def inputs() -> tuple[bytes, None]:
         return data, None
 
-    return await pool.render(inputs, job, origin=str(hash(data)), size_bytes=len(data), cut=False, client=client)
+    made = await pool.render(inputs, job, origin=str(hash(data)), size_bytes=len(data), cut=False, client=client)
+    return None if made is None else made.body
 
 
 def _job(facts: ImageFacts, width: int) -> RenderJob:
@@ -55,7 +57,7 @@ def _job(facts: ImageFacts, width: int) -> RenderJob:
 
 async def test_probe_and_render_in_another_process(pool: RenderPool) -> None:
     facts = await pool.probe(PHOTO)
-    assert facts == probe(PHOTO, max_pixels=MAX_PIXELS)
+    assert facts == examine(PHOTO, max_pixels=MAX_PIXELS)
     body = await _render(pool, PHOTO, _job(facts, 20))
     assert probe(body, max_pixels=MAX_PIXELS).width == 20
     assert os.getpid() not in pool.pids

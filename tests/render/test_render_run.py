@@ -32,7 +32,7 @@ def run(
     facts = probe(origin, max_pixels=10**7)
     resolved = plan(RenderSpec(width=width, height=height), width=facts.width, height=facts.height, max_pixels=10**7)
     job = RenderJob(facts=facts, plan=resolved, background=background, format=format_, quality=95)
-    return opened(render(origin, matte_blob, job))
+    return opened(render(origin, matte_blob, job).body)
 
 
 def translucent(alpha: int) -> bytes:

@@ -65,6 +65,7 @@ class World:
         self.before_probe: Callable[[], None] = lambda: None
         self.probed: list[bytes] = []
         self.probe_error: PellucidError | None = None
+        self.is_damaged: Callable[[bytes], bool | None] = lambda data: data.startswith(b"half ")
         self.changed: list[tuple[Token, OriginRef, str, Client]] = []
         self.told: list[tuple[str, str, str]] = []
         """Invalidations (token, origin, digest), numbered from 1."""
@@ -79,7 +80,9 @@ class World:
         self.probed.append(data)
         if self.probe_error is not None:
             raise self.probe_error
-        return ImageFacts(format=ImageFormat.PNG, width=len(data), height=1, has_alpha=False)
+        return ImageFacts(
+            format=ImageFormat.PNG, width=len(data), height=1, has_alpha=False, damaged=self.is_damaged(data)
+        )
 
     def sniff(self, head: bytes) -> None:
         """Everything that begins like no HTML page is a picture here."""

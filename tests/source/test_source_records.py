@@ -30,6 +30,7 @@ _facts = st.builds(
     height=st.integers(1, 9999),
     has_alpha=st.booleans(),
     pages=st.integers(1, 9),
+    damaged=st.none() | st.booleans(),
 )
 _origins = st.builds(
     KnownOrigin,
@@ -64,6 +65,7 @@ def test_damaged_records_are_none(data: bytes) -> None:
     [
         (errors.OriginNotFoundError("gone"), errors.OriginNotFoundError),
         (errors.ImageLimitError("big"), errors.ImageLimitError),
+        (errors.DamagedImageError("half"), errors.DamagedImageError),
         (errors.RenderError("killed"), errors.RenderError),
         (NoConnectionError("none"), errors.OriginUnreachableError),
         (ConnectTimeoutError("slow"), errors.OriginTimeoutError),

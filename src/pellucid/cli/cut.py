@@ -110,7 +110,8 @@ def _cut_one(loading: Future[Engine], job: Job, results: Results) -> list[str]:
     if not FORMATS[job.format].alpha:
         image = image.flatten(background=WHITE.rgb)
     results.write(job.target, encode(image, format=job.format, quality=None))
-    return ["nothing recognisable as a foreground"] if cutout.empty else []
+    damaged = ["the file is damaged or cut short: part of the picture is missing"] if cutout.damaged else []
+    return damaged + (["nothing recognisable as a foreground"] if cutout.empty else [])
 
 
 @contextmanager

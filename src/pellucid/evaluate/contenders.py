@@ -69,7 +69,7 @@ class Pellucid:
         )
         resolved = plan(RenderSpec(width=width), width=facts.width, height=facts.height, max_pixels=_MAX_PIXELS)
         job = RenderJob(facts=facts, plan=resolved, background=None, format=ImageFormat.PNG)
-        png = render(photo, blob, job)
+        png = render(photo, blob, job).body
         return to_array(decode_full(png, probe(png, max_pixels=_MAX_PIXELS)))
 
 

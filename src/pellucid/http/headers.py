@@ -24,8 +24,8 @@ ALWAYS: Headers = [
     (b"access-control-allow-origin", b"*"),
     (
         b"access-control-expose-headers",
-        b"*, Pellucid-Cutout, Pellucid-Credits, Pellucid-Ignored, ETag, Content-Length, Link, Retry-After, "
-        b"Cache-Status",
+        b"*, Pellucid-Cutout, Pellucid-Origin, Pellucid-Credits, Pellucid-Ignored, ETag, Content-Length, Link, "
+        b"Retry-After, Cache-Status",
     ),
     (b"timing-allow-origin", b"*"),
     (b"cross-origin-resource-policy", b"cross-origin"),
@@ -41,6 +41,11 @@ UPLOAD_LIFE_S = 3600
 MISSPELT_LIFE_S = 300
 """The most for an answer that left a misspelt parameter out, or one that is not there yet: the wrong picture goes soon
 after the URL was mended, or the server upgraded.
+"""
+
+DAMAGED_LIFE_S = 60
+"""The most for a picture whose origin is cut short or corrupt, whatever its state: half a download is whole the next
+time.
 """
 
 _CACHE_STATUS = {
@@ -111,15 +116,17 @@ def life(
     lifetimes: Lifetimes,
     *,
     upload: bool = False,
+    damaged: bool = False,
     sharing: Sharing = Sharing.PUBLIC,
     misspelt: bool = False,
 ) -> Headers:
-    """`Cache-Control`, and `CDN-Cache-Control` where that is wanted. `sharing` is what the origin says; `misspelt` if a
-    parameter counted for nothing that was meant to count.
+    """`Cache-Control`, and `CDN-Cache-Control` where that is wanted. `damaged` and `sharing` are what is known of the
+    origin; `misspelt` if a parameter counted for nothing that was meant to count.
     """
     browser_s, cdn_s = lifetimes.of_upload(cutting) if upload else lifetimes.of(cutting)
-    if misspelt:
-        browser_s, cdn_s = min(browser_s, MISSPELT_LIFE_S), min(cdn_s, MISSPELT_LIFE_S)
+    for applies, most_s in ((misspelt, MISSPELT_LIFE_S), (damaged, DAMAGED_LIFE_S)):
+        if applies:
+            browser_s, cdn_s = min(browser_s, most_s), min(cdn_s, most_s)
     if lifetimes.respect_origin and sharing is Sharing.NO_STORE:
         return NO_STORE
     if lifetimes.respect_origin and sharing is Sharing.PRIVATE:
@@ -157,7 +164,7 @@ def delivery_headers(
     """
     tag = keys.origin_tag(token, spec.origin).encode()
     cutting = delivery.cutting
-    upload = spec.origin.alias == UPLOADS_ALIAS
+    upload, damaged = spec.origin.alias == UPLOADS_ALIAS, bool(delivery.origin.facts.damaged)
     headers = [
         *ALWAYS,
         (b"etag", delivery.rendition.etag.encode()),
@@ -165,6 +172,7 @@ def delivery_headers(
             cutting,
             lifetimes,
             upload=upload,
+            damaged=damaged,
             sharing=delivery.origin.sharing,
             misspelt=is_any_meant(ignored),
         ),
@@ -175,6 +183,8 @@ def delivery_headers(
     ]
     if upload:
         headers.append((b"x-robots-tag", b"noindex"))
+    if damaged:
+        headers.append((b"pellucid-origin", b"damaged"))
     if cutting is not None:
         headers += cutting_headers(cutting, spec)
     if ignored:

@@ -165,7 +165,8 @@ class ImageApp:
         return [] if bill is None else credits_header(bill)
 
     def _keep(self, key: HotKey, delivery: Delivery, headers: Headers, content: Headers, *, begun_at: int) -> None:
-        if delivery.cutting is None or delivery.cutting.state in _LASTING:
+        lasts = delivery.cutting is None or delivery.cutting.state in _LASTING
+        if lasts and not delivery.origin.facts.damaged:
             self._hot.put(
                 key,
                 etag=delivery.rendition.etag,

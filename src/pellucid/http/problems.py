@@ -9,7 +9,7 @@ import msgspec
 
 from pellucid import errors
 from pellucid.errors import PellucidError
-from pellucid.http.headers import ALWAYS, Headers
+from pellucid.http.headers import ALWAYS, DAMAGED_LIFE_S, Headers
 
 _TYPE_BASE = "urn:problem-type:pellucid:"
 
@@ -29,6 +29,7 @@ class ProblemKind:
 
 _INTERNAL = ProblemKind(status=500, slug="internal", title="Something went wrong here", cache_s=0)
 _DATABASE = ProblemKind(status=503, slug="database", title="The server's database failed", cache_s=0)
+_BAD_IMAGE = ProblemKind(status=422, slug="bad-image", title="The origin is no usable picture", cache_s=DAMAGED_LIFE_S)
 
 PROBLEMS: dict[type[PellucidError], ProblemKind] = {
     errors.BadValueError: ProblemKind(status=400, slug="bad-value", title="A parameter has a bad value", cache_s=300),
@@ -59,7 +60,8 @@ PROBLEMS: dict[type[PellucidError], ProblemKind] = {
         status=422, slug="unsupported-format", title="The origin is of no format we read", cache_s=300
     ),
     errors.ImageLimitError: ProblemKind(status=422, slug="image-limit", title="The picture is too large", cache_s=300),
-    errors.ImageError: ProblemKind(status=422, slug="bad-image", title="The origin is no usable picture", cache_s=300),
+    errors.DamagedImageError: _BAD_IMAGE,
+    errors.ImageError: _BAD_IMAGE,
     errors.NotRawUploadError: ProblemKind(
         status=415, slug="not-raw", title="Send the picture's bytes as they are", cache_s=0
     ),

@@ -6,13 +6,14 @@ EXIF orientation), what comes out is sRGB with 8 bits a channel, upright, 3 band
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from pellucid.errors import ImageError, ImageLimitError
+from pellucid.errors import DamagedImageError
 from pellucid.formats import ImageFormat
-from pellucid.image import footprint, heif, pillow, vips
+from pellucid.image import footprint, heif, jpeg, pillow, png_end, structure, vips
 from pellucid.image.box import Box
 from pellucid.image.colour.described import DescribedImage, describe, needs_all_bits
 from pellucid.image.facts import ImageFacts
@@ -29,7 +30,38 @@ if TYPE_CHECKING:
 
 PixelsT = TypeVar("PixelsT")
 
+OnDamage = Callable[[], object]
+"""Called when a file turns out to be damaged, if possible before what is there of it is decoded. What it raises is
+raised.
+"""
+
 _JPEG_SHRINKS = (8, 4, 2)
+
+_FEW_PIXELS = 16
+
+_STRICT: dict[ImageFormat, FailOn] = {ImageFormat.TIFF: "error", ImageFormat.GIF: "warning"}
+"""How a file is decoded that is to be sound, where that is not `truncated`: at the first level at which the format's
+decoder fails for missing pixels, and not yet for what is only odd, such as unknown tags.
+"""
+
+_SAYS_DAMAGED = re.compile(r"VipsJpeg: (premature end|Corrupt JPEG data: (?!\d\d? extraneous))|tiff2vips: ")
+"""What libjpeg and libtiff say of corrupt pixels while they go on. Up to 99 bytes too many before a marker are what
+some cameras write; more of them are left when pixels before them are corrupt.
+"""
+
+
+class Damage:
+    """Whether there was any: its `note` is an `OnDamage`."""
+
+    def __init__(self) -> None:
+        self.noted = False
+
+    def note(self) -> None:
+        self.noted = True
+
+
+def ignore_damage() -> None:
+    """An `OnDamage` of who shows what is there."""
 
 
 def decode_scaled(
@@ -40,33 +72,47 @@ def decode_scaled(
     height: int,
     crop: Box | None = None,
     max_bytes: int = DEFAULT_MAX_DECODE_BYTES,
+    on_damage: OnDamage = ignore_damage,
 ) -> VipsImage:
     """The picture at exactly `width` x `height`, or the region `crop` of it, decoded into memory.
 
     `crop` is in pixels of the scaled picture; only its pixels are computed. Colours are premultiplied while resampling,
     so hidden colours of transparent pixels do not bleed; at the picture's own size they pass through untouched. A file
-    that ends early gives what is there.
+    that is damaged or ends early gives what is there, and `on_damage` is called.
 
-    Raises `ImageLimitError` when decoding would take more than `max_bytes` of memory, `ImageError` when nothing can be
-    decoded.
+    Raises `ImageLimitError` when decoding would take more than `max_bytes` of memory, `DamagedImageError` when nothing
+    can be decoded, `ImageError` for colours that are not supported.
     """
-    wanted = _Wanted(width=width, height=height, crop=crop, max_bytes=max_bytes)
+    wanted = _Wanted(width=width, height=height, crop=crop, max_bytes=max_bytes, on_damage=on_damage)
     return _decode_tolerantly(data, facts, wanted, lambda image: image.copy_memory(), _is_flat)
 
 
-def decode_full(data: bytes, facts: ImageFacts, *, max_bytes: int = DEFAULT_MAX_DECODE_BYTES) -> VipsImage:
+def decode_full(
+    data: bytes,
+    facts: ImageFacts,
+    *,
+    max_bytes: int = DEFAULT_MAX_DECODE_BYTES,
+    on_damage: OnDamage = ignore_damage,
+) -> VipsImage:
     """The picture at its own size; otherwise as `decode_scaled`."""
-    return decode_scaled(data, facts, width=facts.width, height=facts.height, max_bytes=max_bytes)
+    width, height = facts.width, facts.height
+    return decode_scaled(data, facts, width=width, height=height, max_bytes=max_bytes, on_damage=on_damage)
 
 
 def decode_rgb_array(
-    data: bytes, facts: ImageFacts, *, width: int, height: int, max_bytes: int = DEFAULT_MAX_DECODE_BYTES
+    data: bytes,
+    facts: ImageFacts,
+    *,
+    width: int,
+    height: int,
+    max_bytes: int = DEFAULT_MAX_DECODE_BYTES,
+    on_damage: OnDamage = ignore_damage,
 ) -> NDArray[np.uint8]:
     """The picture for a model: (height, width, 3) uint8 sRGB, transparency flattened over white.
 
-    Raises what `decode_scaled` raises.
+    Otherwise as `decode_scaled`.
     """
-    wanted = _Wanted(width=width, height=height, crop=None, max_bytes=max_bytes)
+    wanted = _Wanted(width=width, height=height, crop=None, max_bytes=max_bytes, on_damage=on_damage)
 
     def flattened(image: VipsImage) -> NDArray[np.uint8]:
         return vips.to_array(image.flatten(background=(255, 255, 255)) if image.bands == 4 else image)
@@ -83,23 +129,50 @@ def _decode_tolerantly(
     is_flat: Callable[[PixelsT], bool],
 ) -> PixelsT:
     """The pixels as `compute` makes them; of a file that is damaged or ends early, what is there."""
-    try:
-        return _decode(data, facts, wanted, compute, fail_on="truncated")
-    except ImageLimitError:
-        raise
-    except ImageError:
-        if facts.format not in LOADERS:
-            raise
-    # Twice the work, but only for damaged files.
-    pixels = _decode(data, facts, wanted, compute, fail_on="none")
+    strict = None if facts.damaged else _decode_strictly(data, facts, wanted, compute)
+    if strict is not None and strict[1]:
+        return strict[0]
+    wanted.on_damage()
+    if strict is not None:
+        pixels = strict[0]
+    else:
+        with vips.listening():  # not to be heard by others
+            # Twice the work, but only for damaged files.
+            pixels = _decode(data, facts, wanted, compute, fail_on="none")
     if is_flat(pixels):
         # libvips gives a file without any pixel as one flat colour.
-        raise ImageError(f"the {facts.format.upper()} file is damaged or ends before its first pixel")
+        raise DamagedImageError(f"the {facts.format.upper()} file is damaged or ends before its first pixel")
     return pixels
 
 
+def _decode_strictly(
+    data: bytes, facts: ImageFacts, wanted: _Wanted, compute: Callable[[VipsImage], PixelsT]
+) -> tuple[PixelsT, bool] | None:
+    """The pixels, and whether the file is sound; None where its decoder gives up because it is not."""
+    for fail_on, attempt in _strictly(data, facts.format):
+        try:
+            with vips.listening() as heard:
+                pixels = _decode(attempt, facts, wanted, compute, fail_on=fail_on)
+                return pixels, not _SAYS_DAMAGED.search(heard())
+        except DamagedImageError:
+            if facts.format not in LOADERS:
+                raise
+    return None
+
+
+def _strictly(data: bytes, format_: ImageFormat) -> Iterator[tuple[FailOn, bytes]]:
+    """How to decode a sound file, one after the other."""
+    fail_on = _STRICT.get(format_, "truncated")
+    yield fail_on, data
+    alone = structure.first_frame(data) if format_ is ImageFormat.GIF else None
+    if alone is not None:
+        yield fail_on, alone  # damage in later frames does not matter
+
+
 def _is_flat(image: VipsImage) -> bool:
-    return all(image[band].min() == image[band].max() for band in range(image.bands))
+    """Whether it has one colour everywhere; a few pixels may well have."""
+    few = image.width * image.height < _FEW_PIXELS
+    return not few and all(image[band].min() == image[band].max() for band in range(image.bands))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +181,7 @@ class _Wanted:
     height: int
     crop: Box | None
     max_bytes: int
+    on_damage: OnDamage
 
     def result_bytes(self, *, has_alpha: bool) -> int:
         """Of the pixels that come out."""
@@ -118,7 +192,8 @@ class _Wanted:
 def _decode(
     data: bytes, facts: ImageFacts, wanted: _Wanted, compute: Callable[[VipsImage], PixelsT], *, fail_on: FailOn
 ) -> PixelsT:
-    with vips.failing_as(ImageError, f"the {facts.format.upper()} picture cannot be decoded"):
+    failure = f"the {facts.format.upper()} picture cannot be decoded: its file is damaged or cut short"
+    with vips.failing_as(DamagedImageError, failure):
         described = _open(data, facts, wanted, fail_on=fail_on)
         image = _to_rgb(described.to_srgb_size(width=wanted.width, height=wanted.height))
         crop = wanted.crop
@@ -156,6 +231,9 @@ def _open(data: bytes, facts: ImageFacts, wanted: _Wanted, *, fail_on: FailOn) -
         options["scale"] = scale  # drawn at the size that is wanted, never enlarged from a bitmap
     elif format_ is ImageFormat.JPEG:
         options["shrink"] = _jpeg_shrink(scale)
+        data = jpeg.completed(data)
+    elif format_ is ImageFormat.PNG:
+        data = png_end.completed(data)
     image = vips.load(LOADERS[format_], data, fail_on=fail_on, **options)
     needed_bytes = footprint.of_vips(image, data, format_, result_bytes=result_bytes)
     footprint.check_memory(needed_bytes, max_bytes=wanted.max_bytes)

@@ -10,7 +10,8 @@ from pellucid.formats import ImageFormat
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageFacts:
     """`width` and `height` are pixels of the upright picture (EXIF orientation applied). `has_alpha` = the file has an
-    alpha channel or a transparent palette entry. `pages` counts frames or pages, at least 1.
+    alpha channel or a transparent palette entry. `pages` counts frames or pages, at least 1. `damaged` = part of the
+    picture is missing, its file is cut short or corrupt; None where nobody has looked (`image.examine` does).
     """
 
     format: ImageFormat
@@ -18,3 +19,4 @@ class ImageFacts:
     height: int
     has_alpha: bool
     pages: int = 1
+    damaged: bool | None = None

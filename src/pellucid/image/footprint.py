@@ -20,13 +20,13 @@ What is left after the estimate (an SVG's filters, a decoder's bug) meets the bo
 
 from __future__ import annotations
 
-import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pellucid.errors import ImageError, ImageLimitError
 from pellucid.formats import ImageFormat
+from pellucid.image import jpeg
 from pellucid.image.tiff.directories import Directory, Tag
 from pellucid.image.vips import VipsImage
 
@@ -195,40 +195,10 @@ def _segments(data: bytes, at: int) -> Iterator[tuple[int, int]]:
         at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
 
 
-_JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-"""Markers SOF0 to SOF15; DHT, JPG and DAC lie between them."""
-
-_JPEG_SEGMENTS = 10_000
-"""Looked at for the frame header: what a camera writes in front of it, such as a preview, takes a few hundred."""
-
-_NOT_FF = re.compile(rb"[^\xff]")
-
-_JPEG_BARE = frozenset({0x00, 0x01, *range(0xD0, 0xDA)})
-"""What follows an FF without a segment: stuffed bytes, TEM, RST0 to EOI."""
-
-
-def _jpeg_frame(data: bytes) -> int:
-    """Where the length of the frame header stands. As decoders do it: what lies between segments is skipped, and any
-    number of FFs may come before a marker (T.81, B.1.1.2). Raises IndexError.
-    """
-    at = 2
-    for _ in range(_JPEG_SEGMENTS):
-        at = data.find(b"\xff", at)
-        marker = _NOT_FF.search(data, at) if at >= 0 else None
-        if marker is None:
-            break
-        at, kind = marker.end(), marker[0][0]
-        if kind in _JPEG_FRAMES:
-            return at
-        if kind not in _JPEG_BARE:
-            at += max(2, int.from_bytes(data[at : at + 2], "big"))
-    raise IndexError
-
-
 def _jpeg_coefficients(data: bytes) -> int:
     """2 bytes for each sample of all components, as large as they were written."""
     try:
-        at = _jpeg_frame(data)
+        at = next(each.at for each in jpeg.segments(data) if each.kind in jpeg.FRAMES)
         height, width, components = struct.unpack_from(">HHB", data, at + 3)
         sampling = [data[at + 9 + 3 * each] for each in range(components)]
         most = max(each >> 4 for each in sampling) * max(each & 15 for each in sampling)

@@ -14,7 +14,7 @@ from typing import Any
 import _pi_heif as _untyped
 import numpy as np
 
-from pellucid.errors import ImageError
+from pellucid.errors import DamagedImageError
 from pellucid.image import vips
 from pellucid.image.footprint import of_heif
 from pellucid.image.header import Header
@@ -26,7 +26,7 @@ _THREADS = 1
 
 
 def read_header(data: bytes) -> Header:
-    """Size and alpha of the primary picture, irot/imir applied. Raises `ImageError`."""
+    """Size and alpha of the primary picture, irot/imir applied. Raises `DamagedImageError`."""
     with _readable("the HEIC file's header cannot be read"):
         pictures = _open(data)
         (width, height), mode = _primary(pictures).size_mode
@@ -42,7 +42,7 @@ def read_header(data: bytes) -> Header:
 
 def read_pixels(data: bytes, *, all_bits: bool = False) -> VipsImage:
     """The primary picture, upright, straight alpha, its ICC profile attached. 8 bits a channel, or 16 if `all_bits` and
-    the file has more than 8. Raises `ImageError`.
+    the file has more than 8. Raises `DamagedImageError`.
     """
     with _readable("the HEIC picture cannot be decoded"):
         picture = _primary(_open(data, all_bits=all_bits))
@@ -90,4 +90,4 @@ def _readable(message: str) -> Generator[None]:
     # The compiled module raises five documented classes, numpy and the indexing above add theirs: whatever is tripped
     # over is the file's fault.
     except Exception as error:
-        raise ImageError(message) from error
+        raise DamagedImageError(f"{message}: it is damaged or cut short") from error

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import BmpImagePlugin, IcoImagePlugin, ImageFile, Jpeg2KImagePlugin
 
-from pellucid.errors import ImageError
+from pellucid.errors import DamagedImageError, ImageError
 from pellucid.formats import ImageFormat
 from pellucid.image import footprint, vips
 from pellucid.image.header import Header
@@ -207,4 +207,6 @@ def _readable(format_: ImageFormat) -> Generator[None]:
     # Pillow's pure-Python readers meet hostile bytes with whatever their arithmetic trips over (struct.error,
     # IndexError, KeyError, OverflowError, SyntaxError, ...), so everything but memory is the file's fault.
     except Exception as error:
-        raise ImageError(f"the {format_.upper()} picture cannot be read") from error
+        raise DamagedImageError(
+            f"the {format_.upper()} picture cannot be read: its file is damaged or cut short"
+        ) from error

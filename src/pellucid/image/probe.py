@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pellucid.errors import ImageError
+from pellucid.errors import DamagedImageError, ImageError
 from pellucid.formats import ImageFormat
 from pellucid.image import footprint, heif, pillow, vips
 from pellucid.image.facts import ImageFacts
@@ -63,14 +63,15 @@ def _read_header(data: bytes, format_: ImageFormat) -> Header:
 
 def _read_tiff_header(data: bytes) -> Header:
     picture = open_picture(data)
-    with vips.failing_as(ImageError, "the TIFF file's header cannot be read"):
+    with vips.failing_as(DamagedImageError, "the TIFF file's header cannot be read: it is damaged or cut short"):
         image = picture.load(fail_on="none")
         least_bytes = picture.copied_bytes + footprint.of_tiff(image, picture.directory, result_bytes=0)
         return _header(image, has_alpha=picture.has_alpha, least_bytes=least_bytes)
 
 
 def _read_vips_header(data: bytes, format_: ImageFormat) -> Header:
-    with vips.failing_as(ImageError, f"the {format_.upper()} file's header cannot be read"):
+    failure = f"the {format_.upper()} file's header cannot be read: it is damaged or cut short"
+    with vips.failing_as(DamagedImageError, failure):
         image = vips.load(LOADERS[format_], data)
         least_bytes = footprint.of_vips(image, data, format_, result_bytes=0)
         has_alpha = bool(image.hasalpha())

@@ -7,7 +7,8 @@ nothing is computed before `copy_memory`, `numpy` or a `*save_buffer`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator, Iterator, Sequence
+import threading
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
@@ -120,6 +121,23 @@ def failing_as(error_class: type[PellucidError], message: str) -> Generator[None
         # before it emptied the buffer, which would then spoil every later message.
         _vips.vips_lib.vips_error_clear()
         raise error_class(message) from error
+
+
+_WORDS = threading.Lock()
+"""libvips has one buffer for the words of all operations of a process."""
+
+
+@contextmanager
+def listening() -> Generator[Callable[[], str]]:
+    """What decoders say inside the block without failing, by the function that is given; one thread at a time.
+
+    Some of it may be missing where other threads use libvips meanwhile, as in the library and in `pellucid cut`:
+    operations of theirs empty the buffer. Render processes and matte workers have one thread that does.
+    """
+    with _WORDS:
+        _vips.vips_lib.vips_error_clear()
+        yield lambda: _vips.ffi.string(_vips.vips_lib.vips_error_buffer()).decode("utf-8", "replace")
+        _vips.vips_lib.vips_error_clear()
 
 
 def load(loader: str, data: bytes, **options: Option) -> VipsImage:

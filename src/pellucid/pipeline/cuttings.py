@@ -19,7 +19,7 @@ from pellucid.pipeline.spending import ORIGIN_NOT_LISTED, may_spend
 from pellucid.pipeline.states import Bill, CutoutState, Cutting
 from pellucid.queue.queue import Queue
 from pellucid.queue.turns import Urgency
-from pellucid.queue.values import Answer, Asking, Failed, Full, Job, Listener, Owed, Receipt
+from pellucid.queue.values import DAMAGED, Answer, Asking, Failed, Full, Job, Listener, Owed, Receipt
 from pellucid.source.origins import Origin, Origins
 from pellucid.spec import OriginRef, Tier, Token
 from pellucid.tokens import Customers
@@ -118,6 +118,8 @@ class Cuttings:
 
     async def look(self, wish: Wish) -> Cutting:
         """The state without owing or charging anything. Raises DatabaseError."""
+        if wish.origin.facts.damaged:
+            return await self._of_damaged(wish)
         there = self._remembered(wish)
         if there is not None:
             return await self._billed(wish, there)
@@ -163,6 +165,8 @@ class Cuttings:
         return uses
 
     async def _request(self, wish: Wish, notify: tuple[Listener, ...]) -> Cutting:
+        if wish.origin.facts.damaged:
+            return await self._of_damaged(wish)
         there = self._remembered(wish)
         if there is not None:
             return await self._billed(wish, there)
@@ -185,6 +189,18 @@ class Cuttings:
             state = _STATES[None if answer.receipt is None else type(answer.receipt)]
             cutting = replace(self._cutting(wish, state), receipt=answer.receipt)
         return self._priced(wish, replace(cutting, unheard=bool(answer.unheard)), answer.account)
+
+    async def _of_damaged(self, wish: Wish) -> Cutting:
+        """Of half a picture nothing is owed, and no matte is shown; the cutout of the former bytes is, if there is
+        one.
+        """
+        cutting = replace(self._cutting(wish, CutoutState.FAILED), reason=DAMAGED)
+        if self._show_stale and wish.origin.former:
+            mattes = await self._queue.known(wish.token, [each.digest for each in wish.origin.former])
+            older = await self._older(wish, mattes)
+            if older is not None:
+                cutting = replace(self._stale(wish, older, receipt=None), reason=DAMAGED)
+        return await self._billed(wish, cutting)
 
     async def _known(self, wish: Wish) -> list[KnownMatte]:
         """The mattes of these bytes, and of the former ones where they may be shown."""
@@ -336,5 +352,5 @@ class Cuttings:
             except StoreError as error:
                 _log.warning("former bytes not read", origin=former.digest, error=str(error))
                 continue
-            if found is not None:
+            if found is not None and not found.facts.damaged:
                 yield found

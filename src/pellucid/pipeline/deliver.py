@@ -9,7 +9,15 @@ import structlog
 
 from pellucid import keys
 from pellucid.clients import SERVER, Client
-from pellucid.errors import BusyError, ImageError, OriginUnreachableError, RenderError, SpecError, StoreError
+from pellucid.errors import (
+    BusyError,
+    DamagedImageError,
+    ImageError,
+    OriginUnreachableError,
+    RenderError,
+    SpecError,
+    StoreError,
+)
 from pellucid.flight import SingleFlight
 from pellucid.formats import FORMATS, ImageFormat
 from pellucid.mattes.files import MatteFiles
@@ -101,7 +109,9 @@ class Pipeline:
         raise BusyError("the picture changes while it is rendered")
 
     async def _try(self, answer: _Answer) -> Delivery | Withheld | None:
-        """None when the matte, or the origin's former bytes, vanished between look-up and rendering."""
+        """None when the matte, or the origin's former bytes, vanished between look-up and rendering, or the origin
+        turned out to be damaged.
+        """
         token, spec, client, stages = answer.token, answer.spec, answer.client, answer.stages
         notify = self._listening.listeners(token, spec)
         with stages.measure("origin"):
@@ -118,6 +128,9 @@ class Pipeline:
                 with stages.measure("wait"):
                     await self._cuttings.wait(cutting, timeout_s=patience_s)
                     cutting = await self._cuttings.request(wish, notify=notify)
+            if cutting.found_damaged and not origin.facts.damaged:
+                await self._origins.doubt(token, spec.origin, origin)
+                return None
             if cutting.unknown:
                 kept = await self._kept(answer, origin, cutting)
                 if kept is not None:
@@ -246,7 +259,7 @@ class Pipeline:
             for _ in range(_TRIES):
                 inputs = _Inputs(self._origins, self._mattes, origin, matte)
                 try:
-                    body = await self._pool.render(
+                    made = await self._pool.render(
                         inputs.read,
                         job,
                         origin=origin.digest,
@@ -255,10 +268,15 @@ class Pipeline:
                         client=client,
                     )
                 except (RenderError, ImageError) as error:
+                    if isinstance(error, DamagedImageError):
+                        await self._origins.doubt(token, spec.origin, origin)
                     self._failures.remember(key, scope, error, light=light)
                     raise
-                if body is not None:
-                    return self._keep(key, body, output)
+                if made is not None and made.damaged and not origin.facts.damaged:
+                    await self._origins.doubt(token, spec.origin, origin)
+                    return None
+                if made is not None:
+                    return self._keep(key, made.body, output)
                 if inputs.matte_is_gone:
                     if matte is not None and not self._mattes.is_unreadable(matte):
                         await self._cuttings.forget(matte)
@@ -328,6 +346,8 @@ def _rendition_key(
         repr(spec.render.background),
         output.format,
         repr(spec.output.quality),
+        # What was made of damaged bytes before that was known is not found again once it is.
+        *(("damaged",) if origin.facts.damaged else ()),
     )
 
 

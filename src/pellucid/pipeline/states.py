@@ -8,7 +8,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-from pellucid.queue.values import Owed, Receipt
+from pellucid.queue.values import DAMAGED, Failed, Owed, Receipt
 from pellucid.renditions import Found, Rendition
 from pellucid.source.origins import Origin
 
@@ -51,7 +51,8 @@ class Cutting:
 
     `job` names the matte that is wished (and owed while it is not there); `shown` the one to apply now, None for the
     interim; `origin` the pixels that it fits. `receipt` is what the queue said; `confidence` belongs to `job`'s matte;
-    `bill` is None when the database could not be asked. `reason` says why there are no credits, if it is not the limit.
+    `bill` is None when the database could not be asked. `reason` says why there are no credits, if it is not the limit,
+    or why nothing is owed (`queue.values.DAMAGED`).
     `unheard` = there was no room for a listener. `unknown` = the database is away: it may be there, and paid.
     """
 
@@ -83,6 +84,11 @@ class Cutting:
     def is_owed(self) -> bool:
         """Whether waiting can help."""
         return isinstance(self.receipt, Owed)
+
+    @property
+    def found_damaged(self) -> bool:
+        """Whether a worker refused the origin's bytes because they are damaged."""
+        return isinstance(self.receipt, Failed) and self.receipt.reason == DAMAGED
 
 
 class Stages:

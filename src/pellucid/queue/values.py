@@ -133,6 +133,10 @@ class Delivery:
     """1 at the first; attempts that ended without a word (a killed process) are not counted."""
 
 
+DAMAGED = "damaged"
+"""Why a removal is refused, or not even owed: the origin's file is cut short or corrupt."""
+
+
 class JobRefusedError(Exception):
     """Raised by a handler: trying again would not help. `reason` is a short token such as `undecodable`."""
 

@@ -28,7 +28,7 @@ from pellucid.formats import ImageFormat
 from pellucid.image.facts import ImageFacts
 from pellucid.render.cost import is_heavy, is_heavy_blank
 from pellucid.render.plan import Plan
-from pellucid.render.run import BlankJob, RenderJob
+from pellucid.render.run import BlankJob, Rendered, RenderJob
 from pellucid.render.slot import OutgrownError, Slot, SlotRules, Task
 
 _LIGHT_NICE = 10
@@ -123,7 +123,7 @@ class RenderPool:
         return (*self._light.pids, *self._heavy.pids)
 
     async def probe(self, data: bytes, client: Client = SERVER) -> ImageFacts:
-        """`image.probe.probe` in a render process."""
+        """`image.examine.examine` in a render process."""
 
         async def inputs() -> tuple[object, ...]:
             return (data,)
@@ -140,11 +140,11 @@ class RenderPool:
 
     async def _probe(self, inputs: _Read, client: Client) -> ImageFacts:
         options = {"max_pixels": self._limits.max_pixels, "max_bytes": self._limits.max_decode_bytes}
-        return cast("ImageFacts", await self._run("probe", inputs, client, options, heavy=False))
+        return cast("ImageFacts", await self._run("examine", inputs, client, options, heavy=False))
 
     async def render(
         self, inputs: Inputs, job: RenderJob, *, origin: str, size_bytes: int, cut: bool, client: Client = SERVER
-    ) -> bytes | None:
+    ) -> Rendered | None:
         """`render.run.render` in a render process, for `client`, with what `inputs` reads once there is a place: 256
         waiting pictures of 20 MB would else be 5 GB. None when `inputs` says that something is gone.
 
@@ -163,7 +163,8 @@ class RenderPool:
         def outgrown() -> None:
             self._outgrown[origin] = min(pixels, self._outgrown.get(origin, sys.maxsize))
 
-        return cast("bytes | None", await self._run("render", read, client, options, heavy=heavy, outgrown=outgrown))
+        rendered = await self._run("render", read, client, options, heavy=heavy, outgrown=outgrown)
+        return cast("Rendered | None", rendered)
 
     async def blank(self, job: BlankJob, *, client: Client = SERVER) -> bytes:
         """`render.run.render_blank` in a render process."""

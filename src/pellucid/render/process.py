@@ -16,11 +16,11 @@ from typing import Any
 import setproctitle
 
 from pellucid import errors, memory
-from pellucid.image.probe import probe
+from pellucid.image.examine import examine
 from pellucid.image.vips import harden
 from pellucid.render.run import render, render_blank
 
-TASKS: dict[str, Callable[..., Any]] = {"probe": probe, "render": render, "blank": render_blank}
+TASKS: dict[str, Callable[..., Any]] = {"examine": examine, "render": render, "blank": render_blank}
 
 Answer = tuple[str, Any, bool]
 """("value", result, leaving) or ("error", (class name, message), leaving): exceptions travel by name, not pickled.

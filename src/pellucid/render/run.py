@@ -22,7 +22,7 @@ from pellucid.errors import ImageError, RenderError
 from pellucid.formats import FORMATS, ImageFormat
 from pellucid.image import vips
 from pellucid.image.box import Box
-from pellucid.image.decode import decode_scaled
+from pellucid.image.decode import Damage, OnDamage, decode_scaled, ignore_damage
 from pellucid.image.encode import encode
 from pellucid.image.facts import ImageFacts
 from pellucid.image.matte_file import matte_at
@@ -63,19 +63,31 @@ class BlankJob:
     quality: int | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rendered:
+    """The bytes of a rendition; `damaged` when its origin's file turned out to be cut short or corrupt."""
+
+    body: bytes
+    damaged: bool = False
+
+
 Step = Callable[[VipsImage, bytes | None, RenderJob], VipsImage]
 
 
-def render(origin: bytes, matte: bytes | None, job: RenderJob, *, max_bytes: int = DEFAULT_MAX_DECODE_BYTES) -> bytes:
-    """The bytes of a rendition of `origin`; with `matte` (a blob of `image.matte_file`) its background is removed.
+def render(
+    origin: bytes, matte: bytes | None, job: RenderJob, *, max_bytes: int = DEFAULT_MAX_DECODE_BYTES
+) -> Rendered:
+    """A rendition of `origin`; with `matte` (a blob of `image.matte_file`) its background is removed.
 
-    Raises `ImageError` when the origin or the matte cannot be decoded, `ImageLimitError` when decoding would take more
-    than `max_bytes` of memory, `RenderError` when the result cannot be written.
+    Raises `DamagedImageError` when nothing of the origin can be decoded, `ImageError` when the matte cannot be,
+    `ImageLimitError` when decoding would take more than `max_bytes` of memory, `RenderError` when the result cannot be
+    written.
     """
-    image = scale(origin, job, max_bytes=max_bytes)
+    damage = Damage()
+    image = scale(origin, job, max_bytes=max_bytes, on_damage=damage.note)
     for step in STEPS:
         image = step(image, matte, job)
-    return encode(image, format=job.format, quality=job.quality)
+    return Rendered(body=encode(image, format=job.format, quality=job.quality), damaged=damage.noted)
 
 
 def render_blank(job: BlankJob) -> bytes:
@@ -88,7 +100,13 @@ def render_blank(job: BlankJob) -> bytes:
     return encode(image, format=job.format, quality=job.quality)
 
 
-def scale(origin: bytes, job: RenderJob, *, max_bytes: int = DEFAULT_MAX_DECODE_BYTES) -> VipsImage:
+def scale(
+    origin: bytes,
+    job: RenderJob,
+    *,
+    max_bytes: int = DEFAULT_MAX_DECODE_BYTES,
+    on_damage: OnDamage = ignore_damage,
+) -> VipsImage:
     """The picture at the planned size, cropped: 3 bands, or 4 with straight alpha."""
     plan = job.plan
     return decode_scaled(
@@ -98,6 +116,7 @@ def scale(origin: bytes, job: RenderJob, *, max_bytes: int = DEFAULT_MAX_DECODE_
         height=plan.scaled_height,
         crop=_box(plan),
         max_bytes=max_bytes,
+        on_damage=on_damage,
     )
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
 import structlog
-from cachetools import LRUCache
+from cachetools import LRUCache, TTLCache
 
 from pellucid import keys
 from pellucid.clients import Client
@@ -29,6 +30,8 @@ _FACTS = 10_000
 """Facts kept in memory, 0.3 kB each. One picture may have many URLs (query strings, tokens), and to probe it sends all
 of it through a pipe: 0.2 s for 45 MB.
 """
+
+_DOUBT_S = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +57,7 @@ class Bodies:
         self._probe = probe
         self._sniff = sniff
         self._facts: LRUCache[str, ImageFacts] = LRUCache(_FACTS)
+        self._doubted: TTLCache[str, None] = TTLCache(_FACTS, _DOUBT_S, time.monotonic)
 
     async def exists(self, digest: str) -> bool:
         """Whether there are bytes of that name, sound or not. Raises StoreError."""
@@ -117,10 +121,30 @@ class Bodies:
             self._facts[arrived.digest] = facts
         return facts
 
+    async def examine_stored(self, digest: str, client: Client) -> ImageFacts:
+        """`examine` for bytes that are in the store, which stay there. Raises what that raises."""
+        facts = self._facts.get(digest)
+        if facts is None:
+            facts = self._facts[digest] = await self._probe(partial(self._read_stored, digest), client)
+        return facts
+
+    def doubt(self, digest: str) -> None:
+        """The bytes turned out to be damaged when they were decoded. That holds for a while: a decoder that was refused
+        memory says so, too.
+        """
+        self._doubted[digest] = None
+
+    def is_doubted(self, digest: str) -> bool:
+        """Whether they did, a short while ago."""
+        return digest in self._doubted
+
     async def _read_arrived(self, arrived: Arrived) -> bytes:
         if arrived.body is not None:
             return bytes(arrived.body.data)
-        data = await self.read(arrived.digest)
+        return await self._read_stored(arrived.digest)
+
+    async def _read_stored(self, digest: str) -> bytes:
+        data = await self.read(digest)
         if data is None:
             raise BusyError("the origin's bytes were evicted before their turn came")
         return data

@@ -16,6 +16,7 @@ from pellucid import keys
 from pellucid.clients import SERVER, Client
 from pellucid.errors import (
     BusyError,
+    DamagedImageError,
     ImageError,
     LoopDetectedError,
     OriginError,
@@ -23,6 +24,7 @@ from pellucid.errors import (
     OriginUnreachableError,
     PellucidError,
     RenderError,
+    StoreError,
 )
 from pellucid.flight import SingleFlight
 from pellucid.image.facts import ImageFacts
@@ -54,6 +56,9 @@ _log = structlog.get_logger(__name__)
 _STALE_PATIENCE_S = 0.5
 # An answer that is no picture, such as a maintenance page sent with status 200, is believed no longer than this.
 _NO_PICTURE_S = 60.0
+
+_DAMAGED_S = 60.0
+"""Damaged bytes are believed no longer than this: half a download is whole the next time."""
 
 _REFUSED = 2000
 """Failures under a trail that are remembered, of up to 4 kB each."""
@@ -168,7 +173,9 @@ class Origins:
         Raises OriginError, ImageError or RenderError for an origin that cannot be had or used, SpecError for what is no
         address, BusyError, StoreError.
         """
-        wanted = self._wanted(token, ref, client)
+        return self._doubted(await self._get(self._wanted(token, ref, client)))
+
+    async def _get(self, wanted: _Wanted) -> Origin:
         key = wanted.key
         match self._known.at_hand(key, wanted.location.name, wanted.scope):
             case KnownOrigin() as record:
@@ -190,15 +197,40 @@ class Origins:
         Raises what `get` raises.
         """
         wanted = self._wanted(token, ref, client)
-        return await self._refetches.run(self._flight(wanted.key), partial(self._restore, wanted))
+        return self._doubted(await self._refetches.run(self._flight(wanted.key), partial(self._restore, wanted)))
 
     async def former(self, origin: Origin, former: FormerBytes) -> Origin | None:
         """The origin as it was, None when those bytes are gone. Raises StoreError."""
         if not await self._bodies.exists(former.digest):
             return None
-        return replace(
-            origin, digest=former.digest, facts=former.facts, size_bytes=former.size_bytes, former=(), body=None
+        return self._doubted(
+            replace(
+                origin, digest=former.digest, facts=former.facts, size_bytes=former.size_bytes, former=(), body=None
+            )
         )
+
+    async def doubt(self, token: Token, ref: OriginRef, origin: Origin) -> None:
+        """The bytes of `origin` turned out to be damaged when they were decoded: its server is asked for them again
+        before long, and nothing is made of them meanwhile that lasts. If the same come, they are tried anew.
+        """
+        self._bodies.doubt(origin.digest)
+        wanted = self._wanted(token, ref, SERVER)
+        key = wanted.key
+        try:
+            record = await self._known.recall(key, wanted.location.name, wanted.scope)
+        except StoreError as error:
+            _log.error("origin record not read", key=key, error=str(error))
+            return
+        if isinstance(record, KnownOrigin) and record.digest == origin.digest and not record.facts.damaged:
+            facts = replace(record.facts, damaged=True)
+            fresh_until = min(record.fresh_until, self._clock() + _DAMAGED_S)
+            await self._known.save(key, msgspec.structs.replace(record, facts=facts, fresh_until=fresh_until))
+
+    def _doubted(self, origin: Origin) -> Origin:
+        """`origin` with what was learnt of its bytes since its record was written."""
+        if not self._bodies.is_doubted(origin.digest):
+            return origin
+        return replace(origin, facts=replace(origin.facts, damaged=True))
 
     def _wanted(self, token: Token, ref: OriginRef, client: Client) -> _Wanted:
         location = resolve(ref, aliases=self._aliases, allow_hosts=self._allow_hosts)
@@ -258,11 +290,12 @@ class Origins:
 
     async def _renew(self, wanted: _Wanted, *, known: KnownOrigin | None, present: bool) -> Origin:
         """Ask the origin's server. If the bytes of `known` are `present`, they stand in when it cannot be reached; if
-        nobody named `known`, either, the request is conditional.
+        nobody named `known`, either, and they are sound, the request is conditional: half a file comes with the
+        validators of the whole one.
         """
         heard = self._known.position
         former_digest = known.digest if known is not None else None
-        if known is not None and (not present or self._known.is_named(wanted.key, known)):
+        if known is not None and (not present or known.facts.damaged or self._known.is_named(wanted.key, known)):
             known = msgspec.structs.replace(known, validators=Validators())
         spare = known if present else None
         question = _Question(wanted=wanted, heard=heard)
@@ -276,6 +309,7 @@ class Origins:
                 if isinstance(answer, NotModified):
                     if known is None:
                         raise OriginUnreachableError("the origin's answer makes no sense")
+                    known = await self._looked_at(question, known)
                     return await self._save(question, self._confirmed(question, known, answer))
                 arrived = await self._store(question, answer, known=known, room=room)
                 del answer  # the memory is given back now, and the bytes with it
@@ -296,7 +330,8 @@ class Origins:
             return await self._stand_in(question, spare, error)
         stored = arrived.body is None
         origin = await self._save(question, record) if stored else _origin(record, wanted.key)
-        if self._changed is not None and former_digest not in (None, record.digest):
+        # Of damaged bytes nobody is told: who has the former ones shows the better picture.
+        if self._changed is not None and not facts.damaged and former_digest not in (None, record.digest):
             self._changed(wanted.token, wanted.ref, record.digest, wanted.client)
         return replace(origin, body=arrived.body, stored=stored)
 
@@ -323,7 +358,7 @@ class Origins:
             validators=validators,
             heard=question.heard,
             fresh_for_s=fresh_for_s,
-            fresh_until=self._clock() + fresh_for_s,
+            fresh_until=self._clock() + _believed_s(known.facts, fresh_for_s),
             sharing=known.sharing if answer.sharing is None else answer.sharing,
         )
 
@@ -339,13 +374,28 @@ class Origins:
 
     async def _examine(self, question: _Question, arrived: Arrived, *, known: KnownOrigin | None) -> ImageFacts:
         """Probe what arrived. Bytes that are no usable picture are remembered as such, and not kept."""
-        if known is not None and known.digest == arrived.digest:
+        if known is not None and known.digest == arrived.digest and known.facts.damaged is False:
             return known.facts
         try:
             return await self._bodies.examine(arrived, question.wanted.client)
         except (ImageError, RenderError) as error:
             await self._save_unusable(question, error, fresh_s=arrived.answer.fresh_s)
             raise
+
+    async def _looked_at(self, question: _Question, known: KnownOrigin) -> KnownOrigin:
+        """`known` as it is written down today: an older version did not look for damage. What cannot be looked at now
+        is looked at next time.
+        """
+        if known.facts.damaged is not None:
+            return known
+        try:
+            facts = await self._bodies.examine_stored(known.digest, question.wanted.client)
+        except DamagedImageError:
+            facts = replace(known.facts, damaged=True)
+        except (ImageError, RenderError, BusyError, StoreError) as error:
+            _log.warning("origin not looked at", origin=question.source, error=str(error))
+            return known
+        return msgspec.structs.replace(known, facts=facts)
 
     def _described(
         self, question: _Question, arrived: Arrived, facts: ImageFacts, *, known: KnownOrigin | None, scheme: str
@@ -362,7 +412,7 @@ class Origins:
             validators=answer.validators,
             heard=question.heard,
             fresh_for_s=answer.fresh_s,
-            fresh_until=self._clock() + answer.fresh_s,
+            fresh_until=self._clock() + _believed_s(facts, answer.fresh_s),
             former=former_of(known, digest),
             sharing=answer.sharing,
         )
@@ -388,6 +438,10 @@ class Origins:
             self._refused[question.wanted.key, trail] = failure
             return
         await self._known.save(question.wanted.key, failure)
+
+
+def _believed_s(facts: ImageFacts, fresh_s: float) -> float:
+    return min(fresh_s, _DAMAGED_S) if facts.damaged else fresh_s
 
 
 def _origin(record: KnownOrigin, key: str) -> Origin:

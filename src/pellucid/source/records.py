@@ -73,13 +73,13 @@ def decode_record(data: bytes) -> Record | None:
 
 
 def former_of(known: KnownOrigin | None, digest: str) -> tuple[FormerBytes, ...]:
-    """What a record whose bytes are now `digest` remembers of `known`."""
+    """What a record whose bytes are now `digest` remembers of `known`: no damaged bytes, of which nothing is shown."""
     if known is None:
         return ()
     if known.digest == digest:
         return known.former
     latest = FormerBytes(digest=known.digest, facts=known.facts, size_bytes=known.size_bytes)
-    return tuple(each for each in (latest, *known.former) if each.digest != digest)[:_FORMER]
+    return tuple(each for each in (latest, *known.former) if each.digest != digest and not each.facts.damaged)[:_FORMER]
 
 
 def remember_failure(error: PellucidError, *, source: str, heard: str, until: float, scope: str = "") -> KnownFailure:
