@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from pellucid.errors import SpecError
@@ -90,6 +90,8 @@ def test_every_plan_is_sound(spec: RenderSpec, width: int, height: int) -> None:
 
 
 @given(spec=specs, width=sides, height=sides)
+@example(spec=RenderSpec(width=1.25, enlarge=Enlarge.NEVER), width=1, height=2)
+@example(spec=RenderSpec(height=4.4, enlarge=Enlarge.NEVER), width=40, height=4)
 def test_the_result_fits_its_box(spec: RenderSpec, width: int, height: int) -> None:
     resolved = _plan_or_skip(spec, width, height)
     if spec.enlarge is Enlarge.NEVER:

@@ -67,11 +67,13 @@ def _resolve(render: RenderSpec, width: int, height: int) -> Plan:
         return _whole(width, height, Fraction(1))
     if wanted_width is not None and wanted_height is not None:
         return _crop(width, height, _round(wanted_width), _round(wanted_height))
+    scale = Fraction(1)
     if wanted_width is not None:
-        return _whole(width, height, wanted_width / width)
-    if wanted_height is not None:
-        return _whole(width, height, wanted_height / height)
-    return _whole(width, height, Fraction(1))
+        scale = wanted_width / width
+    elif wanted_height is not None:
+        scale = wanted_height / height
+    # 1.25 px of a picture of 1 x 2 do not exceed it, and would make it 3 high.
+    return _whole(width, height, min(scale, Fraction(1)) if never_larger else scale)
 
 
 def _whole(width: int, height: int, scale: Fraction) -> Plan:
