@@ -2,29 +2,29 @@
 
 from demo_page import browser, demo, fast, open_demo
 from e2e_server import (
+    bowl_jpg,
     compiled_model,
-    cup_jpg,
-    face_png,
+    dog_png,
     origin,
+    otter_jpg,
     pytest_collection_modifyitems,
-    rocket_jpg,
     server,
     start_server,
 )
 from raw_clients import connect
 
 __all__ = [
+    "bowl_jpg",
     "browser",
     "compiled_model",
     "connect",
-    "cup_jpg",
     "demo",
-    "face_png",
+    "dog_png",
     "fast",
     "open_demo",
     "origin",
+    "otter_jpg",
     "pytest_collection_modifyitems",
-    "rocket_jpg",
     "server",
     "start_server",
 ]

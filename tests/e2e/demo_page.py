@@ -93,7 +93,7 @@ class Demo:
         self.page.locator("#samples button").nth(at).click()
         self.wait()
 
-    def give(self, data: bytes, name: str = "cup.jpg", media_type: str = "image/jpeg") -> None:
+    def give(self, data: bytes, name: str = "bowl.jpg", media_type: str = "image/jpeg") -> None:
         self.page.set_input_files("#file", FilePayload(name=name, mimeType=media_type, buffer=data))
 
     def choose(self, *files: Carried) -> None:
@@ -121,7 +121,7 @@ class Demo:
 
     def _carrier(self, files: Iterable[bytes | Carried], texts: dict[str, str]) -> object:
         """A DataTransfer of the page."""
-        carried = [each if isinstance(each, Carried) else Carried("cup.jpg", each) for each in files]
+        carried = [each if isinstance(each, Carried) else Carried("bowl.jpg", each) for each in files]
         encoded = [(each.name, each.media_type, base64.b64encode(each.data).decode()) for each in carried]
         return self.page.evaluate_handle(
             _CARRIER, [{kind.replace("_", "/"): text for kind, text in texts.items()}, encoded]

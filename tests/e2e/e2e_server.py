@@ -405,18 +405,18 @@ def start_server(tmp_path: Path) -> Iterator[StartServer]:
 
 
 @pytest.fixture(scope="session")
-def face_png() -> bytes:
+def dog_png() -> bytes:
     """An animal: a dog."""
     return sample_photo("dog.jpg", (512, 512))
 
 
 @pytest.fixture(scope="session")
-def cup_jpg() -> bytes:
+def bowl_jpg() -> bytes:
     """A product: a bowl."""
     return as_jpeg(sample_photo("bowl.jpg", (600, 400)))
 
 
 @pytest.fixture(scope="session")
-def rocket_jpg() -> bytes:
+def otter_jpg() -> bytes:
     """A picture of another size: an otter."""
     return as_jpeg(sample_photo("otter.jpg", (640, 427)))

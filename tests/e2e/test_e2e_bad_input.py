@@ -37,9 +37,9 @@ def _problem(answer: Answer) -> dict[str, Any]:
     ],
 )
 def test_a_bad_value_is_named(
-    server: PellucidServer, origin: PhotoOrigin, rocket_jpg: bytes, query: str, parameter: str, value: str
+    server: PellucidServer, origin: PhotoOrigin, otter_jpg: bytes, query: str, parameter: str, value: str
 ) -> None:
-    answer = server.ask(origin.put("/bad-value.jpg", rocket_jpg) + f"?{query}")
+    answer = server.ask(origin.put("/bad-value.jpg", otter_jpg) + f"?{query}")
     problem = _problem(answer)
     assert answer.status == 400
     assert (problem["parameter"], problem["value"]) == (parameter, value)
@@ -92,10 +92,10 @@ def test_missing_and_refused_origins(server: PellucidServer, origin: PhotoOrigin
     assert (no_host.status, "host" in _problem(no_host)["detail"]) == (400, True)
 
 
-def test_by_default_loopback_is_no_origin(start_server: StartServer, origin: PhotoOrigin, rocket_jpg: bytes) -> None:
+def test_by_default_loopback_is_no_origin(start_server: StartServer, origin: PhotoOrigin, otter_jpg: bytes) -> None:
     server = start_server(PELLUCID_ORIGIN_ALLOW_NETWORKS="", PELLUCID_WORKERS="0")
     for host in (origin.host, origin.host.replace("127.0.0.1", "localhost")):
-        origin.put("/guarded.jpg", rocket_jpg)
+        origin.put("/guarded.jpg", otter_jpg)
         answer = server.ask(f"/http://{host}/guarded.jpg")
         assert answer.status == 403
         assert "PELLUCID_ORIGIN_ALLOW_NETWORKS" in _problem(answer)["detail"]
@@ -119,8 +119,8 @@ def test_odd_paths_are_client_errors(server: PellucidServer, path: str) -> None:
     _problem(answer)
 
 
-def test_an_output_too_large_is_refused(server: PellucidServer, origin: PhotoOrigin, rocket_jpg: bytes) -> None:
-    answer = server.ask(origin.put("/huge-wish.jpg", rocket_jpg) + "?w=90000")
+def test_an_output_too_large_is_refused(server: PellucidServer, origin: PhotoOrigin, otter_jpg: bytes) -> None:
+    answer = server.ask(origin.put("/huge-wish.jpg", otter_jpg) + "?w=90000")
     assert answer.status == 400
     assert "pixels" in _problem(answer)["detail"]
 
@@ -140,10 +140,10 @@ def _raw_answer(server: PellucidServer, target: str) -> bytes:
 
 @pytest.mark.parametrize("length", [10, 600, 1500, 4000])
 def test_headers_fit_into_every_proxy_however_long_the_url_is(
-    server: PellucidServer, origin: PhotoOrigin, cup_jpg: bytes, length: int
+    server: PellucidServer, origin: PhotoOrigin, bowl_jpg: bytes, length: int
 ) -> None:
     """nginx takes 4 kB by default, and answers 502 for more."""
-    path = origin.put("/" + "a" * length + ".jpg", cup_jpg)[: 4096 - 5]
+    path = origin.put("/" + "a" * length + ".jpg", bowl_jpg)[: 4096 - 5]
     ignored = "".join(f"&{n}{'%F0%9F%98%80' * 64}=1" for n in range(8))
     for prefix in ("", "/-/status", "/-/nothing"):
         for query in ("?bg_remove=1&w=33", "?bg_remove=1&w=33&bg_pending=202", f"?w=33{ignored}", "?w=no"):
@@ -155,9 +155,9 @@ def test_headers_fit_into_every_proxy_however_long_the_url_is(
 
 
 def test_status_is_found_by_every_spelling_of_its_path(
-    server: PellucidServer, origin: PhotoOrigin, cup_jpg: bytes
+    server: PellucidServer, origin: PhotoOrigin, bowl_jpg: bytes
 ) -> None:
-    url = origin.put("/spelled.jpg", cup_jpg) + "?bg_remove=1&w=33"
+    url = origin.put("/spelled.jpg", bowl_jpg) + "?bg_remove=1&w=33"
     wanted = json.loads(server.ask(f"/-/status{url}").body)["image"]
     for prefix in ("/%2D/status", "/%2d/status", "/-/st%61tus", "/%2D/%73tatus", "/-/status/"):
         answer = server.ask(f"{prefix}{url}")

@@ -60,10 +60,10 @@ def _files(folder: Path) -> list[Path]:
 
 @BREAKING
 def test_a_rendition_that_cannot_be_read_is_made_again(
-    start_server: StartServer, origin: PhotoOrigin, cup_jpg: bytes, how: Breaking
+    start_server: StartServer, origin: PhotoOrigin, bowl_jpg: bytes, how: Breaking
 ) -> None:
     server = start_server(PELLUCID_CACHE_MEMORY_BYTES="0", PELLUCID_WORKERS="0")
-    url = origin.put(f"/rendition{how.__name__}.jpg", cup_jpg) + "?w=64"
+    url = origin.put(f"/rendition{how.__name__}.jpg", bowl_jpg) + "?w=64"
     whole = server.ask(url)
     # Stored beside the answer, under its name at once.
     renditions = server.data_dir / "store" / "renditions" / "default"
@@ -80,9 +80,9 @@ def test_a_rendition_that_cannot_be_read_is_made_again(
 
 @BREAKING
 def test_a_matte_that_cannot_be_read_is_busy_and_stays(
-    start_server: StartServer, tmp_path: Path, origin: PhotoOrigin, cup_jpg: bytes, how: Breaking
+    start_server: StartServer, tmp_path: Path, origin: PhotoOrigin, bowl_jpg: bytes, how: Breaking
 ) -> None:
-    url = origin.put(f"/matte{how.__name__}.jpg", cup_jpg) + "?bg_remove=1&w="
+    url = origin.put(f"/matte{how.__name__}.jpg", bowl_jpg) + "?bg_remove=1&w="
     server = start_server(PELLUCID_CACHE_MEMORY_BYTES="0")
     ready = server.wait_for(f"{url}64", "ready")
     plain = server.ask(url.replace("bg_remove=1&", "") + "72")
@@ -118,7 +118,7 @@ def test_a_matte_that_cannot_be_read_is_busy_and_stays(
 
 @pytest.mark.parametrize("away", ["mattes", "bytes"])
 def test_a_store_that_is_away_uses_up_no_attempt(
-    tmp_path: Path, origin: PhotoOrigin, cup_jpg: bytes, away: str
+    tmp_path: Path, origin: PhotoOrigin, bowl_jpg: bytes, away: str
 ) -> None:
     """With one attempt and a webhook: neither is the job failed, nor is anybody told so."""
     settings = {
@@ -127,7 +127,7 @@ def test_a_store_that_is_away_uses_up_no_attempt(
         "PELLUCID_NOTIFY_SECRET": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
         "PELLUCID_NOTIFY_MAX_ATTEMPTS": "1000",
     }
-    url = origin.put(f"/away-{away}.jpg", cup_jpg) + "?bg_remove=1&w=64"
+    url = origin.put(f"/away-{away}.jpg", bowl_jpg) + "?bg_remove=1&w=64"
     with running_server(tmp_path / "data", PELLUCID_WORKERS="0", **settings) as server:
         assert server.ask(url).state == "pending"
     folder = tmp_path / "data" / "store" / away

@@ -38,12 +38,12 @@ def page() -> Iterator[Page]:
 
 
 def test_forty_pending_pictures_turn_into_cutouts_by_themselves(
-    page: Page, server: PellucidServer, origin: PhotoOrigin, cup_jpg: bytes, rocket_jpg: bytes
+    page: Page, server: PellucidServer, origin: PhotoOrigin, bowl_jpg: bytes, otter_jpg: bytes
 ) -> None:
     base = f"http://{server.address}"
     images: list[str] = []
     for number in range(COUNT):
-        path = origin.put(f"/page{number}.jpg", (cup_jpg, rocket_jpg)[number % 2])
+        path = origin.put(f"/page{number}.jpg", (bowl_jpg, otter_jpg)[number % 2])
         url = f"{base}{path}?w=120&bg_remove=1"
         srcset = f'srcset="{url} 1x, {url.replace("120", "240")} 2x"' if number % 3 == 0 else ""
         images.append(f'<img crossorigin src="{url}" {srcset}>')
@@ -59,9 +59,9 @@ def test_forty_pending_pictures_turn_into_cutouts_by_themselves(
 
 
 def test_pictures_that_are_ready_are_left_alone(
-    page: Page, server: PellucidServer, origin: PhotoOrigin, cup_jpg: bytes
+    page: Page, server: PellucidServer, origin: PhotoOrigin, bowl_jpg: bytes
 ) -> None:
-    path = origin.put("/ready-before.jpg", cup_jpg)
+    path = origin.put("/ready-before.jpg", bowl_jpg)
     server.wait_for(f"{path}?w=120&bg_remove=1", "ready", Accept="image/webp")
     script = f'<script async src="http://{server.address}/-/swap.js"></script>'
     image = f'<img crossorigin src="http://{server.address}{path}?w=120&bg_remove=1">'

@@ -34,45 +34,45 @@ def _pellucid(*arguments: str | Path, **environ: str) -> subprocess.CompletedPro
     )
 
 
-def test_cut_writes_rgba_at_the_upright_size(tmp_path: Path, face_png: bytes) -> None:
+def test_cut_writes_rgba_at_the_upright_size(tmp_path: Path, dog_png: bytes) -> None:
     turned = tmp_path / "turned.jpg"
-    photo = Image.open(io.BytesIO(as_jpeg(face_png))).resize((300, 400))
+    photo = Image.open(io.BytesIO(as_jpeg(dog_png))).resize((300, 400))
     exif = Image.Exif()
     exif[0x0112] = 6  # shown turned by a quarter: 400 x 300
     photo.save(turned, "JPEG", exif=exif)
-    (tmp_path / "face.png").write_bytes(face_png)
-    done = _pellucid("cut", turned, tmp_path / "face.png", "-o", tmp_path / "out")
+    (tmp_path / "dog.png").write_bytes(dog_png)
+    done = _pellucid("cut", turned, tmp_path / "dog.png", "-o", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     assert "2/2" in done.stderr
     with Image.open(tmp_path / "out" / "turned.png") as image:
         assert (image.mode, image.size) == ("RGBA", (400, 300))
-    with Image.open(tmp_path / "out" / "face.png") as image:
+    with Image.open(tmp_path / "out" / "dog.png") as image:
         assert (image.mode, image.size) == ("RGBA", (512, 512))
         alpha = np.asarray(image)[:, :, 3]
     assert alpha[230:300, 150:300].min() > 200
     assert alpha[:20, :20].max() < 30
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["face.png", "turned.png"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["dog.png", "turned.png"]
 
 
-def test_two_inputs_with_one_stem_are_refused_before_any_work(tmp_path: Path, face_png: bytes) -> None:
-    (tmp_path / "a.png").write_bytes(face_png)
-    (tmp_path / "a.jpg").write_bytes(as_jpeg(face_png))
+def test_two_inputs_with_one_stem_are_refused_before_any_work(tmp_path: Path, dog_png: bytes) -> None:
+    (tmp_path / "a.png").write_bytes(dog_png)
+    (tmp_path / "a.jpg").write_bytes(as_jpeg(dog_png))
     done = _pellucid("cut", tmp_path / "a.png", tmp_path / "a.jpg", "-o", tmp_path / "out")
     assert done.returncode == 1
     assert "a.png and" in done.stderr.replace("\n", " ")
     assert not (tmp_path / "out").exists()
 
 
-def test_an_input_is_never_overwritten(tmp_path: Path, face_png: bytes) -> None:
-    (tmp_path / "a.png").write_bytes(face_png)
+def test_an_input_is_never_overwritten(tmp_path: Path, dog_png: bytes) -> None:
+    (tmp_path / "a.png").write_bytes(dog_png)
     done = _pellucid("cut", tmp_path / "a.png", "-o", tmp_path)
     assert done.returncode == 1
-    assert (tmp_path / "a.png").read_bytes() == face_png
+    assert (tmp_path / "a.png").read_bytes() == dog_png
 
 
-def test_one_bad_file_does_not_stop_the_others(tmp_path: Path, face_png: bytes) -> None:
+def test_one_bad_file_does_not_stop_the_others(tmp_path: Path, dog_png: bytes) -> None:
     (tmp_path / "bad.jpg").write_bytes(b"no picture")
-    (tmp_path / "good.png").write_bytes(face_png)
+    (tmp_path / "good.png").write_bytes(dog_png)
     done = _pellucid("cut", tmp_path, "-o", tmp_path / "out")
     assert done.returncode == 1
     assert "bad.jpg" in done.stderr
@@ -170,8 +170,8 @@ def test_serve_says_what_is_missing(tmp_path: Path) -> None:
     assert "Traceback" not in no_weights.stderr + unknown.stderr + public.stderr + busy.stderr + unwritable.stderr
 
 
-def test_the_library(face_png: bytes, tmp_path: Path) -> None:
-    cutout = pellucid.cut(face_png)
+def test_the_library(dog_png: bytes, tmp_path: Path) -> None:
+    cutout = pellucid.cut(dog_png)
     assert (cutout.matte.shape, cutout.matte.dtype) == ((512, 512), np.float32)
     assert cutout.matte.min() >= 0
     assert cutout.matte.max() <= 1
@@ -181,8 +181,8 @@ def test_the_library(face_png: bytes, tmp_path: Path) -> None:
     assert not cutout.empty
     assert cutout.confidence > 0.5
 
-    path = tmp_path / "face.png"
-    path.write_bytes(face_png)
+    path = tmp_path / "dog.png"
+    path.write_bytes(dog_png)
     pixels = np.asarray(Image.open(path).convert("RGB"))
     assert np.array_equal(pellucid.cut(path).matte, cutout.matte)
     assert np.array_equal(pellucid.cut(pixels).matte, cutout.matte)

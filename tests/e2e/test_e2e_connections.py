@@ -213,9 +213,9 @@ def test_a_protocol_that_we_do_not_speak_is_answered_in_ours(bounded: PellucidSe
 
 
 def test_a_neighbour_with_a_thousand_sockets_is_not_noticed(
-    bounded: PellucidServer, origin: PhotoOrigin, rocket_jpg: bytes, connect: Connect
+    bounded: PellucidServer, origin: PhotoOrigin, otter_jpg: bytes, connect: Connect
 ) -> None:
-    path = origin.put("/neighbour.jpg", rocket_jpg) + "?w=100"
+    path = origin.put("/neighbour.jpg", otter_jpg) + "?w=100"
     bounded.ask(path)
     polite = connect(bounded, source="127.0.0.3")
     with crowd(bounded, 1000, source=_NEIGHBOUR, says=b"GET / HTTP/1.1\r\n") as socks:
@@ -226,10 +226,10 @@ def test_a_neighbour_with_a_thousand_sockets_is_not_noticed(
 
 
 def test_when_all_places_are_taken_the_silent_go_first(
-    bounded: PellucidServer, origin: PhotoOrigin, rocket_jpg: bytes
+    bounded: PellucidServer, origin: PhotoOrigin, otter_jpg: bytes
 ) -> None:
     """Sockets of a trusted address, which has no bound of its own, and of many others."""
-    path = origin.put("/all-places.jpg", rocket_jpg) + "?w=100"
+    path = origin.put("/all-places.jpg", otter_jpg) + "?w=100"
     bounded.ask(path)
     with crowd(bounded, 1000, source="127.0.0.1") as socks:
         assert _slowest_ms(bounded, path) < 500
@@ -296,9 +296,9 @@ def test_answers_in_memory_are_bounded_by_client(bounded: PellucidServer, connec
 
 
 def test_streams_and_pictures_are_bounded_by_the_client_behind_the_proxy(
-    bounded: PellucidServer, connect: Connect, origin: PhotoOrigin, rocket_jpg: bytes
+    bounded: PellucidServer, connect: Connect, origin: PhotoOrigin, otter_jpg: bytes
 ) -> None:
-    path = origin.put("/streams.jpg", rocket_jpg)
+    path = origin.put("/streams.jpg", otter_jpg)
     assert bounded.ask(f"{path}?w=100&bg_remove=1").state == "pending"
 
     def stream(client: str, first: int, pictures: int) -> bytes:
@@ -315,10 +315,10 @@ def test_streams_and_pictures_are_bounded_by_the_client_behind_the_proxy(
 
 
 def test_a_client_may_not_make_its_address_up(
-    bounded: PellucidServer, connect: Connect, origin: PhotoOrigin, rocket_jpg: bytes
+    bounded: PellucidServer, connect: Connect, origin: PhotoOrigin, otter_jpg: bytes
 ) -> None:
     """Who is no trusted proxy counts as who it is, whatever it says."""
-    path = origin.put("/made-up.jpg", rocket_jpg)
+    path = origin.put("/made-up.jpg", otter_jpg)
     assert bounded.ask(f"{path}?w=100&bg_remove=1").state == "pending"
     statuses: list[bytes] = []
     for n in range(3):
@@ -332,9 +332,9 @@ def test_a_client_may_not_make_its_address_up(
 
 
 def test_a_body_with_a_stream_of_events_has_an_end(
-    bounded: PellucidServer, origin: PhotoOrigin, rocket_jpg: bytes, connect: Connect
+    bounded: PellucidServer, origin: PhotoOrigin, otter_jpg: bytes, connect: Connect
 ) -> None:
-    path = origin.put("/poured.jpg", rocket_jpg)
+    path = origin.put("/poured.jpg", otter_jpg)
     sock = connect(bounded, source="127.0.0.5")
     sock.send(get(f"/-/events{path}?bg_remove=1", "Content-Length: 1000000000"))
     assert sock.recv(12)[9:] == b"200"
@@ -357,9 +357,9 @@ def test_a_line_in_pieces_counts_once(bounded: PellucidServer, connect: Connect)
 
 @pytest.mark.serial
 def test_heads_sent_ahead_are_bounded_together(
-    bounded: PellucidServer, origin: PhotoOrigin, rocket_jpg: bytes, connect: Connect
+    bounded: PellucidServer, origin: PhotoOrigin, otter_jpg: bytes, connect: Connect
 ) -> None:
-    path = origin.put("/ahead.jpg", rocket_jpg)
+    path = origin.put("/ahead.jpg", otter_jpg)
     origin.held["/ahead.jpg"] = threading.Event()
     sock = connect(bounded)
     sock.sendall(get(f"{path}?w=10") + 16 * get("/-/health", "Cookie: " + "x" * 30_000))

@@ -25,20 +25,20 @@ CORS = {
 }
 
 
-def test_worked_examples(server: PellucidServer, origin: PhotoOrigin, face_png: bytes, cup_jpg: bytes) -> None:
-    face, purse = origin.put("/face.png", face_png), origin.put("/purse.jpg", cup_jpg)
+def test_worked_examples(server: PellucidServer, origin: PhotoOrigin, dog_png: bytes, bowl_jpg: bytes) -> None:
+    dog, purse = origin.put("/dog.png", dog_png), origin.put("/purse.jpg", bowl_jpg)
 
-    plain = server.ask(f"{face}?w=400")
+    plain = server.ask(f"{dog}?w=400")
     assert (plain.status, plain.image.format, plain.image.size) == (200, "PNG", (400, 400))
     assert plain.headers["cache-control"] == LONG
     assert "pellucid-cutout" not in plain.headers
 
-    first = server.ask(f"{face}?w=400&bg_remove=1")
+    first = server.ask(f"{dog}?w=400&bg_remove=1")
     assert (first.status, first.state, first.headers["cache-control"]) == (200, "pending", SHORT)
     assert first.headers["pellucid-cutout"].startswith("pending;position=1;eta=")
     assert first.body == plain.body, "the interim is the original at the wished size"
 
-    cut = server.wait_for(f"{face}?w=400&bg_remove=1", "ready")
+    cut = server.wait_for(f"{dog}?w=400&bg_remove=1", "ready")
     assert cut.headers["cache-control"] == LONG
     assert cut.headers["etag"] != first.headers["etag"]
     assert (cut.image.format, cut.image.mode, cut.image.size) == ("PNG", "RGBA", (400, 400))
@@ -64,10 +64,8 @@ def test_worked_examples(server: PellucidServer, origin: PhotoOrigin, face_png: 
         assert "last-modified" not in answer.headers
 
 
-def test_spellings_of_one_wish_share_one_rendition(
-    server: PellucidServer, origin: PhotoOrigin, face_png: bytes
-) -> None:
-    path = origin.put("/spellings.png", face_png)
+def test_spellings_of_one_wish_share_one_rendition(server: PellucidServer, origin: PhotoOrigin, dog_png: bytes) -> None:
+    path = origin.put("/spellings.png", dog_png)
     encoded = f"/http%3A%2F%2F{origin.host.replace(':', '%3A')}%2Fspellings.png"
     answers = [
         server.ask(url)
@@ -85,19 +83,19 @@ def test_spellings_of_one_wish_share_one_rendition(
 
 
 def test_other_sizes_and_colours_of_a_cut_picture_are_ready_at_once(
-    server: PellucidServer, origin: PhotoOrigin, rocket_jpg: bytes
+    server: PellucidServer, origin: PhotoOrigin, otter_jpg: bytes
 ) -> None:
-    path = origin.put("/rocket.jpg", rocket_jpg)
+    path = origin.put("/otter.jpg", otter_jpg)
     server.wait_for(f"{path}?w=200&bg_remove=1", "ready")
-    hits = origin.hits["/rocket.jpg"]
+    hits = origin.hits["/otter.jpg"]
     for query in ("w=320", "h=100", "w=100&h=100", "w=300&h=300&func=bound", "bg_color=red", "w=50&bg_color=00ff0080"):
         answer = server.ask(f"{path}?bg_remove=1&{query}", Accept="image/webp")
         assert (answer.state, answer.status) == ("ready", 200), query
-    assert origin.hits["/rocket.jpg"] == hits
+    assert origin.hits["/otter.jpg"] == hits
 
 
-def test_each_tier_has_a_matte_of_its_own(server: PellucidServer, origin: PhotoOrigin, cup_jpg: bytes) -> None:
-    url = origin.put("/tiers.jpg", cup_jpg) + "?w=300&bg_remove=1&force_format=png"
+def test_each_tier_has_a_matte_of_its_own(server: PellucidServer, origin: PhotoOrigin, bowl_jpg: bytes) -> None:
+    url = origin.put("/tiers.jpg", bowl_jpg) + "?w=300&bg_remove=1&force_format=png"
     usual = server.wait_for(url, "ready")
     named = server.ask(f"{url}&bg_quality=standard")
     assert (named.state, named.headers["etag"]) == ("ready", usual.headers["etag"]), "the default, said aloud"
@@ -110,8 +108,8 @@ def test_each_tier_has_a_matte_of_its_own(server: PellucidServer, origin: PhotoO
     assert b"fast, standard, best" in bad.body
 
 
-def test_conditional_requests(server: PellucidServer, origin: PhotoOrigin, rocket_jpg: bytes) -> None:
-    url = origin.put("/conditional.jpg", rocket_jpg) + "?w=220&bg_remove=1"
+def test_conditional_requests(server: PellucidServer, origin: PhotoOrigin, otter_jpg: bytes) -> None:
+    url = origin.put("/conditional.jpg", otter_jpg) + "?w=220&bg_remove=1"
     pending = server.ask(url)
     ready = server.wait_for(url, "ready")
 
@@ -127,8 +125,8 @@ def test_conditional_requests(server: PellucidServer, origin: PhotoOrigin, rocke
     assert ignored.status == 200
 
 
-def test_head_does_what_get_does(server: PellucidServer, origin: PhotoOrigin, rocket_jpg: bytes) -> None:
-    url = origin.put("/head.jpg", rocket_jpg) + "?w=230&bg_remove=1"
+def test_head_does_what_get_does(server: PellucidServer, origin: PhotoOrigin, otter_jpg: bytes) -> None:
+    url = origin.put("/head.jpg", otter_jpg) + "?w=230&bg_remove=1"
     head = server.ask(url, method="HEAD")
     assert (head.status, head.state, head.body) == (200, "pending", b"")
     server.wait_for(url, "ready")  # the job of the HEAD runs: nobody else asked
@@ -140,9 +138,9 @@ def test_head_does_what_get_does(server: PellucidServer, origin: PhotoOrigin, ro
 
 
 def test_format_of_a_transparent_jpeg_follows_accept(
-    server: PellucidServer, origin: PhotoOrigin, cup_jpg: bytes
+    server: PellucidServer, origin: PhotoOrigin, bowl_jpg: bytes
 ) -> None:
-    url = origin.put("/accept.jpg", cup_jpg) + "?w=240&bg_remove=1"
+    url = origin.put("/accept.jpg", bowl_jpg) + "?w=240&bg_remove=1"
     interim = server.ask(url, Accept="image/webp,*/*")
     assert (interim.image.format, interim.headers["vary"], interim.state) == ("JPEG", "Accept", "pending")
     webp = server.wait_for(url, "ready", Accept="image/avif,image/webp,*/*;q=0.8")
@@ -157,9 +155,9 @@ def test_format_of_a_transparent_jpeg_follows_accept(
 
 
 def test_unknown_parameters_are_named_and_make_no_rendition(
-    server: PellucidServer, origin: PhotoOrigin, rocket_jpg: bytes
+    server: PellucidServer, origin: PhotoOrigin, otter_jpg: bytes
 ) -> None:
-    path = origin.put("/unknown.jpg", rocket_jpg)
+    path = origin.put("/unknown.jpg", otter_jpg)
     plain, odd = server.ask(f"{path}?w=111"), server.ask(f"{path}?w=111&vh=3&nonsense=%0d%0aX:1")
     assert odd.headers["etag"] == plain.headers["etag"]
     assert odd.headers["pellucid-ignored"] == '"vh", "nonsense"'
@@ -176,12 +174,12 @@ def test_nothing_recognisable_keeps_the_original_for_long(server: PellucidServer
 
 
 def test_a_full_queue_answers_busy_and_serves_all_the_same(
-    start_server: StartServer, origin: PhotoOrigin, rocket_jpg: bytes, cup_jpg: bytes
+    start_server: StartServer, origin: PhotoOrigin, otter_jpg: bytes, bowl_jpg: bytes
 ) -> None:
     server = start_server(PELLUCID_WORKERS="0", PELLUCID_QUEUE_DEPTH="1")
-    first = server.ask(origin.put("/busy1.jpg", rocket_jpg) + "?w=100&bg_remove=1")
+    first = server.ask(origin.put("/busy1.jpg", otter_jpg) + "?w=100&bg_remove=1")
     assert first.state == "pending"
-    busy = server.ask(origin.put("/busy2.jpg", cup_jpg) + "?w=100&bg_remove=1")
+    busy = server.ask(origin.put("/busy2.jpg", bowl_jpg) + "?w=100&bg_remove=1")
     assert (busy.status, busy.headers["pellucid-cutout"], busy.image.size) == (200, "busy", (100, 67))
     life = int(busy.headers["cache-control"].rpartition("=")[2])
     assert 5 <= life <= 30
@@ -200,10 +198,10 @@ def test_ready_needs_a_worker(start_server: StartServer) -> None:
 
 
 def test_what_is_lost_or_damaged_on_disk_is_made_again(
-    start_server: StartServer, origin: PhotoOrigin, rocket_jpg: bytes
+    start_server: StartServer, origin: PhotoOrigin, otter_jpg: bytes
 ) -> None:
     server = start_server()
-    path = origin.put("/damage.jpg", rocket_jpg)
+    path = origin.put("/damage.jpg", otter_jpg)
     server.wait_for(f"{path}?w=90&bg_remove=1", "ready")
     store = server.data_dir / "store"
     for folder in ("mattes", "bytes", "renditions"):
@@ -219,14 +217,14 @@ def test_what_is_lost_or_damaged_on_disk_is_made_again(
 
 
 def test_a_small_cache_keeps_the_origins_of_owed_jobs(
-    start_server: StartServer, origin: PhotoOrigin, rocket_jpg: bytes
+    start_server: StartServer, origin: PhotoOrigin, otter_jpg: bytes
 ) -> None:
     """More origins than the cache holds are wished at once. None that is owed may be evicted before its job is done;
     when they fill the cache no more are owed.
     """
-    server = start_server(PELLUCID_WORKERS="0", PELLUCID_CACHE_MAX_BYTES=str(4 * len(rocket_jpg)))
+    server = start_server(PELLUCID_WORKERS="0", PELLUCID_CACHE_MAX_BYTES=str(4 * len(otter_jpg)))
     urls = [
-        origin.put(f"/pinned-{number}.jpg", rocket_jpg) + "?w=90&bg_remove=1&bg_quality=fast" for number in range(12)
+        origin.put(f"/pinned-{number}.jpg", otter_jpg) + "?w=90&bg_remove=1&bg_quality=fast" for number in range(12)
     ]
     for _ in range(2):
         states = [server.ask(url).state for url in urls]

@@ -51,9 +51,9 @@ def test_a_sample_turns_into_its_cutout(demo: Demo) -> None:
     }
 
 
-def test_a_chosen_picture_is_there_at_once_and_its_cutout_by_itself(demo: Demo, cup_jpg: bytes) -> None:
+def test_a_chosen_picture_is_there_at_once_and_its_cutout_by_itself(demo: Demo, bowl_jpg: bytes) -> None:
     held = hold_uploads(demo)
-    demo.give(cup_jpg + b"chosen")
+    demo.give(bowl_jpg + b"chosen")
     original = demo.page.locator("#before")
     expect(original).to_be_visible()
     assert (original.get_attribute("src") or "").startswith("blob:")
@@ -68,8 +68,8 @@ def test_a_chosen_picture_is_there_at_once_and_its_cutout_by_itself(demo: Demo, 
     assert rgba(demo.shown).shape == (400, 600, 4)
 
 
-def test_one_deletes_ones_picture(demo: Demo, cup_jpg: bytes) -> None:
-    demo.give(cup_jpg + b"deleted")
+def test_one_deletes_ones_picture(demo: Demo, bowl_jpg: bytes) -> None:
+    demo.give(bowl_jpg + b"deleted")
     demo.wait()
     path = urlsplit(demo.url).path
     assert demo.server.ask(path).status == 200
@@ -81,23 +81,23 @@ def test_one_deletes_ones_picture(demo: Demo, cup_jpg: bytes) -> None:
     expect(demo.page.get_by_role("button", name="Delete my picture")).to_be_hidden()
 
 
-def test_pictures_and_urls_are_pasted(demo: Demo, origin: PhotoOrigin, cup_jpg: bytes) -> None:
-    demo.paste(cup_jpg + b"pasted")
+def test_pictures_and_urls_are_pasted(demo: Demo, origin: PhotoOrigin, bowl_jpg: bytes) -> None:
+    demo.paste(bowl_jpg + b"pasted")
     demo.wait_for_url("/_upload_/")
     before = demo.url
     demo.paste(text_plain="no URL at all")
     assert demo.url == before
-    origin.put("/pasted.jpg", cup_jpg)
+    origin.put("/pasted.jpg", bowl_jpg)
     demo.paste(text_plain=f" http://{origin.host}/pasted.jpg\n")
     demo.wait_for_url("/pasted.jpg")
 
 
-def test_pictures_and_links_are_dropped(demo: Demo, origin: PhotoOrigin, cup_jpg: bytes) -> None:
+def test_pictures_and_links_are_dropped(demo: Demo, origin: PhotoOrigin, bowl_jpg: bytes) -> None:
     assert not demo.drop(text_plain="no picture at all")
     expect(demo.page.locator("#work")).to_be_hidden()
-    assert demo.drop(cup_jpg + b"dropped")
+    assert demo.drop(bowl_jpg + b"dropped")
     demo.wait_for_url("/_upload_/")
-    origin.put("/dropped.jpg", cup_jpg)
+    origin.put("/dropped.jpg", bowl_jpg)
     assert demo.drop(**{"text_uri-list": f"# a picture\nhttp://{origin.host}/dropped.jpg"})
     demo.wait_for_url("/dropped.jpg")
 
@@ -112,9 +112,9 @@ def test_pictures_and_links_are_dropped(demo: Demo, origin: PhotoOrigin, cup_jpg
     ],
 )
 def test_a_picture_is_given_by_its_url(
-    demo: Demo, origin: PhotoOrigin, cup_jpg: bytes, typed: str, fetched: str, encoded: bool
+    demo: Demo, origin: PhotoOrigin, bowl_jpg: bytes, typed: str, fetched: str, encoded: bool
 ) -> None:
-    origin.put(fetched, cup_jpg)
+    origin.put(fetched, bowl_jpg)
     demo.fetch(f"http://{origin.host}{typed}")
     demo.wait()
     assert ("ci_url_encoded=1" in demo.url) == encoded
@@ -123,9 +123,9 @@ def test_a_picture_is_given_by_its_url(
     assert demo.copied("curl line") == f"curl -o '{stem}-cutout.webp' '{demo.url}'"
 
 
-def test_a_reload_keeps_the_picture(demo: Demo, cup_jpg: bytes) -> None:
+def test_a_reload_keeps_the_picture(demo: Demo, bowl_jpg: bytes) -> None:
     with held_workers(demo.server):
-        demo.give(cup_jpg + b"reloaded")
+        demo.give(bowl_jpg + b"reloaded")
         demo.expect_state("pending", "Cutting out")
         demo.page.reload()
         demo.expect_state("pending", "Cutting out")
@@ -140,17 +140,17 @@ def test_a_reload_keeps_the_picture(demo: Demo, cup_jpg: bytes) -> None:
     expect(demo.page.locator("#work")).to_be_hidden()
 
 
-def test_a_second_picture_is_the_only_one(demo: Demo, cup_jpg: bytes, rocket_jpg: bytes) -> None:
+def test_a_second_picture_is_the_only_one(demo: Demo, bowl_jpg: bytes, otter_jpg: bytes) -> None:
     demo.page.evaluate(
         """() => { window.shown = new Set(); const image = document.getElementById("cutout");
         image.addEventListener("load", () => shown.add(image.naturalWidth)); }"""
     )
     with held_workers(demo.server):
-        demo.give(cup_jpg + b"the first")
+        demo.give(bowl_jpg + b"the first")
         demo.expect_state("pending", "Cutting out")
         with demo.page.expect_request("**/-/events/**") as first:
-            demo.give(cup_jpg + b"the former")
-        demo.give(rocket_jpg + b"the second")
+            demo.give(bowl_jpg + b"the former")
+        demo.give(otter_jpg + b"the second")
         demo.expect_state("pending", "number 3")
     demo.wait()
     demo.server.wait_for(urlsplit(first.value.url).path.removeprefix("/-/events") + "?bg_remove=1", "ready")
@@ -161,10 +161,10 @@ def test_a_second_picture_is_the_only_one(demo: Demo, cup_jpg: bytes, rocket_jpg
 @pytest.mark.parametrize(
     ("size", "scale"), [((1, 1), "800 %"), ((40, 3000), None), ((3000, 40), None)], ids=["dot", "tower", "strip"]
 )
-def test_odd_sizes_have_room(demo: Demo, cup_jpg: bytes, size: tuple[int, int], scale: str | None) -> None:
+def test_odd_sizes_have_room(demo: Demo, bowl_jpg: bytes, size: tuple[int, int], scale: str | None) -> None:
     """Neither a huge pixel nor a line that cannot be grasped."""
     out = io.BytesIO()
-    Image.open(io.BytesIO(cup_jpg)).resize(size).save(out, "PNG")
+    Image.open(io.BytesIO(bowl_jpg)).resize(size).save(out, "PNG")
     demo.give(out.getvalue(), "odd.png", "image/png")
     expect(demo.page.locator("#state")).to_have_attribute("data-state", re.compile("^(ready|no-subject)$"))
     box = demo.page.locator("#stage").bounding_box()
@@ -175,8 +175,8 @@ def test_odd_sizes_have_room(demo: Demo, cup_jpg: bytes, size: tuple[int, int], 
         expect(demo.page.locator("#zoom")).to_have_text(scale)
 
 
-def test_alpha_that_was_there_stays(demo: Demo, cup_jpg: bytes) -> None:
-    picture = Image.open(io.BytesIO(cup_jpg)).convert("RGBA")
+def test_alpha_that_was_there_stays(demo: Demo, bowl_jpg: bytes) -> None:
+    picture = Image.open(io.BytesIO(bowl_jpg)).convert("RGBA")
     picture.paste((0, 0, 0, 0), (0, 0, 300, 400))
     out = io.BytesIO()
     picture.save(out, "PNG")
@@ -351,7 +351,7 @@ def test_the_network_fails(fast: Demo) -> None:
     expect(fast.page.get_by_role("alert")).to_be_hidden()
 
 
-def test_limits_and_a_full_queue(open_demo: OpenDemo, start_server: StartServer, cup_jpg: bytes) -> None:
+def test_limits_and_a_full_queue(open_demo: OpenDemo, start_server: StartServer, bowl_jpg: bytes) -> None:
     server = start_server(
         PELLUCID_UPLOADS_MAX_BYTES="204800",
         PELLUCID_UPLOADS_PER_CLIENT="1",
@@ -360,14 +360,14 @@ def test_limits_and_a_full_queue(open_demo: OpenDemo, start_server: StartServer,
     )
     demo = open_demo(server)
     expect(demo.page.locator("#drop-note")).to_contain_text("Up to 200 kB")
-    demo.give(cup_jpg + bytes(300_000))
+    demo.give(bowl_jpg + bytes(300_000))
     alert = demo.page.get_by_role("alert")
     expect(alert).to_contain_text("The file is too large. Choose one of up to 200 kB, or give the URL")
-    demo.give(cup_jpg)
+    demo.give(bowl_jpg)
     expect(demo.page.locator("#words")).to_contain_text("Cutting out")
     expect(alert).to_be_hidden()
     expect(demo.page.locator("#clock")).to_have_text(re.compile(r"\d+\.\d s"))
-    demo.give(cup_jpg + b"another")
+    demo.give(bowl_jpg + b"another")
     expect(alert).to_contain_text("You have sent as many pictures as this server keeps for one visitor.")
     demo.page.locator("#samples button").first.click()
     expect(demo.page.locator("#words")).to_contain_text("The server has too much to do. This page asks again by itself")
@@ -383,16 +383,16 @@ def test_a_picture_without_a_subject(demo: Demo) -> None:
     assert "Charged" not in demo.details
 
 
-def test_credits_that_are_spent(open_demo: OpenDemo, start_server: StartServer, cup_jpg: bytes) -> None:
+def test_credits_that_are_spent(open_demo: OpenDemo, start_server: StartServer, bowl_jpg: bytes) -> None:
     demo = open_demo(start_server(PELLUCID_CREDITS_PER_MONTH="300", PELLUCID_OPEN="true"))
     with held_workers(demo.server):
-        demo.give(cup_jpg)
+        demo.give(bowl_jpg)
         demo.expect_state("pending", "Cutting out")
         expect(demo.page.locator("#details")).to_contain_text("Costs200 credits")
     demo.wait()
     assert demo.details["Charged"] == "200 credits"
     assert demo.details["Credits"] == "100 left this month"
-    demo.give(cup_jpg + b"another")
+    demo.give(bowl_jpg + b"another")
     demo.expect_state("no-credits", "There are not enough credits, so the original is shown.")
     assert re.search(r"There will be new ones on 1 [A-Z][a-z]+$", demo.words)
     expect(demo.page.locator("#split")).to_be_disabled()
@@ -404,17 +404,17 @@ def test_credits_that_are_spent(open_demo: OpenDemo, start_server: StartServer, 
 
 
 def test_a_picture_that_changes_at_its_url(
-    open_demo: OpenDemo, start_server: StartServer, origin: PhotoOrigin, cup_jpg: bytes, rocket_jpg: bytes
+    open_demo: OpenDemo, start_server: StartServer, origin: PhotoOrigin, bowl_jpg: bytes, otter_jpg: bytes
 ) -> None:
     server = start_server(PELLUCID_WEB_ADMIN_KEY="a key for tests", PELLUCID_ORIGIN_FRESH_MIN_S="3600")
     demo = open_demo(server)
-    origin.put("/changed.jpg", cup_jpg)
+    origin.put("/changed.jpg", bowl_jpg)
     url = f"http://{origin.host}/changed.jpg"
     demo.fetch(url)
     demo.wait()
     earlier = demo.shown
     with held_workers(server):
-        origin.put("/changed.jpg", rocket_jpg)
+        origin.put("/changed.jpg", otter_jpg)
         body = json.dumps({"urls": [f"/{url}"]}).encode()
         told = server.ask("/-/invalidate", method="POST", body=body, Authorization="Bearer a key for tests")
         assert told.status == 200
@@ -426,33 +426,33 @@ def test_a_picture_that_changes_at_its_url(
     assert rgba(demo.shown).shape[1] == 640
 
 
-def test_a_cutout_that_fails(open_demo: OpenDemo, start_server: StartServer, cup_jpg: bytes) -> None:
+def test_a_cutout_that_fails(open_demo: OpenDemo, start_server: StartServer, bowl_jpg: bytes) -> None:
     """Jobs that may take 10 ms: no model is that fast."""
     demo = open_demo(start_server(PELLUCID_QUEUE_JOB_TIMEOUT_S="0.01", PELLUCID_QUEUE_MAX_ATTEMPTS="1"))
-    demo.give(cup_jpg)
+    demo.give(bowl_jpg)
     demo.expect_state("failed", "The cutout failed, however often it was tried. Try again in 5 minutes, or try another")
     expect(demo.page.locator("#before")).to_be_visible()
     demo.page.get_by_role("button", name="Try again").click()
     demo.expect_state("failed", "The cutout failed")
 
 
-def test_no_room_for_uploads(open_demo: OpenDemo, start_server: StartServer, cup_jpg: bytes) -> None:
+def test_no_room_for_uploads(open_demo: OpenDemo, start_server: StartServer, bowl_jpg: bytes) -> None:
     demo = open_demo(start_server(PELLUCID_UPLOADS_TOTAL_BYTES="100000"))
-    demo.give(cup_jpg)
+    demo.give(bowl_jpg)
     demo.wait()
-    demo.give(cup_jpg + b"another")
+    demo.give(bowl_jpg + b"another")
     demo.expect_alert("This server can take no picture now. Try again in 1 hour, or give the URL of a picture.")
     demo.sample()
 
 
 def test_the_server_goes_and_comes_back(
-    open_demo: OpenDemo, start_server: StartServer, tmp_path: Path, cup_jpg: bytes
+    open_demo: OpenDemo, start_server: StartServer, tmp_path: Path, bowl_jpg: bytes
 ) -> None:
     """Gone while the page waits for a cutout, and while it wants to send a picture; back with a lower limit."""
     server = start_server(tmp_path / "data", PELLUCID_WORKERS="0")
     port = int(server.address.rpartition(":")[2])
     demo = open_demo(server)
-    demo.give(cup_jpg)
+    demo.give(bowl_jpg)
     demo.expect_state("pending", "Cutting out")
     stop(server)
     demo.expect_state("lost", "The server does not answer. This page asks again by itself")
@@ -462,7 +462,7 @@ def test_the_server_goes_and_comes_back(
     assert demo.words.startswith("Cut out in ")
     assert demo.fetched(demo.url) == demo.shown
     stop(server)
-    demo.give(cup_jpg + b"another")
+    demo.give(bowl_jpg + b"another")
     demo.expect_alert("The server cannot be reached. Check your connection, then try again.")
     server = start_server(tmp_path / "data", port=port, PELLUCID_UPLOADS_MAX_BYTES="50000", PELLUCID_WORKERS="0")
     demo.page.get_by_role("button", name="Try again").click()
@@ -540,9 +540,9 @@ def test_a_phone_shows_it_without_scrolling_sideways(open_demo: OpenDemo) -> Non
 
 
 @pytest.mark.parametrize("width", [360, PHONE[0], 700, 1000])
-def test_every_control_of_an_upload_is_within_the_screen(open_demo: OpenDemo, cup_jpg: bytes, width: int) -> None:
+def test_every_control_of_an_upload_is_within_the_screen(open_demo: OpenDemo, bowl_jpg: bytes, width: int) -> None:
     demo = open_demo(size=(width, PHONE[1]))
-    demo.choose(*[Carried(f"a picture with quite a long name {at}.jpg", cup_jpg + bytes([at])) for at in range(3)])
+    demo.choose(*[Carried(f"a picture with quite a long name {at}.jpg", bowl_jpg + bytes([at])) for at in range(3)])
     demo.wait()
     sides = """() => [...document.querySelectorAll("main :is(a, button, select, input:not(.unseen), img, code)")]
         .filter(each => each.checkVisibility() && !each.closest("#tray, #stage"))
@@ -561,10 +561,10 @@ def test_light_and_dark(open_demo: OpenDemo) -> None:
 
 
 @pytest.mark.parametrize("motion", ["reduce", "no-preference"])
-def test_less_motion_where_that_is_wished(open_demo: OpenDemo, cup_jpg: bytes, motion: str) -> None:
+def test_less_motion_where_that_is_wished(open_demo: OpenDemo, bowl_jpg: bytes, motion: str) -> None:
     demo = open_demo(reduced_motion=motion)
     held = hold_uploads(demo)
-    demo.give(cup_jpg + motion.encode())
+    demo.give(bowl_jpg + motion.encode())
     expect(demo.page.locator("#words")).to_contain_text("Sending the picture")
     moving = demo.page.evaluate("() => document.getAnimations().length")
     assert (moving == 0) == (motion == "reduce")
@@ -684,7 +684,7 @@ def test_a_screen_reader_is_told_names_and_states(fast: Demo) -> None:
     assert fast.page.get_attribute("#own", "aria-current") == "false"
 
 
-def test_a_screen_reader_is_told_each_state_once(demo: Demo, origin: PhotoOrigin, cup_jpg: bytes) -> None:
+def test_a_screen_reader_is_told_each_state_once(demo: Demo, origin: PhotoOrigin, bowl_jpg: bytes) -> None:
     demo.page.evaluate(
         """() => { window.heard = [];
         for (const live of document.querySelectorAll("[role=status], [role=alert], output")) {
@@ -694,8 +694,8 @@ def test_a_screen_reader_is_told_each_state_once(demo: Demo, origin: PhotoOrigin
         } }"""
     )
     with held_workers(demo.server):
-        demo.server.ask(origin.put("/before-heard.jpg", cup_jpg) + "?bg_remove=1&bg_quality=best")
-        demo.give(cup_jpg + b"heard")
+        demo.server.ask(origin.put("/before-heard.jpg", bowl_jpg) + "?bg_remove=1&bg_quality=best")
+        demo.give(bowl_jpg + b"heard")
         demo.expect_state("pending", "number 2")
     demo.wait()
     expect(demo.page.locator("#spoken")).to_have_text(demo.words)

@@ -25,8 +25,8 @@ def _jpeg(picture: bytes, size: tuple[int, int]) -> bytes:
     return out.getvalue()
 
 
-def test_24_megapixels_are_saved_whole_unless_a_width_is_chosen(demo: Demo, face_png: bytes) -> None:
-    demo.choose(Carried("sunset at sea.jpg", _jpeg(face_png, (6000, 4000))))
+def test_24_megapixels_are_saved_whole_unless_a_width_is_chosen(demo: Demo, dog_png: bytes) -> None:
+    demo.choose(Carried("sunset at sea.jpg", _jpeg(dog_png, (6000, 4000))))
     demo.wait()
     assert demo.page.evaluate("() => document.getElementById('cutout').naturalWidth") == 1200
     link = demo.page.locator("#download")
@@ -44,8 +44,8 @@ def test_24_megapixels_are_saved_whole_unless_a_width_is_chosen(demo: Demo, face
 
 
 @pytest.mark.parametrize("path", ["/far%20away.jpg", "/far%20away.jpg?size=l"])
-def test_a_large_picture_at_a_url_is_saved_whole(demo: Demo, origin: PhotoOrigin, face_png: bytes, path: str) -> None:
-    origin.put(path, _jpeg(face_png, (2600, 1700)))
+def test_a_large_picture_at_a_url_is_saved_whole(demo: Demo, origin: PhotoOrigin, dog_png: bytes, path: str) -> None:
+    origin.put(path, _jpeg(dog_png, (2600, 1700)))
     demo.fetch(f"http://{origin.host}{path}")
     demo.wait()
     expect(demo.page.locator("#download")).to_have_text("Download WebP, 2600 × 1700")
@@ -56,9 +56,9 @@ def test_a_large_picture_at_a_url_is_saved_whole(demo: Demo, origin: PhotoOrigin
 
 @pytest.mark.parametrize("value", FORMATS)
 @pytest.mark.parametrize("backdrop", ["clear", "1c1d20", "blur", "own"])
-def test_the_download_has_the_chosen_format(demo: Demo, cup_jpg: bytes, value: str, backdrop: str) -> None:
+def test_the_download_has_the_chosen_format(demo: Demo, bowl_jpg: bytes, value: str, backdrop: str) -> None:
     label, kind, suffix = FORMATS[value]
-    demo.choose(Carried("mug.jpg", cup_jpg))
+    demo.choose(Carried("mug.jpg", bowl_jpg))
     demo.wait()
     if backdrop == "own":
         green = io.BytesIO()
@@ -91,19 +91,19 @@ def test_the_download_has_the_chosen_format(demo: Demo, cup_jpg: bytes, value: s
         assert "bg_color" not in demo.url, "the URL is that of the transparent cutout"
 
 
-def test_a_large_picture_before_a_backdrop_is_saved_whole(demo: Demo, face_png: bytes) -> None:
-    demo.choose(Carried("face.jpg", _jpeg(face_png, (2600, 1700))))
+def test_a_large_picture_before_a_backdrop_is_saved_whole(demo: Demo, dog_png: bytes) -> None:
+    demo.choose(Carried("dog.jpg", _jpeg(dog_png, (2600, 1700))))
     demo.wait()
     demo.choose_backdrop("blur")
     demo.page.get_by_label("Format").select_option("jpeg")
     expect(demo.page.locator("#download")).to_have_text("Download JPEG, 2600 × 1700")
     demo.wait()
     name, data = demo.download()
-    assert (name, Image.open(io.BytesIO(data)).size) == ("face-cutout.jpg", (2600, 1700))
+    assert (name, Image.open(io.BytesIO(data)).size) == ("dog-cutout.jpg", (2600, 1700))
 
 
-def test_a_format_that_cannot_hold_the_picture_is_not_offered(demo: Demo, cup_jpg: bytes) -> None:
-    demo.choose(Carried("strip.jpg", _jpeg(cup_jpg, (17_000, 600))))
+def test_a_format_that_cannot_hold_the_picture_is_not_offered(demo: Demo, bowl_jpg: bytes) -> None:
+    demo.choose(Carried("strip.jpg", _jpeg(bowl_jpg, (17_000, 600))))
     expect(demo.page.locator("#state")).to_have_attribute("data-state", re.compile("^(ready|no-subject)$"))
     expect(demo.page.locator("#format option[value=webp]")).to_be_disabled()
     expect(demo.page.locator("#format")).to_have_value("png")

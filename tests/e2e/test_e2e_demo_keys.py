@@ -76,14 +76,14 @@ def test_a_key_that_opens_nothing_is_said(open_demo: OpenDemo, shop: PellucidSer
 
 
 def test_with_a_key_everything_is_asked_in_its_name(
-    open_demo: OpenDemo, shop: PellucidServer, origin: PhotoOrigin, cup_jpg: bytes
+    open_demo: OpenDemo, shop: PellucidServer, origin: PhotoOrigin, bowl_jpg: bytes
 ) -> None:
     demo = open_demo(shop)
     _enter(demo, SHOP_KEY)
     expect(demo.page.locator("#samples img").first).to_be_visible()
     demo.page.wait_for_function("() => [...document.querySelectorAll('#samples img')].every(each => each.naturalWidth)")
     with held_workers(shop):
-        demo.give(cup_jpg + b"with a key")
+        demo.give(bowl_jpg + b"with a key")
         demo.expect_state("pending", "Cutting out")
     demo.wait()
     assert demo.words.startswith("Cut out in "), "the events were heard with the key, too"
@@ -91,16 +91,16 @@ def test_with_a_key_everything_is_asked_in_its_name(
     assert demo.details["Charged"] == "200 credits"
     assert re.fullmatch(r"[\d,]+ left this month", demo.details["Credits"])
     name, data = demo.download()
-    assert name == "cup-cutout.webp"
+    assert name == "bowl-cutout.webp"
     curl = demo.copied("curl line")
-    assert curl == f"curl -H \"Authorization: Bearer $KEY\" -o 'cup-cutout.webp' '{demo.url}'"
+    assert curl == f"curl -H \"Authorization: Bearer $KEY\" -o 'bowl-cutout.webp' '{demo.url}'"
     path = "{0.path}?{0.query}".format(urlsplit(demo.url))
     assert shop.ask(path).status == 401
     assert shop.ask(path, Authorization=f"Bearer {SHOP_KEY}").body == data
     expect(demo.page.locator("#code-note")).to_contain_text("an <img> cannot send")
     demo.page.get_by_role("button", name="Delete my picture").click()
     expect(demo.page.locator("#done")).to_have_text("Your picture is deleted.")
-    origin.put("/keyed.jpg", cup_jpg)
+    origin.put("/keyed.jpg", bowl_jpg)
     demo.fetch(f"http://{origin.host}/keyed.jpg")
     demo.wait()
     demo.page.reload()
@@ -130,14 +130,14 @@ def test_one_key_opens_demo_and_usage(open_demo: OpenDemo, shop: PellucidServer)
 
 
 def test_at_a_customers_host_the_page_works_without_a_key_and_for_all_pictures_with_one(
-    open_demo: OpenDemo, shop: PellucidServer, cup_jpg: bytes
+    open_demo: OpenDemo, shop: PellucidServer, bowl_jpg: bytes
 ) -> None:
     demo = open_demo(shop, host="localhost")
     expect(demo.page.locator("#key-form")).to_be_hidden()
     demo.sample()
     assert demo.details["Charged"] == "200 credits"
     assert demo.copied("curl line").startswith("curl -o '")
-    demo.give(cup_jpg + b"a stranger's")
+    demo.give(bowl_jpg + b"a stranger's")
     demo.expect_state("no-credits", "Without a key, this server cuts out pictures of certain sites only")
     demo.page.get_by_role("button", name="Enter a customer’s key").click()
     expect(demo.page.get_by_text("This is a customer's address.")).to_be_visible()
@@ -149,7 +149,7 @@ def test_at_a_customers_host_the_page_works_without_a_key_and_for_all_pictures_w
 
 
 def test_a_key_that_is_taken_back(
-    open_demo: OpenDemo, start_server: StartServer, cup_jpg: bytes, tmp_path_factory: pytest.TempPathFactory
+    open_demo: OpenDemo, start_server: StartServer, bowl_jpg: bytes, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     data_dir = tmp_path_factory.mktemp("taken-back")
     server = start_server(data_dir, PELLUCID_TOKENS=json.dumps(_TOKENS), PELLUCID_WORKERS="0")
@@ -161,7 +161,7 @@ def test_a_key_that_is_taken_back(
     other = {"shop": {"key_hash": hash_key(make_key())}}
     port = int(server.address.rpartition(":")[2])
     start_server(data_dir, port=port, PELLUCID_TOKENS=json.dumps(other), PELLUCID_WORKERS="0")
-    demo.give(cup_jpg)
+    demo.give(bowl_jpg)
     expect(demo.page.locator("#key-error")).to_have_text("That key opens nothing here any more. Enter another one.")
     expect(demo.page.locator("#work")).to_be_hidden()
 

@@ -44,8 +44,8 @@ def _events(server: PellucidServer, path: str, *, last_id: str = "") -> Iterator
     client.close()
 
 
-def test_events_tell_the_way_to_the_cutout(pair: PellucidServer, origin: PhotoOrigin, cup_jpg: bytes) -> None:
-    url = origin.put("/heard.jpg", cup_jpg) + "?w=200&bg_remove=1"
+def test_events_tell_the_way_to_the_cutout(pair: PellucidServer, origin: PhotoOrigin, bowl_jpg: bytes) -> None:
+    url = origin.put("/heard.jpg", bowl_jpg) + "?w=200&bg_remove=1"
     assert pair.ask(url).state == "pending"
     told = list(_events(pair, f"/-/events{url}"))
     assert told[-1][0] == "ready"
@@ -59,8 +59,8 @@ def test_events_tell_the_way_to_the_cutout(pair: PellucidServer, origin: PhotoOr
     assert pair.ask(f"/-/events{url}", Last_Event_ID=told[-1][1]).status == 204
 
 
-def test_one_stream_for_many_pictures(pair: PellucidServer, origin: PhotoOrigin, cup_jpg: bytes) -> None:
-    urls = [origin.put(f"/many{number}.jpg", cup_jpg) + "?w=100&bg_remove=1" for number in range(6)]
+def test_one_stream_for_many_pictures(pair: PellucidServer, origin: PhotoOrigin, bowl_jpg: bytes) -> None:
+    urls = [origin.put(f"/many{number}.jpg", bowl_jpg) + "?w=100&bg_remove=1" for number in range(6)]
     missing = f"/{origin.host}/missing.jpg?bg_remove=1"
     urls.append(urls[0].replace("w=100", "width=100"))  # the same picture, spelled otherwise
     for url in urls:
@@ -70,34 +70,34 @@ def test_one_stream_for_many_pictures(pair: PellucidServer, origin: PhotoOrigin,
     assert last == dict.fromkeys(urls, "ready") | {missing: "problem"}
 
 
-def test_a_status_owes_nothing(pair: PellucidServer, origin: PhotoOrigin, cup_jpg: bytes) -> None:
-    url = origin.put("/unasked.jpg", cup_jpg) + "?w=100&bg_remove=1"
+def test_a_status_owes_nothing(pair: PellucidServer, origin: PhotoOrigin, bowl_jpg: bytes) -> None:
+    url = origin.put("/unasked.jpg", bowl_jpg) + "?w=100&bg_remove=1"
     for _ in range(3):
         assert json.loads(pair.ask(f"/-/status{url}").body)["state"] == "unasked"
     assert pair.ask(f"/-/status/{origin.host}/unasked.jpg?w=100").status == 400
     assert pair.ask("/-/events").status == 400
 
 
-def test_who_waits_gets_the_cutout_at_once(pair: PellucidServer, origin: PhotoOrigin, cup_jpg: bytes) -> None:
-    waiting = pair.ask(origin.put("/wait.jpg", cup_jpg) + "?w=200&bg_remove=1&bg_pending=wait")
+def test_who_waits_gets_the_cutout_at_once(pair: PellucidServer, origin: PhotoOrigin, bowl_jpg: bytes) -> None:
+    waiting = pair.ask(origin.put("/wait.jpg", bowl_jpg) + "?w=200&bg_remove=1&bg_pending=wait")
     assert waiting.state == "ready"
     assert "max-age=2592000" in waiting.headers["cache-control"]
-    preferring = pair.ask(origin.put("/prefer.jpg", cup_jpg) + "?w=200&bg_remove=1", Prefer="wait=20")
+    preferring = pair.ask(origin.put("/prefer.jpg", bowl_jpg) + "?w=200&bg_remove=1", Prefer="wait=20")
     assert preferring.state == "ready"
     assert preferring.headers["cache-control"] == "no-store"
     assert preferring.headers["preference-applied"] == "wait=20"
 
 
 def test_a_changed_origin_shows_its_former_cutout_until_the_new_one_is_there(
-    pair: PellucidServer, origin: PhotoOrigin, cup_jpg: bytes, rocket_jpg: bytes
+    pair: PellucidServer, origin: PhotoOrigin, bowl_jpg: bytes, otter_jpg: bytes
 ) -> None:
-    path = origin.put("/changes.jpg", cup_jpg)
+    path = origin.put("/changes.jpg", bowl_jpg)
     url = f"{path}?w=200&bg_remove=1"
     before = pair.wait_for(url, "ready")
     for worker in pair.pids("pellucid: matte worker"):
         os.kill(worker, signal.SIGSTOP)
     try:
-        origin.put("/changes.jpg", rocket_jpg)
+        origin.put("/changes.jpg", otter_jpg)
         asked = origin.hits["/changes.jpg"]
         assert pair.ask("/-/invalidate", method="POST", body=_invalidation(url)).status == 401
         done = pair.ask("/-/invalidate", method="POST", body=_invalidation(url), Authorization=f"Bearer {KEY}")
@@ -118,10 +118,10 @@ def test_a_changed_origin_shows_its_former_cutout_until_the_new_one_is_there(
 
 
 def test_what_was_fetched_before_a_purge_and_arrives_after_it_is_not_believed(
-    pair: PellucidServer, origin: PhotoOrigin, cup_jpg: bytes, rocket_jpg: bytes
+    pair: PellucidServer, origin: PhotoOrigin, bowl_jpg: bytes, otter_jpg: bytes
 ) -> None:
     """Requests until both web processes have asked for the old picture, before one of them hears of the purge."""
-    path = origin.put("/late.jpg", cup_jpg)
+    path = origin.put("/late.jpg", bowl_jpg)
     origin.held["/late.jpg"] = release = threading.Event()
     old: list[threading.Thread] = []
 
@@ -132,7 +132,7 @@ def test_what_was_fetched_before_a_purge_and_arrives_after_it_is_not_believed(
         return origin.hits["/late.jpg"] == 2
 
     wait_until(both_asked)
-    origin.put("/late.jpg", rocket_jpg)
+    origin.put("/late.jpg", otter_jpg)
     purge = threading.Thread(
         target=pair.ask,
         args=("/-/invalidate",),
@@ -144,13 +144,13 @@ def test_what_was_fetched_before_a_purge_and_arrives_after_it_is_not_believed(
     release.set()
     for thread in (*old, purge):
         thread.join()
-    expected = pair.ask(origin.put("/late-too.jpg", rocket_jpg) + "?w=100").body
+    expected = pair.ask(origin.put("/late-too.jpg", otter_jpg) + "?w=100").body
     for _ in range(12):
         assert pair.ask(f"{path}?w=100").body == expected
 
 
-def test_both_processes_answer_and_one_may_die(pair: PellucidServer, origin: PhotoOrigin, cup_jpg: bytes) -> None:
-    url = origin.put("/two.jpg", cup_jpg) + "?w=120"
+def test_both_processes_answer_and_one_may_die(pair: PellucidServer, origin: PhotoOrigin, bowl_jpg: bytes) -> None:
+    url = origin.put("/two.jpg", bowl_jpg) + "?w=120"
     first = pair.ask(url)
     pids = pair.pids("pellucid: web")
     assert len(pids) == 2

@@ -66,7 +66,7 @@ def _killing_workers(server: PellucidServer, database: Path | str, *, every: int
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])
 def test_removals_with_workers_killed_are_charged_once_each(
-    start_server: StartServer, origin: PhotoOrigin, cup_jpg: bytes, kind: str, request: pytest.FixtureRequest
+    start_server: StartServer, origin: PhotoOrigin, bowl_jpg: bytes, kind: str, request: pytest.FixtureRequest
 ) -> None:
     url = "" if kind == "sqlite" else make_postgres_database(request.getfixturevalue("postgres_server"))
     server = start_server(
@@ -77,7 +77,7 @@ def test_removals_with_workers_killed_are_charged_once_each(
         PELLUCID_DATABASE_URL=url,
     )
     database = url or server.database
-    urls = [f"{origin.put(f'/pay-{n}.jpg', cup_jpg)}?w=32&bg_remove=1&bg_quality=fast" for n in range(REMOVALS)]
+    urls = [f"{origin.put(f'/pay-{n}.jpg', bowl_jpg)}?w=32&bg_remove=1&bg_quality=fast" for n in range(REMOVALS)]
     deadline = time.monotonic() + 10 * DEADLINE_S
     with _killing_workers(server, database, every=KILL_EVERY) as killed, ThreadPoolExecutor(8) as pool:
         for first in range(0, REMOVALS, BATCH):
@@ -95,11 +95,11 @@ def test_removals_with_workers_killed_are_charged_once_each(
 
 
 def test_100_parallel_requests_cannot_overrun_the_limit(
-    start_server: StartServer, origin: PhotoOrigin, cup_jpg: bytes
+    start_server: StartServer, origin: PhotoOrigin, bowl_jpg: bytes
 ) -> None:
     """Credits for seven, two web processes, a hundred pictures at the same moment."""
     server = start_server(PELLUCID_WEB_PROCESSES="2", PELLUCID_CREDITS_PER_MONTH="1500", PELLUCID_OPEN="true")
-    urls = [f"{origin.put(f'/limit-{n}.jpg', cup_jpg)}?w=32&bg_remove=1" for n in range(100)]
+    urls = [f"{origin.put(f'/limit-{n}.jpg', bowl_jpg)}?w=32&bg_remove=1" for n in range(100)]
     start = threading.Barrier(100)
 
     def ask(url: str) -> str:
@@ -125,7 +125,9 @@ def test_100_parallel_requests_cannot_overrun_the_limit(
     assert status["credits"]["resets_at"].endswith("-01T00:00:00Z")
 
 
-def test_customers_are_told_apart_and_each_pays(start_server: StartServer, origin: PhotoOrigin, cup_jpg: bytes) -> None:
+def test_customers_are_told_apart_and_each_pays(
+    start_server: StartServer, origin: PhotoOrigin, bowl_jpg: bytes
+) -> None:
     key = make_key()
     tokens = {
         "shop": {"hosts": ["img.shop.example"], "credits_per_month": 1000, "origins": ["127.0.0.1"]},
@@ -133,7 +135,7 @@ def test_customers_are_told_apart_and_each_pays(start_server: StartServer, origi
         "poor": {"hosts": ["poor.example"], "credits_per_month": 0, "open": True},
     }
     server = start_server(PELLUCID_TOKENS=json.dumps(tokens))
-    url = origin.put("/customers.jpg", cup_jpg) + "?w=64&bg_remove=1"
+    url = origin.put("/customers.jpg", bowl_jpg) + "?w=64&bg_remove=1"
     shop, blog = {"Host": "img.shop.example"}, {"Authorization": f"Bearer {key}"}
     assert server.ask(url, **shop).state == "pending"
     ready = server.wait_for(url, "ready", **shop)

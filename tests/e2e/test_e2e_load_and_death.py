@@ -48,10 +48,10 @@ async def _wait_for_worker(server: PellucidServer, *, precision: str) -> None:
 
 
 async def test_200_first_requests_make_one_fetch_and_one_job(
-    start_server: StartServer, origin: PhotoOrigin, rocket_jpg: bytes
+    start_server: StartServer, origin: PhotoOrigin, otter_jpg: bytes
 ) -> None:
     server = start_server(PELLUCID_WORKERS="0")  # nobody takes the job away while it is counted
-    path = origin.put("/two-hundred.jpg", rocket_jpg)
+    path = origin.put("/two-hundred.jpg", otter_jpg)
     start = threading.Barrier(200)
 
     def ask(_: int) -> Answer:
@@ -107,15 +107,15 @@ def suffering(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PellucidServ
 
 
 def test_a_killed_matte_worker_loses_nothing(
-    suffering: PellucidServer, origin: PhotoOrigin, rocket_jpg: bytes, cup_jpg: bytes
+    suffering: PellucidServer, origin: PhotoOrigin, otter_jpg: bytes, bowl_jpg: bytes
 ) -> None:
     server = suffering
-    cached = origin.put("/kw-cached.jpg", rocket_jpg) + "?w=120&bg_remove=1"
+    cached = origin.put("/kw-cached.jpg", otter_jpg) + "?w=120&bg_remove=1"
     server.wait_for(cached, "ready")
     before = _mattes(server.data_dir)
     workers = server.pids("pellucid: matte worker")
     for number in range(6):  # enough to be in the middle of one, whatever the speed
-        server.ask(origin.put(f"/kw-{number}.jpg", cup_jpg) + "?w=120&bg_remove=1")
+        server.ask(origin.put(f"/kw-{number}.jpg", bowl_jpg) + "?w=120&bg_remove=1")
     with Visitor(server, cached) as visitor:
         time.sleep(0.1)
         for pid in workers:
@@ -131,10 +131,10 @@ def test_a_killed_matte_worker_loses_nothing(
 
 
 def test_a_killed_render_process_costs_nobody_a_picture(
-    suffering: PellucidServer, origin: PhotoOrigin, rocket_jpg: bytes
+    suffering: PellucidServer, origin: PhotoOrigin, otter_jpg: bytes
 ) -> None:
     server = suffering
-    path = origin.put("/kr.jpg", rocket_jpg)
+    path = origin.put("/kr.jpg", otter_jpg)
     cached = f"{path}?w=120&bg_remove=1"
     server.wait_for(cached, "ready")
     stop = threading.Event()
@@ -160,10 +160,10 @@ def test_a_killed_render_process_costs_nobody_a_picture(
 
 
 def test_a_killed_web_process_comes_back_on_the_same_port(
-    suffering: PellucidServer, origin: PhotoOrigin, rocket_jpg: bytes
+    suffering: PellucidServer, origin: PhotoOrigin, otter_jpg: bytes
 ) -> None:
     server = suffering
-    url = origin.put("/kweb.jpg", rocket_jpg) + "?w=130&bg_remove=1"
+    url = origin.put("/kweb.jpg", otter_jpg) + "?w=130&bg_remove=1"
     server.ask(url)
     web = server.pids("pellucid: web")
     os.kill(web[0], signal.SIGKILL)
@@ -173,13 +173,13 @@ def test_a_killed_web_process_comes_back_on_the_same_port(
 
 
 def test_a_killed_server_goes_on_where_it_was(
-    tmp_path: Path, origin: PhotoOrigin, rocket_jpg: bytes, cup_jpg: bytes
+    tmp_path: Path, origin: PhotoOrigin, otter_jpg: bytes, bowl_jpg: bytes
 ) -> None:
     data_dir = tmp_path / "data"
-    urls = [origin.put(f"/ks-{number}.jpg", cup_jpg) + "?w=110&bg_remove=1" for number in range(5)]
+    urls = [origin.put(f"/ks-{number}.jpg", bowl_jpg) + "?w=110&bg_remove=1" for number in range(5)]
     with running_server(data_dir) as server:
         port = int(server.address.rpartition(":")[2])
-        cached = origin.put("/ks-cached.jpg", rocket_jpg) + "?w=110&bg_remove=1"
+        cached = origin.put("/ks-cached.jpg", otter_jpg) + "?w=110&bg_remove=1"
         etag = server.wait_for(cached, "ready").headers["etag"]
         for url in urls:
             server.ask(url)
@@ -201,11 +201,11 @@ def test_a_killed_server_goes_on_where_it_was(
 
 
 async def test_a_picture_that_kills_its_workers_is_given_up(
-    suffering: PellucidServer, origin: PhotoOrigin, rocket_jpg: bytes, cup_jpg: bytes
+    suffering: PellucidServer, origin: PhotoOrigin, otter_jpg: bytes, bowl_jpg: bytes
 ) -> None:
     """Whoever claims the job is killed: three attempts, then `failed`, and the next picture is cut."""
     server = suffering
-    bad = origin.put("/killer.jpg", cup_jpg) + "?w=90&bg_remove=1"
+    bad = origin.put("/killer.jpg", bowl_jpg) + "?w=90&bg_remove=1"
     async with queue_of(server.data_dir) as queue:
         deadline = time.monotonic() + DEADLINE_S
         await asyncio.to_thread(server.ask, bad)
@@ -222,13 +222,13 @@ async def test_a_picture_that_kills_its_workers_is_given_up(
     assert answer.headers["pellucid-cutout"] == "failed;reason=attempts-used-up"
     assert answer.headers["cache-control"] == "public, max-age=300, s-maxage=300"
     assert (answer.image.format, answer.image.size) == ("JPEG", (90, 60)), "the interim is served all the same"
-    good = origin.put("/after-killer.jpg", rocket_jpg) + "?w=90&bg_remove=1"
+    good = origin.put("/after-killer.jpg", otter_jpg) + "?w=90&bg_remove=1"
     server.wait_for(good, "ready")
 
 
-def test_sigterm_ends_everything(tmp_path: Path, origin: PhotoOrigin, rocket_jpg: bytes) -> None:
+def test_sigterm_ends_everything(tmp_path: Path, origin: PhotoOrigin, otter_jpg: bytes) -> None:
     with running_server(tmp_path / "data") as server:
-        server.ask(origin.put("/term.jpg", rocket_jpg) + "?w=90&bg_remove=1")
+        server.ask(origin.put("/term.jpg", otter_jpg) + "?w=90&bg_remove=1")
         pids = [pid for title in ("pellucid: web", "pellucid: matte", "pellucid: render") for pid in server.pids(title)]
         assert len(pids) >= 3
         server.process.send_signal(signal.SIGTERM)
@@ -236,9 +236,9 @@ def test_sigterm_ends_everything(tmp_path: Path, origin: PhotoOrigin, rocket_jpg
         wait_until_dead(pids)
 
 
-def test_a_worker_of_its_own_joins_the_queue(start_server: StartServer, origin: PhotoOrigin, rocket_jpg: bytes) -> None:
+def test_a_worker_of_its_own_joins_the_queue(start_server: StartServer, origin: PhotoOrigin, otter_jpg: bytes) -> None:
     server = start_server(PELLUCID_WORKERS="0")
-    url = origin.put("/work.jpg", rocket_jpg) + "?w=90&bg_remove=1"
+    url = origin.put("/work.jpg", otter_jpg) + "?w=90&bg_remove=1"
     assert server.ask(url).state == "pending"
     environ = os.environ | {"PELLUCID_DATA_DIR": str(server.data_dir)}
     with subprocess.Popen([sys.executable, "-m", "pellucid", "work"], env=environ) as worker:
@@ -250,7 +250,7 @@ def test_a_worker_of_its_own_joins_the_queue(start_server: StartServer, origin: 
 
 
 def test_a_job_over_its_time_is_given_up_and_the_next_one_runs(
-    start_server: StartServer, origin: PhotoOrigin, rocket_jpg: bytes
+    start_server: StartServer, origin: PhotoOrigin, otter_jpg: bytes
 ) -> None:
     server = start_server(
         PELLUCID_QUEUE_JOB_TIMEOUT_S="5", PELLUCID_QUEUE_MAX_ATTEMPTS="2", PELLUCID_RENDER_TIMEOUT_S="30"
@@ -259,16 +259,16 @@ def test_a_job_over_its_time_is_given_up_and_the_next_one_runs(
     stuck = f"/{origin.host}/endless.svg?w=2&bg_remove=1"
     assert server.ask(stuck).state == "pending"
     time.sleep(1)
-    server.wait_for(origin.put("/behind.jpg", rocket_jpg) + "?w=90&bg_remove=1", "ready")
+    server.wait_for(origin.put("/behind.jpg", otter_jpg) + "?w=90&bg_remove=1", "ready")
     answer = server.wait_for(stuck, "failed")
     assert answer.headers["pellucid-cutout"] == "failed;reason=attempts-used-up"
 
 
 def test_a_worker_of_another_recipe_leaves_the_jobs_alone(
-    start_server: StartServer, origin: PhotoOrigin, rocket_jpg: bytes
+    start_server: StartServer, origin: PhotoOrigin, otter_jpg: bytes
 ) -> None:
     server = start_server(PELLUCID_WORKERS="0", PELLUCID_MODEL_PRECISION="f32")
-    url = origin.put("/recipes.jpg", rocket_jpg) + "?w=90&bg_remove=1"
+    url = origin.put("/recipes.jpg", otter_jpg) + "?w=90&bg_remove=1"
     assert server.ask(url).state == "pending"
     environ = os.environ | {"PELLUCID_DATA_DIR": str(server.data_dir)}
     command = [sys.executable, "-m", "pellucid", "work", "--precision"]
@@ -285,13 +285,13 @@ def test_a_worker_of_another_recipe_leaves_the_jobs_alone(
 
 
 def test_a_change_of_precision_leaves_nothing_behind(
-    start_server: StartServer, origin: PhotoOrigin, rocket_jpg: bytes
+    start_server: StartServer, origin: PhotoOrigin, otter_jpg: bytes
 ) -> None:
     """What the old recipe was owed filled the queue for ever, and kept its credits."""
     settings = {"PELLUCID_QUEUE_DEPTH": "2", "PELLUCID_CREDITS_PER_MONTH": "400", "PELLUCID_OPEN": "true"}
     before = start_server(PELLUCID_WORKERS="0", PELLUCID_MODEL_PRECISION="f32", **settings)
-    old = [origin.put(f"/before-{number}.jpg", rocket_jpg) + "?w=90&bg_remove=1" for number in range(2)]
-    new = origin.put("/after.jpg", rocket_jpg) + "?w=90&bg_remove=1"
+    old = [origin.put(f"/before-{number}.jpg", otter_jpg) + "?w=90&bg_remove=1" for number in range(2)]
+    new = origin.put("/after.jpg", otter_jpg) + "?w=90&bg_remove=1"
     assert [before.ask(url).state for url in (*old, new)] == ["pending", "pending", "no-credits"]
     before.process.send_signal(signal.SIGTERM)
     assert before.process.wait(30) == 0

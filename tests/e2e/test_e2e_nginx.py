@@ -167,9 +167,9 @@ def ask_until_kept(edge: Edge, path: str, *, method: str = "GET", **headers: str
 HIT, MISS, STALE = "nginx; hit", "nginx; fwd=uri-miss", "nginx; fwd=stale"
 
 
-def test_a_pending_answer_is_kept_for_its_life_and_no_longer(edge: Edge, origin: PhotoOrigin, cup_jpg: bytes) -> None:
+def test_a_pending_answer_is_kept_for_its_life_and_no_longer(edge: Edge, origin: PhotoOrigin, bowl_jpg: bytes) -> None:
     for attempt in range(5):
-        url = origin.put(f"/nginx/pending-{attempt}.jpg", cup_jpg) + "?w=200&bg_remove=1&force_format=png"
+        url = origin.put(f"/nginx/pending-{attempt}.jpg", bowl_jpg) + "?w=200&bg_remove=1&force_format=png"
         began = time.monotonic()
         first, second = edge.ask(url), ask_until_kept(edge, url)
         if time.monotonic() - began < LIFE_S:
@@ -205,9 +205,9 @@ def test_what_has_no_subject_is_not_called_pending_for_a_year(edge: Edge, origin
 
 
 def test_formats_follow_accept_and_all_browsers_of_a_kind_share_one(
-    edge: Edge, origin: PhotoOrigin, cup_jpg: bytes
+    edge: Edge, origin: PhotoOrigin, bowl_jpg: bytes
 ) -> None:
-    url = origin.put("/nginx/accept.jpg", cup_jpg) + "?w=240&bg_remove=1"
+    url = origin.put("/nginx/accept.jpg", bowl_jpg) + "?w=240&bg_remove=1"
     edge.behind().wait_for(url, "ready")
     webp, png = edge.ask(url, Accept=CHROME), edge.ask(url, Accept=OLD_BROWSER)
     assert (webp.image.format, whence(webp)) == ("WEBP", MISS)
@@ -223,8 +223,8 @@ def test_formats_follow_accept_and_all_browsers_of_a_kind_share_one(
     assert (whence(bare), bare.body) == (HIT, png.body)
 
 
-def test_a_head_is_no_answer_to_a_get(edge: Edge, origin: PhotoOrigin, cup_jpg: bytes) -> None:
-    url = origin.put("/nginx/head.jpg", cup_jpg) + "?w=250&bg_remove=1&bg_color=456"
+def test_a_head_is_no_answer_to_a_get(edge: Edge, origin: PhotoOrigin, bowl_jpg: bytes) -> None:
+    url = origin.put("/nginx/head.jpg", bowl_jpg) + "?w=250&bg_remove=1&bg_color=456"
     edge.behind().wait_for(url, "ready")
     head = edge.ask(url, method="HEAD")
     assert (head.status, head.state, whence(head), head.body) == (200, "ready", MISS, b"")
@@ -235,8 +235,8 @@ def test_a_head_is_no_answer_to_a_get(edge: Edge, origin: PhotoOrigin, cup_jpg: 
     assert head.headers["content-length"] == str(len(get.body))
 
 
-def test_a_304_passes(edge: Edge, origin: PhotoOrigin, cup_jpg: bytes) -> None:
-    url = origin.put("/nginx/conditional.jpg", cup_jpg) + "?w=260&bg_remove=1"
+def test_a_304_passes(edge: Edge, origin: PhotoOrigin, bowl_jpg: bytes) -> None:
+    url = origin.put("/nginx/conditional.jpg", bowl_jpg) + "?w=260&bg_remove=1"
     interim = edge.behind().ask(url)
     ready = edge.behind().wait_for(url, "ready")
     for ask in (edge.ask, partial(ask_until_kept, edge)):
@@ -248,8 +248,8 @@ def test_a_304_passes(edge: Edge, origin: PhotoOrigin, cup_jpg: bytes) -> None:
     assert (changed.status, changed.body) == (200, ready.body), "who holds the interim gets the cutout"
 
 
-def test_urls_arrive_as_they_were_written(edge: Edge, origin: PhotoOrigin, cup_jpg: bytes) -> None:
-    path = origin.put("/nginx/a%2Fb//c.jpg", cup_jpg)
+def test_urls_arrive_as_they_were_written(edge: Edge, origin: PhotoOrigin, bowl_jpg: bytes) -> None:
+    path = origin.put("/nginx/a%2Fb//c.jpg", bowl_jpg)
     encoded = quote(f"http:/{path}", safe="")
     for url in (f"{path}?w=120", f"/http:/{path}?w=120", f"/{encoded}?w=120&ci_url_encoded=1"):
         through = edge.ask(url)
@@ -257,15 +257,15 @@ def test_urls_arrive_as_they_were_written(edge: Edge, origin: PhotoOrigin, cup_j
         assert through.image.size == (120, 80)
 
 
-def test_a_long_url_passes_and_so_does_the_answer(edge: Edge, origin: PhotoOrigin, cup_jpg: bytes) -> None:
-    url = origin.put(f"/nginx/{'long/' * 780}cup.jpg", cup_jpg) + "?w=130&bg_remove=1"
+def test_a_long_url_passes_and_so_does_the_answer(edge: Edge, origin: PhotoOrigin, bowl_jpg: bytes) -> None:
+    url = origin.put(f"/nginx/{'long/' * 780}bowl.jpg", bowl_jpg) + "?w=130&bg_remove=1"
     answer = edge.ask(url)
     assert (answer.status, answer.state) == (200, "pending")
     assert sum(len(name) + len(value) + 4 for name, value in answer.headers.items()) < 4000, "proxy_buffer_size, mostly"
 
 
-def test_events_come_while_the_stream_is_open(edge: Edge, origin: PhotoOrigin, cup_jpg: bytes) -> None:
-    picture = origin.put("/nginx/events.jpg", cup_jpg) + "?w=270&bg_remove=1"
+def test_events_come_while_the_stream_is_open(edge: Edge, origin: PhotoOrigin, bowl_jpg: bytes) -> None:
+    picture = origin.put("/nginx/events.jpg", bowl_jpg) + "?w=270&bg_remove=1"
     others = [f"{picture}&bg_color={number:06x}&the_rest={'x' * 80}" for number in range(99)]
     query = "&".join(f"url={quote(url, safe='')}" for url in [picture, *others])
     client = http.client.HTTPConnection(edge.address, timeout=DEADLINE_S)
@@ -283,18 +283,18 @@ def test_events_come_while_the_stream_is_open(edge: Edge, origin: PhotoOrigin, c
         client.close()
 
 
-def test_who_waits_is_not_answered_from_the_cache(edge: Edge, origin: PhotoOrigin, cup_jpg: bytes) -> None:
-    url = origin.put("/nginx/waits.jpg", cup_jpg) + "?w=280&bg_remove=1&force_format=png"
+def test_who_waits_is_not_answered_from_the_cache(edge: Edge, origin: PhotoOrigin, bowl_jpg: bytes) -> None:
+    url = origin.put("/nginx/waits.jpg", bowl_jpg) + "?w=280&bg_remove=1&force_format=png"
     assert edge.ask(url).state == "pending"
     waited = edge.ask(url, Prefer="wait=25")
     assert (waited.state, whence(waited)) == ("ready", "nginx; fwd=bypass")
 
 
 def test_a_changed_origin_is_purged_in_every_format(
-    edge: Edge, origin: PhotoOrigin, cup_jpg: bytes, rocket_jpg: bytes
+    edge: Edge, origin: PhotoOrigin, bowl_jpg: bytes, otter_jpg: bytes
 ) -> None:
-    url = origin.put("/nginx/changing.jpg", cup_jpg) + "?w=210&bg_remove=1"
-    other = origin.put("/nginx/unchanged.jpg", cup_jpg) + "?w=210&bg_remove=1"
+    url = origin.put("/nginx/changing.jpg", bowl_jpg) + "?w=210&bg_remove=1"
+    other = origin.put("/nginx/unchanged.jpg", bowl_jpg) + "?w=210&bg_remove=1"
     old: dict[str, Answer] = {}
     for accept in (CHROME, OLD_BROWSER):
         for each in (url, other):
@@ -302,7 +302,7 @@ def test_a_changed_origin_is_purged_in_every_format(
             ask_until_kept(edge, each, Accept=accept)
         old[accept] = edge.ask(url, Accept=accept)
 
-    origin.files["/nginx/changing.jpg"] = rocket_jpg
+    origin.files["/nginx/changing.jpg"] = otter_jpg
     client = http.client.HTTPConnection(edge.behind().address, timeout=DEADLINE_S)
     try:
         client.request("POST", "/-/invalidate", json.dumps({"urls": [url]}), headers={"Authorization": f"Bearer {KEY}"})

@@ -93,9 +93,9 @@ def notifying(tmp_path_factory: pytest.TempPathFactory, receiver: HookReceiver) 
 
 
 def test_who_asked_and_the_operator_are_called_when_a_cutout_is_ready(
-    notifying: PellucidServer, hooks: HookReceiver, origin: PhotoOrigin, cup_jpg: bytes
+    notifying: PellucidServer, hooks: HookReceiver, origin: PhotoOrigin, bowl_jpg: bytes
 ) -> None:
-    picture = origin.put("/notify/cup.jpg", cup_jpg)
+    picture = origin.put("/notify/bowl.jpg", bowl_jpg)
     url = f"{picture}?w=200&bg_remove=1&bg_notify={quote(hooks.url, safe='')}%2Fmine%3Fid%3D7"
     assert notifying.ask(url).state == "pending"
     notifying.ask(url)
@@ -113,7 +113,7 @@ def test_who_asked_and_the_operator_are_called_when_a_cutout_is_ready(
 
 
 def test_a_customer_hears_of_its_own_cutouts_under_its_own_secret(
-    start_server: StartServer, hooks: HookReceiver, origin: PhotoOrigin, cup_jpg: bytes
+    start_server: StartServer, hooks: HookReceiver, origin: PhotoOrigin, bowl_jpg: bytes
 ) -> None:
     key = bytes(range(32))
     tokens = {
@@ -125,15 +125,17 @@ def test_a_customer_hears_of_its_own_cutouts_under_its_own_secret(
         "default": {},
     }
     server = start_server(PELLUCID_TOKENS=json.dumps(tokens), PELLUCID_WORKERS="1")
-    server.wait_for(origin.put("/notify/other.jpg", cup_jpg) + "?w=50&bg_remove=1", "ready")
-    picture = origin.put("/notify/shop.jpg", cup_jpg)
+    server.wait_for(origin.put("/notify/other.jpg", bowl_jpg) + "?w=50&bg_remove=1", "ready")
+    picture = origin.put("/notify/shop.jpg", bowl_jpg)
     server.wait_for(f"{picture}?w=50&bg_remove=1", "ready", Host="img.shop.example")
     (message,) = hooks.wait_for("/shop", key=key)
     assert message["type"] == "cutout.ready"
     assert len(hooks.calls) == 1
 
 
-def test_a_failure_is_told(start_server: StartServer, hooks: HookReceiver, origin: PhotoOrigin, cup_jpg: bytes) -> None:
+def test_a_failure_is_told(
+    start_server: StartServer, hooks: HookReceiver, origin: PhotoOrigin, bowl_jpg: bytes
+) -> None:
     # No picture is cut in a millisecond: the worker ends itself, and that was the only attempt.
     server = start_server(
         PELLUCID_NOTIFY_URLS=f"{hooks.url}/all",
@@ -142,7 +144,7 @@ def test_a_failure_is_told(start_server: StartServer, hooks: HookReceiver, origi
         PELLUCID_QUEUE_MAX_ATTEMPTS="1",
         PELLUCID_WORKERS="1",
     )
-    picture = origin.put("/notify/slow.jpg", cup_jpg)
+    picture = origin.put("/notify/slow.jpg", bowl_jpg)
     assert server.ask(f"{picture}?bg_remove=1").state == "pending"
     server.wait_for(f"{picture}?bg_remove=1", "failed")
     (message,) = hooks.wait_for("/all")
@@ -152,8 +154,8 @@ def test_a_failure_is_told(start_server: StartServer, hooks: HookReceiver, origi
     assert (data["reason"], data["attempts"]) == ("attempts-used-up", 1)
 
 
-def test_a_callback_elsewhere_is_a_400(server: PellucidServer, origin: PhotoOrigin, cup_jpg: bytes) -> None:
-    picture = origin.put("/notify/refused.jpg", cup_jpg)
+def test_a_callback_elsewhere_is_a_400(server: PellucidServer, origin: PhotoOrigin, bowl_jpg: bytes) -> None:
+    picture = origin.put("/notify/refused.jpg", bowl_jpg)
     answer = server.ask(f"{picture}?bg_remove=1&bg_notify=https%3A%2F%2Fhooks.example%2F")
     problem = json.loads(answer.body)
     assert (answer.status, problem["parameter"]) == (400, "bg_notify")
@@ -162,10 +164,10 @@ def test_a_callback_elsewhere_is_a_400(server: PellucidServer, origin: PhotoOrig
 
 
 def test_a_web_process_killed_while_nobody_answers_loses_no_message(
-    notifying: PellucidServer, hooks: HookReceiver, origin: PhotoOrigin, cup_jpg: bytes
+    notifying: PellucidServer, hooks: HookReceiver, origin: PhotoOrigin, bowl_jpg: bytes
 ) -> None:
     hooks.status = 500
-    picture = origin.put("/notify/killed.jpg", cup_jpg)
+    picture = origin.put("/notify/killed.jpg", bowl_jpg)
     notifying.ask(f"{picture}?w=100&bg_remove=1")
     hooks.wait_for("/all")
     web = notifying.pids("pellucid: web")

@@ -26,7 +26,7 @@ def silent_name_server() -> Iterator[str]:
 
 
 def test_names_that_hang_stop_no_other_origin(
-    start_server: StartServer, origin: PhotoOrigin, rocket_jpg: bytes, silent_name_server: str
+    start_server: StartServer, origin: PhotoOrigin, otter_jpg: bytes, silent_name_server: str
 ) -> None:
     server = start_server(PELLUCID_WORKERS="0", PELLUCID_ORIGIN_NAMESERVERS=silent_name_server)
     port = origin.host.rpartition(":")[2]
@@ -35,7 +35,7 @@ def test_names_that_hang_stop_no_other_origin(
         time.sleep(0.5)
         slowest_s = 0.0
         for number in range(5):
-            origin.put(f"/beside-{number}.jpg", rocket_jpg)
+            origin.put(f"/beside-{number}.jpg", otter_jpg)
             began = time.monotonic()
             answer = server.ask(f"/http://beside-{number}.localhost:{port}/beside-{number}.jpg?w=40")
             slowest_s = max(slowest_s, time.monotonic() - began)
@@ -49,10 +49,10 @@ def test_names_that_hang_stop_no_other_origin(
 
 
 def test_a_crowd_of_hosts_leaves_few_descriptors(
-    start_server: StartServer, origin: PhotoOrigin, rocket_jpg: bytes
+    start_server: StartServer, origin: PhotoOrigin, otter_jpg: bytes
 ) -> None:
     server = start_server(PELLUCID_WORKERS="0")
-    origin.put("/crowd.jpg", rocket_jpg)
+    origin.put("/crowd.jpg", otter_jpg)
     port = origin.host.rpartition(":")[2]
     (web,) = server.pids("pellucid: web")
     before = _sockets(web)
@@ -63,7 +63,7 @@ def test_a_crowd_of_hosts_leaves_few_descriptors(
 
 
 def test_urls_of_the_server_in_urls_of_the_server(
-    start_server: StartServer, origin: PhotoOrigin, rocket_jpg: bytes
+    start_server: StartServer, origin: PhotoOrigin, otter_jpg: bytes
 ) -> None:
     port = free_port()
     own = f"127.0.0.1:{port}"
@@ -72,7 +72,7 @@ def test_urls_of_the_server_in_urls_of_the_server(
         PELLUCID_WORKERS="0",
         PELLUCID_ALIASES=f"_self_=http://{own}/,_far_=http://{origin.host}/",
     )
-    origin.put("/circle.jpg", rocket_jpg)
+    origin.put("/circle.jpg", otter_jpg)
     origin.redirects["/to-self.jpg"] = f"http://{own}/http://{origin.host}/circle.jpg?w=41"
     nested = f"/http://{own}" * 10 + f"/http://{origin.host}/circle.jpg?w=40"
     status_url = quote(f"http://{own}/-/status/http://{origin.host}/circle.jpg?bg_remove=1", safe="")
@@ -97,19 +97,19 @@ def test_urls_of_the_server_in_urls_of_the_server(
         assert {each.result().status for each in circles} == {508}
     name = origin.headers["/circle.jpg"]["CDN-Loop"]
     assert origin.headers["/circle.jpg"]["Via"] == f"1.1 {name}"
-    path = origin.put("/circle-2.jpg", rocket_jpg)
+    path = origin.put("/circle-2.jpg", otter_jpg)
     assert server.ask(f"{path}?w=50", CDN_Loop=f"edge, {name}").status == 508
     assert server.ask(f"{path}?w=50", CDN_Loop="edge").status == 200
     assert origin.headers["/circle-2.jpg"]["CDN-Loop"] == f"edge, {name}"
 
 
 def test_private_and_no_store_hold_downstream(
-    start_server: StartServer, origin: PhotoOrigin, rocket_jpg: bytes, tmp_path: Path
+    start_server: StartServer, origin: PhotoOrigin, otter_jpg: bytes, tmp_path: Path
 ) -> None:
     server = start_server(PELLUCID_CDN_TARGETED="true")
     for said, heard in (("private, max-age=99", "private, max-age=2592000"), ("no-store", "no-store")):
         name = f"/{said[:2]}-capped.jpg"
-        path = origin.put(name, rocket_jpg)
+        path = origin.put(name, otter_jpg)
         origin.cache_control[name] = said
         for url in (f"{path}?w=50", f"{path}?w=60&bg_remove=1"):
             answer = server.wait_for(url, "ready" if "bg_remove" in url else "")
@@ -130,7 +130,7 @@ def test_private_and_no_store_hold_downstream(
 
 
 def test_the_cdn_hears_of_bytes_that_changed_by_themselves(
-    start_server: StartServer, origin: PhotoOrigin, rocket_jpg: bytes, cup_jpg: bytes
+    start_server: StartServer, origin: PhotoOrigin, otter_jpg: bytes, bowl_jpg: bytes
 ) -> None:
     purged: list[str] = []
 
@@ -155,12 +155,12 @@ def test_the_cdn_hears_of_bytes_that_changed_by_themselves(
             PELLUCID_CDN_PURGE_URL=f"http://127.0.0.1:{cdn.server_port}/{{tag}}",
             PELLUCID_CDN_PURGE_METHOD="PURGE",
         )
-        path = origin.put("/changes.jpg", rocket_jpg)
+        path = origin.put("/changes.jpg", otter_jpg)
         before = server.ask(f"{path}?w=50")
         time.sleep(1.5)
         assert server.ask(f"{path}?w=50").headers["etag"] == before.headers["etag"]
         assert purged == []
-        origin.put("/changes.jpg", cup_jpg)
+        origin.put("/changes.jpg", bowl_jpg)
         deadline = time.monotonic() + DEADLINE_S
         while not purged:
             assert time.monotonic() < deadline
@@ -176,7 +176,7 @@ def test_the_cdn_hears_of_bytes_that_changed_by_themselves(
 
 
 def test_fetched_bodies_that_wait_for_rendering_are_not_in_memory(
-    start_server: StartServer, origin: PhotoOrigin, rocket_jpg: bytes
+    start_server: StartServer, origin: PhotoOrigin, otter_jpg: bytes
 ) -> None:
     """24 origins of 20 MB beside a busy renderer."""
     server = start_server(
@@ -189,7 +189,7 @@ def test_fetched_bodies_that_wait_for_rendering_are_not_in_memory(
     before = _resident_bytes(web)
     origin.files["/busy.svg"] = endless_svg()
     # Of the same bytes only the first would be probed.
-    paths = [origin.put(f"/large-{number}.jpg", rocket_jpg + bytes(20 << 20) + bytes([number])) for number in range(24)]
+    paths = [origin.put(f"/large-{number}.jpg", otter_jpg + bytes(20 << 20) + bytes([number])) for number in range(24)]
     with ThreadPoolExecutor(25) as pool:
         busy = pool.submit(server.ask, f"/{origin.host}/busy.svg?w=9")
         while not origin.hits["/busy.svg"]:

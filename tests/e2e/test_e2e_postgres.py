@@ -101,13 +101,13 @@ def _ready(server: PellucidServer) -> dict[str, Any]:
 
 
 def test_postgresql_is_stopped_and_started_under_traffic(
-    start_server: StartServer, origin: PhotoOrigin, cup_jpg: bytes, postgres: Postgres
+    start_server: StartServer, origin: PhotoOrigin, bowl_jpg: bytes, postgres: Postgres
 ) -> None:
     server = start_server(PELLUCID_DATABASE_URL=postgres.url, PELLUCID_CREDITS_PER_MONTH="100000", PELLUCID_OPEN="true")
-    paid = origin.put("/paid.jpg", cup_jpg) + "?w=64&bg_remove=1"
+    paid = origin.put("/paid.jpg", bowl_jpg) + "?w=64&bg_remove=1"
     server.wait_for(paid, "ready")
-    plain = origin.put("/plain.jpg", cup_jpg) + "?w=64"
-    new = [origin.put(f"/new-{number}.jpg", cup_jpg) + "?w=64&bg_remove=1&bg_quality=fast" for number in range(40)]
+    plain = origin.put("/plain.jpg", bowl_jpg) + "?w=64"
+    new = [origin.put(f"/new-{number}.jpg", bowl_jpg) + "?w=64&bg_remove=1&bg_quality=fast" for number in range(40)]
     visitors = [Visitor(server, _widths(paid)), Visitor(server, _again(paid)), Visitor(server, _widths(plain))]
     for visitor in visitors:
         visitor.start()
@@ -138,13 +138,13 @@ def test_postgresql_is_stopped_and_started_under_traffic(
 
 
 def test_a_server_starts_without_its_database_and_goes_on_by_itself(
-    start_server: StartServer, origin: PhotoOrigin, cup_jpg: bytes, postgres: Postgres
+    start_server: StartServer, origin: PhotoOrigin, bowl_jpg: bytes, postgres: Postgres
 ) -> None:
     server = start_server(PELLUCID_DATABASE_URL=postgres.url)
-    shown = origin.put("/shown.jpg", cup_jpg) + "?w=64&bg_remove=1"
+    shown = origin.put("/shown.jpg", bowl_jpg) + "?w=64&bg_remove=1"
     cutout = server.wait_for(shown, "ready")
     wait_until(lambda: "detail=disk" not in server.ask(shown).headers["cache-status"])
-    unseen = origin.put("/unseen.jpg", cup_jpg) + "?w=64&bg_remove=1"
+    unseen = origin.put("/unseen.jpg", bowl_jpg) + "?w=64&bg_remove=1"
     renditions = server.data_dir / "store" / "renditions" / "default"
     wait_until(lambda: renditions.is_dir() and any("#" not in path.name for path in renditions.iterdir()))
     server.process.send_signal(signal.SIGTERM)

@@ -23,7 +23,7 @@ NOTHING: dict[str, list[Any]] = {"removals": [], "holds": [], "charges": []}
 
 
 def test_a_host_name_spends_nothing_on_strangers_pictures(
-    start_server: StartServer, origin: PhotoOrigin, cup_jpg: bytes
+    start_server: StartServer, origin: PhotoOrigin, bowl_jpg: bytes
 ) -> None:
     key = make_key()
     limit = {"credits_per_month": 10_000}
@@ -35,7 +35,7 @@ def test_a_host_name_spends_nothing_on_strangers_pictures(
         "free": {"hosts": ["free.example"]},
     }
     server = start_server(PELLUCID_TOKENS=json.dumps(tokens))
-    url = origin.put("/stranger.jpg", cup_jpg) + "?w=64&bg_remove=1"
+    url = origin.put("/stranger.jpg", bowl_jpg) + "?w=64&bg_remove=1"
     plain = server.ask(url.replace("&bg_remove=1", ""), Host="shut.example")
     for host in ("shut.example", "away.example"):
         for choice in ("", "&bg_pending=wait", "&bg_pending=202", "&bg_pending=blank"):
@@ -49,7 +49,7 @@ def test_a_host_name_spends_nothing_on_strangers_pictures(
         events = server.ask(f"/-/events{url}", Host=host).body.decode()
         assert "event: no-credits\n" in events
         assert '"reason":"origin-not-listed"' in events
-    uploaded = json.loads(server.ask("/-/uploads", method="POST", body=cup_jpg, Host="own.example").body)
+    uploaded = json.loads(server.ask("/-/uploads", method="POST", body=bowl_jpg, Host="own.example").body)
     upload = f"{uploaded['path']}?w=64&bg_remove=1"
     for host in ("shut.example", "own.example"):
         assert server.ask(upload, Host=host).headers["pellucid-cutout"] == REFUSED
@@ -78,17 +78,17 @@ def test_a_host_name_spends_nothing_on_strangers_pictures(
     assert output.count("has a limit") == 1
 
 
-def test_a_server_without_customers(start_server: StartServer, origin: PhotoOrigin, cup_jpg: bytes) -> None:
+def test_a_server_without_customers(start_server: StartServer, origin: PhotoOrigin, bowl_jpg: bytes) -> None:
     server = start_server(PELLUCID_CREDITS_PER_MONTH="10000")
-    url = origin.put("/alone.jpg", cup_jpg) + "?w=64&bg_remove=1"
+    url = origin.put("/alone.jpg", bowl_jpg) + "?w=64&bg_remove=1"
     assert server.ask(url).headers["pellucid-cutout"] == REFUSED
     assert _rows(server) == NOTHING
     assert server.wait_for("/_samples_/bowl.jpg?w=64&bg_remove=1", "ready")
     assert "credits.per_month is set, and neither origin.allow_hosts nor open" in "".join(server.output)
 
 
-def test_a_server_that_names_its_origins(start_server: StartServer, origin: PhotoOrigin, cup_jpg: bytes) -> None:
+def test_a_server_that_names_its_origins(start_server: StartServer, origin: PhotoOrigin, bowl_jpg: bytes) -> None:
     server = start_server(PELLUCID_CREDITS_PER_MONTH="10000", PELLUCID_ORIGIN_ALLOW_HOSTS="127.0.0.1")
-    url = origin.put("/named.jpg", cup_jpg) + "?w=64&bg_remove=1"
+    url = origin.put("/named.jpg", bowl_jpg) + "?w=64&bg_remove=1"
     assert server.wait_for(url, "ready").headers["pellucid-credits"].startswith("charged=200;remaining=9800")
     assert "credits.per_month is set" not in "".join(server.output)

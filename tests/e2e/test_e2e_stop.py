@@ -52,13 +52,13 @@ class Regular(threading.Thread):
 
 
 def test_everybody_is_answered_or_refused_and_the_end_is_soon(
-    start_server: StartServer, connect: Connect, origin: PhotoOrigin, rocket_jpg: bytes
+    start_server: StartServer, connect: Connect, origin: PhotoOrigin, otter_jpg: bytes
 ) -> None:
     server = start_server(PELLUCID_WORKERS="0")
-    path = origin.put("/stop.jpg", rocket_jpg)
+    path = origin.put("/stop.jpg", otter_jpg)
     assert server.ask(f"{path}?w=100").status == 200
     assert server.ask(f"{path}?w=100&bg_remove=1").state == "pending"
-    slow = origin.put("/stop-slow.jpg", rocket_jpg)
+    slow = origin.put("/stop-slow.jpg", otter_jpg)
     origin.held["/stop-slow.jpg"] = threading.Event()
 
     stream = connect(server)
@@ -138,10 +138,10 @@ def test_what_is_accepted_by_nobody_is_answered(start_server: StartServer, conne
 
 
 def test_a_second_signal_stops_harder(
-    start_server: StartServer, connect: Connect, origin: PhotoOrigin, rocket_jpg: bytes
+    start_server: StartServer, connect: Connect, origin: PhotoOrigin, otter_jpg: bytes
 ) -> None:
     server = start_server(PELLUCID_WORKERS="0")
-    path = origin.put("/stop-hard.jpg", rocket_jpg)
+    path = origin.put("/stop-hard.jpg", otter_jpg)
     origin.held["/stop-hard.jpg"] = threading.Event()
     fetching = connect(server)
     fetching.send(get(f"{path}?w=100"))

@@ -83,8 +83,8 @@ def _until(condition: Callable[[], bool]) -> None:
         time.sleep(0.1)
 
 
-def test_sent_cut_out_and_deleted(pair: PellucidServer, cup_jpg: bytes) -> None:
-    told = _sent(pair, _unlike(cup_jpg, "whole way"))
+def test_sent_cut_out_and_deleted(pair: PellucidServer, bowl_jpg: bytes) -> None:
+    told = _sent(pair, _unlike(bowl_jpg, "whole way"))
     url = f"{told['path']}?w=300&bg_remove=1"
     cut = pair.wait_for(url, "ready")
     assert cut.rgba[0, 0, 3] == 0
@@ -99,9 +99,9 @@ def test_sent_cut_out_and_deleted(pair: PellucidServer, cup_jpg: bytes) -> None:
     assert not [path for path in (pair.data_dir / "store" / "bytes").iterdir() if path.is_file()]
 
 
-def test_thirty_at_once(pair: PellucidServer, cup_jpg: bytes) -> None:
+def test_thirty_at_once(pair: PellucidServer, bowl_jpg: bytes) -> None:
     with ThreadPoolExecutor(30) as threads:
-        bodies = [_unlike(cup_jpg, f"parallel {number}") for number in range(30)]
+        bodies = [_unlike(bowl_jpg, f"parallel {number}") for number in range(30)]
         answers = list(threads.map(lambda body: _send(pair, body), bodies))
     assert Counter(answer.status for answer in answers) == {201: 10, 429: 20}
     for answer in answers:
@@ -109,7 +109,7 @@ def test_thirty_at_once(pair: PellucidServer, cup_jpg: bytes) -> None:
             assert _slug(answer) == "too-many-uploads"
             assert int(answer.headers["retry-after"]) >= 1
     # Another client, as the proxy in front says; who is not trusted could not.
-    _delete(pair, _sent(pair, cup_jpg, client="192.0.2.2"))
+    _delete(pair, _sent(pair, bowl_jpg, client="192.0.2.2"))
     with ThreadPoolExecutor(10) as threads:
         list(
             threads.map(lambda answer: _delete(pair, json.loads(answer.body)), [a for a in answers if a.status == 201])
@@ -156,14 +156,14 @@ def test_a_promise_of_too_much_is_refused_before_it_is_kept(pair: PellucidServer
     assert answer.startswith(b"HTTP/1.1 413 ")
 
 
-def test_a_slow_body(pair: PellucidServer, cup_jpg: bytes) -> None:
+def test_a_slow_body(pair: PellucidServer, bowl_jpg: bytes) -> None:
     """A byte at a time: the connection is closed, which ends the reading."""
     with socket.create_connection(_address(pair), timeout=DEADLINE_S) as client:
-        client.sendall(_head(f"Content-Length: {len(cup_jpg)}\r\n\r\n".encode()))
+        client.sendall(_head(f"Content-Length: {len(bowl_jpg)}\r\n\r\n".encode()))
         ended = threading.Event()
 
         def drip() -> None:
-            for value in cup_jpg:
+            for value in bowl_jpg:
                 if ended.wait(0.1):
                     return
                 try:
@@ -181,15 +181,15 @@ def test_a_slow_body(pair: PellucidServer, cup_jpg: bytes) -> None:
     _until(lambda: _left(pair) == [])
 
 
-def test_who_hangs_up_in_the_middle(pair: PellucidServer, cup_jpg: bytes) -> None:
+def test_who_hangs_up_in_the_middle(pair: PellucidServer, bowl_jpg: bytes) -> None:
     for _ in range(20):
         with socket.create_connection(_address(pair), timeout=DEADLINE_S) as client:
-            client.sendall(_head(f"Content-Length: {len(cup_jpg)}\r\n\r\n".encode()) + cup_jpg[:5000])
+            client.sendall(_head(f"Content-Length: {len(bowl_jpg)}\r\n\r\n".encode()) + bowl_jpg[:5000])
     # The last of them may not have begun yet; a reservation that stayed would hold for two minutes.
     taken: list[Answer] = []
 
     def take() -> bool:
-        answer = _send(pair, cup_jpg, client="127.0.0.1")
+        answer = _send(pair, bowl_jpg, client="127.0.0.1")
         taken.extend([answer] if answer.status == 201 else [])
         return bool(taken)
 
@@ -217,13 +217,13 @@ def test_names_that_try_to_escape(pair: PellucidServer, path: str) -> None:
     assert (pair.data_dir / "receiving" / "secret").is_file()
 
 
-def test_a_killed_process_leaves_nothing(start_server: StartServer, cup_jpg: bytes) -> None:
+def test_a_killed_process_leaves_nothing(start_server: StartServer, bowl_jpg: bytes) -> None:
     server = start_server(PELLUCID_WEB_PROCESSES="2", PELLUCID_WORKERS="0", PELLUCID_UPLOADS_PER_CLIENT="3")
     clients = [socket.create_connection(_address(server), timeout=DEADLINE_S) for _ in range(3)]
     for client in clients:
-        client.sendall(_head(f"Content-Length: {len(cup_jpg)}\r\n\r\n".encode()) + cup_jpg[:5000])
+        client.sendall(_head(f"Content-Length: {len(bowl_jpg)}\r\n\r\n".encode()) + bowl_jpg[:5000])
     _until(lambda: len(_left(server)) == 6)  # parts and rows
-    assert server.ask(UPLOADS, method="POST", body=cup_jpg).status == 429
+    assert server.ask(UPLOADS, method="POST", body=bowl_jpg).status == 429
     before = server.pids("pellucid: web")
     for pid in before:
         os.kill(pid, signal.SIGKILL)
@@ -231,11 +231,11 @@ def test_a_killed_process_leaves_nothing(start_server: StartServer, cup_jpg: byt
     _until(lambda: _left(server) == [])
     for client in clients:
         client.close()
-    told = _sent(server, cup_jpg, client="127.0.0.1")
+    told = _sent(server, bowl_jpg, client="127.0.0.1")
     assert server.ask(told["path"]).status == 200
 
 
-def test_killed_again_and_again_nothing_half_stays(start_server: StartServer, cup_jpg: bytes) -> None:
+def test_killed_again_and_again_nothing_half_stays(start_server: StartServer, bowl_jpg: bytes) -> None:
     """Whatever step an upload was at."""
     server = start_server(PELLUCID_WORKERS="0", PELLUCID_UPLOADS_PER_CLIENT="1000")
     stop = threading.Event()
@@ -246,7 +246,7 @@ def test_killed_again_and_again_nothing_half_stays(start_server: StartServer, cu
         while not stop.is_set():
             number += 1
             try:
-                answer = server.ask(UPLOADS, method="POST", body=_unlike(cup_jpg, f"{mark} {number}"))
+                answer = server.ask(UPLOADS, method="POST", body=_unlike(bowl_jpg, f"{mark} {number}"))
             except (OSError, http.client.HTTPException):
                 continue
             if answer.status == 201:
@@ -275,14 +275,14 @@ def test_killed_again_and_again_nothing_half_stays(start_server: StartServer, cu
     _until(lambda: not list((server.data_dir / "receiving").glob("*.part")))
 
 
-def test_they_expire(start_server: StartServer, cup_jpg: bytes) -> None:
+def test_they_expire(start_server: StartServer, bowl_jpg: bytes) -> None:
     server = start_server(
         PELLUCID_WEB_PROCESSES="2",
         PELLUCID_WORKERS="0",
         PELLUCID_UPLOADS_KEEP_S="4",
         PELLUCID_ORIGIN_FRESH_MIN_S="3600",
     )
-    told = _sent(server, cup_jpg)
+    told = _sent(server, bowl_jpg)
     shown = server.ask(told["path"])
     assert (shown.status, shown.headers["cache-control"]) == (200, "public, max-age=4, s-maxage=4")
     _until(lambda: server.ask(told["path"]).status == 404)
