@@ -28,7 +28,7 @@ def _jpeg(picture: bytes, size: tuple[int, int]) -> bytes:
 def test_24_megapixels_are_saved_whole_unless_a_width_is_chosen(demo: Demo, dog_png: bytes) -> None:
     demo.choose(Carried("sunset at sea.jpg", _jpeg(dog_png, (6000, 4000))))
     demo.wait()
-    assert demo.page.evaluate("() => document.getElementById('cutout').naturalWidth") == 1200
+    assert demo.page.evaluate("() => document.getElementById('cutout').naturalWidth") == 1600
     link = demo.page.locator("#download")
     expect(link).to_have_text("Download WebP, 6000 × 4000")
     assert demo.details["Picture"] == "6000 × 4000"

@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+import numpy as np
 import pytest
 from demo_page import Carried, Demo, OpenDemo, needs_chromium, rgba
-from e2e_server import StartServer
+from e2e_server import PhotoOrigin, StartServer
 from PIL import Image, ImageDraw
 from playwright.sync_api import expect
 
@@ -57,6 +58,27 @@ def test_a_file_that_is_no_use(demo: Demo, way: str, file: Carried, sentence: st
     expect(demo.page.locator("#work")).to_be_hidden()
     demo.sample()
     expect(demo.page.get_by_role("alert").first).to_be_hidden()
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+@pytest.mark.parametrize("way", ["upload", "URL"])
+def test_half_a_file_is_shown_and_said_to_be_damaged(demo: Demo, origin: PhotoOrigin, kind: str, way: str) -> None:
+    """As far as it goes; it is no cutout, and nothing of it is downloaded."""
+    noise = np.random.default_rng(7).integers(0, 256, (400, 600, 3), np.uint8)
+    out = io.BytesIO()
+    Image.fromarray(noise).save(out, kind)
+    half = out.getvalue()[: len(out.getvalue()) // 2]
+    if way == "upload":
+        demo.choose(Carried(f"half.{kind.lower()}", half, f"image/{kind.lower()}"))
+    else:
+        origin.files[f"/half.{kind.lower()}"] = half
+        demo.fetch(f"http://{origin.host}/half.{kind.lower()}")
+    demo.expect_state(
+        "failed", "The file is damaged or was cut short, so it is shown as far as it goes and not cut out."
+    )
+    expect(demo.page.locator("#before")).to_be_visible()
+    expect(demo.page.locator("#download")).to_be_hidden()
+    expect(demo.page.locator("#split")).to_be_disabled()
 
 
 def test_a_file_that_is_too_large(demo: Demo) -> None:

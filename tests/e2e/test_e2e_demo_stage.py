@@ -135,7 +135,7 @@ def test_a_large_picture_is_whole_where_it_is_looked_at_closely(demo: Demo) -> N
     demo.choose(_file((3000, 2000)))
     demo.wait()
     wide = "() => document.getElementById('cutout').naturalWidth"
-    assert demo.page.evaluate(wide) == 1200
+    assert demo.page.evaluate(wide) == 1600
     scale = _place(demo)["picture"]["width"] / 3000
     expect(demo.page.locator("#zoom")).to_have_text(f"{np.floor(100 * scale + 0.5):.0f} %")
     demo.page.click("#zoom-one")

@@ -4,7 +4,7 @@ import { cutoutParameters } from "./address.js";
 export const FORMATS = { webp: { name: "WebP", side: 16383 }, png: { name: "PNG", side: Infinity }, jpeg: { name: "JPEG", side: 65535 } };
 
 // What is shown of a picture at first; what of a larger one when it is looked at closely: pixels a browser holds easily.
-export const PREVIEW = { width: 1200, height: 4096 };
+export const PREVIEW = { width: 1600, height: 4096 };
 const CLOSE_PIXELS = 24e6;
 
 export class Wish {
