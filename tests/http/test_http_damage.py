@@ -91,7 +91,7 @@ def settings(tmp_path: Path) -> SettingsTree:
 @pytest.fixture
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Damaged bytes are believed for a moment, so that nobody waits for a minute."""
-    monkeypatch.setattr("pellucid.source.origins._DAMAGED_S", 0.05)
+    monkeypatch.setattr("pellucid.source.renewing._DAMAGED_S", 0.05)
 
 
 async def owed_and_spent(settings: SettingsTree) -> tuple[int, int, int]:
@@ -255,7 +255,7 @@ NOTHING_SHOWN = {"webp": picture("WEBP"), "avif": picture("AVIF"), "bmp": pictur
 async def test_where_nothing_can_be_shown_the_problem_lives_as_short(
     settings: SettingsTree, monkeypatch: pytest.MonkeyPatch, form: str
 ) -> None:
-    monkeypatch.setattr("pellucid.source.origins._NO_PICTURE_S", 0.05)
+    monkeypatch.setattr("pellucid.source.renewing._NO_PICTURE_S", 0.05)
     async with shop_with(half(NOTHING_SHOWN[form])) as shop, running(settings) as app:
         for query in ("w=30", "w=30&bg_remove=1"):
             answer = await ask(app, "GET", shop.url(query))

@@ -28,7 +28,7 @@ from pellucid.pipeline.states import Bill, CutoutState, Cutting, Delivery, Stage
 from pellucid.queue.values import Failed, Full, Owed
 from pellucid.renditions import Found, make_rendition
 from pellucid.source.answers import Sharing
-from pellucid.source.origins import Origin
+from pellucid.source.origin import Origin
 from pellucid.spec import DEFAULT_TOKEN, OriginRef, Pending, Spec
 from pellucid.uploads.shelf import UPLOADS_ALIAS
 

@@ -44,7 +44,8 @@ from pellucid.queue.course import Course
 from pellucid.queue.queue import Queue
 from pellucid.queue.turns import Patience
 from pellucid.queue.values import Handler, Job, JobRefusedError
-from pellucid.source.origins import Origin, Origins
+from pellucid.source.origin import Origin
+from pellucid.source.origins import Origins
 from pellucid.spec import OriginRef, Tier, Token
 from pellucid.store.objects import ObjectBlobs
 from pellucid.tokens import Customer, Customers

@@ -28,7 +28,8 @@ from pellucid.pipeline.cuttings import Cuttings, Wish
 from pellucid.pipeline.states import CutoutState, Cutting
 from pellucid.queue.queue import Queue
 from pellucid.queue.values import Owed
-from pellucid.source.origins import Origin, Origins
+from pellucid.source.origin import Origin
+from pellucid.source.origins import Origins
 from pellucid.source.records import FormerBytes
 from pellucid.spec import OriginRef, Tier, Token
 from pellucid.store.objects import ObjectBlobs

@@ -20,7 +20,8 @@ from pellucid.pipeline.states import Bill, CutoutState, Cutting
 from pellucid.queue.queue import Queue
 from pellucid.queue.turns import Urgency
 from pellucid.queue.values import DAMAGED, Answer, Asking, Failed, Full, Job, Listener, Owed, Receipt
-from pellucid.source.origins import Origin, Origins
+from pellucid.source.origin import Origin
+from pellucid.source.origins import Origins
 from pellucid.spec import OriginRef, Tier, Token
 from pellucid.tokens import Customers
 

@@ -31,7 +31,8 @@ from pellucid.render.plan import Plan, plan
 from pellucid.render.pool import RenderPool
 from pellucid.render.run import BlankJob, RenderJob
 from pellucid.renditions import Found, Rendition, Renditions, make_rendition
-from pellucid.source.origins import Origin, Origins
+from pellucid.source.origin import Origin
+from pellucid.source.origins import Origins
 from pellucid.spec import Pending, Spec, Token
 
 _log = structlog.get_logger(__name__)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from pellucid.queue.values import DAMAGED, Failed, Owed, Receipt
 from pellucid.renditions import Found, Rendition
-from pellucid.source.origins import Origin
+from pellucid.source.origin import Origin
 
 
 class CutoutState(enum.StrEnum):
