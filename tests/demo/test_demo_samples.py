@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import io
-import subprocess
-import sys
-import zipfile
 from pathlib import Path
 
 import pytest
-from hatchling.builders.wheel import WheelBuilder
 from PIL import Image
 
 from pellucid.demo.samples import SAMPLE_PATHS, SAMPLES, SAMPLES_FOLDER
@@ -18,13 +14,6 @@ from pellucid.wiring.storage import Paths
 from pellucid.wiring.values import aliases_of
 
 LICENCES = (SAMPLES_FOLDER / "LICENCES.txt").read_text(encoding="utf-8")
-ROOT = Path(__file__).parents[2]
-
-_LOOK = """
-import pellucid
-from pellucid.demo.samples import SAMPLES, SAMPLES_FOLDER
-print(pellucid.__path__[0], *((SAMPLES_FOLDER / name).stat().st_size for name in SAMPLES), sep="\\n")
-"""
 
 
 @pytest.mark.parametrize("name", SAMPLES)
@@ -58,25 +47,3 @@ def test_the_alias_is_the_folder_of_the_package_unless_somebody_sets_another(tmp
     assert tuple(f"/_samples_/{name}" for name in SAMPLES) == SAMPLE_PATHS
     own = SettingsTree(data_dir=tmp_path, aliases={"_samples_": "https://own.example/"})
     assert aliases_of(own, paths)["_samples_"].startswith("https://own.example")
-
-
-@pytest.mark.slow
-def test_a_wheel_carries_the_samples_and_their_licences(tmp_path: Path) -> None:
-    (wheel,) = WheelBuilder(str(ROOT)).build(directory=str(tmp_path / "dist"), versions=["standard"])
-    with zipfile.ZipFile(wheel) as file:
-        names = file.namelist()
-        file.extractall(tmp_path / "installed")
-    for told in ("LICENSE", "NOTICE", "src/pellucid/demo/photos/LICENCES.txt"):
-        assert any(name.endswith(f".dist-info/licenses/{told}") for name in names), told
-    looked = subprocess.run(
-        [sys.executable, "-c", _LOOK],
-        cwd=tmp_path,
-        env={"PYTHONPATH": str(tmp_path / "installed")},
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    where, *sizes = looked.stdout.split()
-    assert where == str(tmp_path / "installed" / "pellucid"), "not the checkout"
-    assert [int(size) for size in sizes] == [(SAMPLES_FOLDER / name).stat().st_size for name in SAMPLES]
-    assert (tmp_path / "installed" / "pellucid" / "demo" / "photos" / "LICENCES.txt").read_text("utf-8") == LICENCES
