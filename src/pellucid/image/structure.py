@@ -9,25 +9,15 @@ from __future__ import annotations
 import enum
 import struct
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-
+from pellucid.errors import ImageError
 from pellucid.formats import ImageFormat
 from pellucid.image import jpeg, png_end
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from pellucid.image.tiff.directories import TiffFile
 
 _ISO_BOXES = 1000
 _GIF_BLOCKS = 1 << 20
-_TIFF_PAGES = 64
-_TIFF_ENTRIES = 4096
-_TIFF_VALUES = 1 << 20
-"""How much is looked at of what a hostile file may have millions of, 0.1 s at most: entries of one page of a TIFF file,
-offsets and sizes of all of them. The decoder sees to the rest.
-"""
-
+"""How much is looked at of what a hostile file may have millions of, 0.1 s at most. The decoder sees to the rest."""
 
 _GIF_NEXT = (b"!", b",", b";", b"")
 """What begins behind a frame: an extension, another frame, the trailer, nothing any more."""
@@ -109,81 +99,15 @@ def _look_at_iso(data: bytes) -> Wholeness:
 
 
 def _look_at_tiff(data: bytes) -> Wholeness:
-    """Every page's strips and tiles lie inside the file (TIFF 6.0, section 2; BigTIFF)."""
-    order = "<" if data[:2] == b"II" else ">"
-    layout = _BIG_TIFF if data[2:4] in (b"+\0", b"\0+") else _CLASSIC_TIFF
-    (at,) = struct.unpack_from(order + layout.offset, data, layout.first)
-    whole, left = True, _TIFF_VALUES
-    for _ in range(_TIFF_PAGES):
-        if at == 0 or left < 0:
-            return _whole_if(whole)
-        if at >= len(data):
-            return Wholeness.CUT
-        (entries,) = struct.unpack_from(order + layout.entries, data, at)
-        if not entries:
-            return Wholeness.CUT
-        first = at + struct.calcsize(order + layout.entries)
-        values = _tiff_values(data, order, layout, first=first, entries=entries)
-        whole &= all(
-            _lie_inside(values.get(offsets), values.get(sizes), len(data)) for offsets, sizes in _TIFF_PLACES.items()
-        )
-        left -= sum(map(len, values.values()))
-        (at,) = struct.unpack_from(order + layout.offset, data, first + layout.entry * entries)
-    return _whole_if(whole)
-
-
-class _TiffLayout(NamedTuple):
-    """Formats (`struct`) of the offset of a directory and of its number of entries; bytes of an entry; where the first
-    offset stands.
-    """
-
-    offset: str
-    entries: str
-    entry: int
-    first: int
-
-
-_CLASSIC_TIFF, _BIG_TIFF = _TiffLayout("I", "H", 12, 4), _TiffLayout("Q", "Q", 20, 8)
-
-_TIFF_PLACES = {273: 279, 324: 325}
-"""Tags of the offsets of strips and tiles, and of their sizes."""
-
-_TIFF_WIDTHS = {
-    kind: width for width, kinds in {2: (3, 8), 4: (4, 9, 11, 13), 8: (5, 10, 12, 16, 17, 18)}.items() for kind in kinds
-}
-"""Bytes of a value, by its type; all others have 1."""
-
-_TIFF_INTEGERS = frozenset({3, 4, 16})
-"""SHORT, LONG, LONG8."""
-
-
-def _tiff_values(
-    data: bytes, order: str, layout: _TiffLayout, *, first: int, entries: int
-) -> dict[int, NDArray[np.uint64]]:
-    """Where a page's strips and tiles lie, by tag. Raises ValueError when an entry's values lie outside the file."""
-    wanted = {*_TIFF_PLACES, *_TIFF_PLACES.values()}
-    found: dict[int, NDArray[np.uint64]] = {}
-    for at in range(first, first + layout.entry * min(entries, _TIFF_ENTRIES), layout.entry):
-        tag, kind, count = struct.unpack_from(order + "HH" + layout.offset, data, at)
-        width = _TIFF_WIDTHS.get(kind, 1)
-        start = at + 4 + struct.calcsize(order + layout.offset)
-        if width * count > at + layout.entry - start:
-            (start,) = struct.unpack_from(order + layout.offset, data, start)
-        if start + width * count > len(data):
-            raise ValueError("values outside the file")
-        if tag in wanted and tag not in found and kind in _TIFF_INTEGERS:
-            count = min(count, _TIFF_VALUES)
-            found[tag] = np.frombuffer(data, f"{order}u{width}", count, start).astype(np.uint64)
-    return found
-
-
-def _lie_inside(offsets: NDArray[np.uint64] | None, sizes: NDArray[np.uint64] | None, length: int) -> bool:
-    if offsets is None or sizes is None or not (count := min(len(offsets), len(sizes))):
-        return True
-    # Each for itself first: their sum may be larger than 64 bits.
-    if int(offsets.max()) > length or int(sizes.max()) > length:
-        return False
-    return int((offsets[:count] + sizes[:count]).max()) <= length
+    """All directories, and the pixels of the one that is shown. Another picture may be, where directories lack."""
+    file = TiffFile(data)
+    try:
+        picture = file.find_picture()
+    except ImageError:
+        return Wholeness.CUT
+    if file.lacks_directories:
+        return Wholeness.CUT
+    return _whole_if(file.holds_pixels(picture) and not file.lacks_values)
 
 
 def _look_at_bmp(data: bytes) -> Wholeness:

@@ -12,8 +12,14 @@ import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
 
 from pellucid.errors import ImageError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 class Tag(enum.IntEnum):
@@ -29,10 +35,12 @@ class Tag(enum.IntEnum):
     STRIP_OFFSETS = 273
     SAMPLES_PER_PIXEL = 277
     ROWS_PER_STRIP = 278
+    STRIP_BYTE_COUNTS = 279
     PLANAR_CONFIGURATION = 284
     TILE_WIDTH = 322
     TILE_HEIGHT = 323
     TILE_OFFSETS = 324
+    TILE_BYTE_COUNTS = 325
     SUB_DIRECTORIES = 330
     INK_SET = 332
     EXTRA_SAMPLES = 338
@@ -67,7 +75,9 @@ _MOST_DIRECTORIES = 1000
 _MOST_ENTRIES = 50_000
 """Of all directories together: 20 ms. A directory has about 20."""
 _MOST_VALUES = 64
-"""Read of one field; offsets of strips, of which there are more, are asked for the first alone."""
+"""Read of one field; of offsets of strips, of which there are more, the first alone says where a picture begins."""
+_MOST_BLOCKS = 1 << 20
+"""Strips or tiles whose places are looked at: 10 ms."""
 
 _REDUCED, _MASK = 1, 4
 """Bits of NewSubfileType."""
@@ -77,18 +87,28 @@ _PHOTOMETRIC_MASK = 4
 _PIXELS = (Tag.TILE_OFFSETS, Tag.STRIP_OFFSETS, Tag.OLD_JPEG)
 """Where a picture's first bytes may be said to be."""
 
+_BLOCKS = ((Tag.STRIP_OFFSETS, Tag.STRIP_BYTE_COUNTS), (Tag.TILE_OFFSETS, Tag.TILE_BYTE_COUNTS))
+_INTEGERS = "HIQ"
+"""As which types offsets and byte counts are written."""
+
 _PYRAMID_LEVELS = range(3, 33)
+
+
+class Place(NamedTuple):
+    """Where and how the values of a field are written: an offset, `struct`'s letter of one, and how many there are."""
+
+    offset: int
+    letter: str
+    count: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Directory:
-    """One picture of the file: where it stands, the values of its tags, and where and how the first value of each is
-    written (an offset and `struct`'s letter).
-    """
+    """One picture of the file: where it stands, the values of its tags, and the places of those."""
 
     offset: int
     tags: Mapping[int, tuple[float, ...]]
-    places: Mapping[int, tuple[int, str]]
+    places: Mapping[int, Place]
 
     def integer(self, tag: Tag, default: int) -> int:
         """The first value; `default` where the tag is missing or has none."""
@@ -116,6 +136,10 @@ class TiffFile:
     """The directories of `data`, read as they are asked for. Whatever the file says, a bounded number of them."""
 
     data: bytes
+    lacks_directories: bool = field(init=False, default=False)
+    """Whether one that was asked for is not there, or not all of it: so it is where a file is cut short."""
+    lacks_values: bool = field(init=False, default=False)
+    """Whether values of a field lie outside the file."""
     _order: str = field(init=False)
     _big: bool = field(init=False)
     _entries_left: int = field(init=False, default=_MOST_ENTRIES)
@@ -148,6 +172,21 @@ class TiffFile:
         # Only thumbnails, or so they say.
         return max(reduced, key=lambda each: each.size[0] * each.size[1])
 
+    def holds_pixels(self, directory: Directory) -> bool:
+        """Whether the strips or tiles lie inside the file, as far as it says where they are."""
+        for offsets_tag, counts_tag in _BLOCKS:
+            offsets, counts = self._integers(directory, offsets_tag), self._integers(directory, counts_tag)
+            blocks = min(len(offsets), len(counts))
+            if not blocks:
+                continue
+            length = len(self.data)
+            # Each for itself first: their sum may be larger than 64 bits.
+            if int(offsets.max()) > length or int(counts.max()) > length:
+                return False
+            if int((offsets[:blocks] + counts[:blocks]).max()) > length:
+                return False
+        return True
+
     def showing(self, directory: Directory, changes: Mapping[Tag, int]) -> bytes:
         """The file with `directory` as its first, and other first values of some of the tags it has; `data` itself
         where nothing is to be changed.
@@ -156,8 +195,8 @@ class TiffFile:
         if self._first() != directory.offset:
             edits[8 if self._big else 4] = (directory.offset, "Q" if self._big else "I")
         for tag, value in changes.items():
-            at, letter = directory.places[tag]
-            edits[at] = (value, letter)
+            place = directory.places[tag]
+            edits[place.offset] = (value, place.letter)
         if not edits:
             return self.data
         file = bytearray(self.data)
@@ -170,6 +209,7 @@ class TiffFile:
         try:
             at = self._first()
         except struct.error:
+            self.lacks_directories = True
             return
         while at and at not in seen and len(seen) < _MOST_DIRECTORIES:
             seen.add(at)
@@ -197,37 +237,53 @@ class TiffFile:
             count = self._integer(at, count_letter)
             start = at + struct.calcsize(count_letter)
             end = start + entry_size * count
-            following = self._integer(end, word) if end + struct.calcsize(word) <= len(self.data) else 0
         except struct.error:
+            self.lacks_directories = True
             return None
+        is_whole = count > 0 and end + struct.calcsize(word) <= len(self.data)
+        self.lacks_directories |= not is_whole
+        following = self._integer(end, word) if is_whole else 0
         count = min(count, self._entries_left, (len(self.data) - start) // entry_size)
         self._entries_left -= count
         tags: dict[int, tuple[float, ...]] = {}
-        places: dict[int, tuple[int, str]] = {}
+        places: dict[int, Place] = {}
+        len_word = struct.calcsize(word)
         entries = memoryview(self.data)[start : start + entry_size * count]
-        for index, (tag, kind, values, _) in enumerate(struct.iter_unpack(self._order + "HH" + word * 2, entries)):
+        for index, (tag, kind, values, offset) in enumerate(struct.iter_unpack(self._order + "HH" + word * 2, entries)):
             if tag in _WANTED and tag not in tags:
-                place = start + entry_size * (index + 1) - struct.calcsize(word)
-                place, letters, tags[tag] = self._values(kind, values, place)
-                places[tag] = (place, letters)
+                places[tag], tags[tag] = self._values(kind, values, start + entry_size * (index + 1) - len_word)
+            elif values * _width(kind) > len_word and offset + values * _width(kind) > len(self.data):
+                self.lacks_values = True
         return Directory(offset=at, tags=tags, places=places), following
 
-    def _values(self, kind: int, count: int, place: int) -> tuple[int, str, tuple[float, ...]]:
-        """Where the values of a field are, how they are written, and the first of them; `place` is where the entry
-        has them, or their offset.
-        """
+    def _values(self, kind: int, count: int, at: int) -> tuple[Place, tuple[float, ...]]:
+        """Where the values of a field are, and the first of them; `at` is where the entry has them, or their offset."""
         letters = _FIELD_TYPES.get(kind, "")
-        size = struct.calcsize(self._order + letters)
+        size = _width(kind)
         word = "Q" if self._big else "I"
         if count * size > struct.calcsize(word):
-            place = self._integer(place, word)
+            at = self._integer(at, word)
+        place = Place(at, letters, count)
+        if at + count * size > len(self.data):
+            self.lacks_values = True
         count = min(count, _MOST_VALUES)
-        if not letters or place + count * size > len(self.data):
-            return place, letters, ()
-        numbers = struct.unpack_from(self._order + letters * count, self.data, place)
+        if not letters or at + count * size > len(self.data):
+            return place, ()
+        numbers = struct.unpack_from(self._order + letters * count, self.data, at)
         if len(letters) == 2:
             numbers = tuple(above / (below or 1) for above, below in zip(numbers[::2], numbers[1::2], strict=True))
-        return place, letters, numbers
+        return place, numbers
+
+    def _integers(self, directory: Directory, tag: Tag) -> NDArray[np.uint64]:
+        """All values of a field of integers, none where it has none inside the file."""
+        place = directory.places.get(tag)
+        if place is None or len(place.letter) != 1 or place.letter not in _INTEGERS:
+            return np.empty(0, np.uint64)
+        size = struct.calcsize("=" + place.letter)
+        count = min(place.count, _MOST_BLOCKS, (len(self.data) - place.offset) // size)
+        return np.frombuffer(
+            self.data, f"{self._order}u{size}", max(0, count), min(place.offset, len(self.data))
+        ).astype(np.uint64)
 
     def _first(self) -> int:
         return self._integer(8, "Q") if self._big else self._integer(4, "I")
@@ -237,6 +293,11 @@ class TiffFile:
         if at > len(self.data):
             raise struct.error("outside the file")
         return int(struct.unpack_from(self._order + letter, self.data, at)[0])
+
+
+def _width(kind: int) -> int:
+    """Bytes of a value; those that are no numbers have 1."""
+    return struct.calcsize("=" + _FIELD_TYPES.get(kind, "")) or 1
 
 
 _WANTED = frozenset(int(tag) for tag in Tag)
