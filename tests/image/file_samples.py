@@ -61,6 +61,8 @@ def _all() -> dict[str, bytes]:
         "tiff, big": samples.save(picture, "TIFF", compression="tiff_deflate", big_tiff=True),
         "tiff, jpeg": samples.save(picture, "TIFF", compression="jpeg"),
         "tiff, tiles": image.tiffsave_buffer(**tiff),  # type: ignore[attr-defined] - tests only
+        "tiff, profile": image.tiffsave_buffer(profile="p3"),  # type: ignore[attr-defined] - tests only
+        "tiff, thumbnail first": _thumbnail_first(),
         "tiff, pages": _many("TIFF", compression="tiff_lzw"),
         "bmp": samples.save(picture, "BMP"),
         "bmp, palette": samples.save(picture.quantize(200), "BMP"),
@@ -70,6 +72,23 @@ def _all() -> dict[str, bytes]:
         "jp2, codestream": samples.save(picture, "JPEG2000", no_jp2=True, irreversible=True),
         "svg": samples.svg('<circle cx="48" cy="32" r="20"/>'),
     }
+
+
+def _thumbnail_first() -> bytes:
+    """A grey TIFF as scanners write it: both directories, then the small picture, then the large one."""
+    large = _pixels()[..., 1]
+    pictures = [(1, large[::8, ::8]), (0, large)]
+    directory_bytes = 2 + 9 * 12 + 4
+    at = 8 + 2 * directory_bytes
+    file = b"II*\0" + struct.pack("<I", 8)
+    for number, (subfile_type, levels) in enumerate(pictures):
+        (height, width), size = levels.shape, levels.size
+        fields = (254, subfile_type), (256, width), (257, height), (258, 8), (259, 1), (262, 1), (273, at), (277, 1)
+        entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in (*fields, (279, size)))
+        following = 8 + directory_bytes if number == 0 else 0
+        file += struct.pack("<H", 9) + entries + struct.pack("<I", following)
+        at += size
+    return file + b"".join(levels.tobytes() for _, levels in pictures)
 
 
 def _exif_with_preview() -> bytes:

@@ -99,15 +99,17 @@ def _look_at_iso(data: bytes) -> Wholeness:
 
 
 def _look_at_tiff(data: bytes) -> Wholeness:
-    """All directories, and the pixels of the one that is shown. Another picture may be, where directories lack."""
+    """All directories, and values and pixels of the one that is shown: where it lacks, another
+    may be; where a profile does, decoders go on without.
+    """
     file = TiffFile(data)
     try:
         picture = file.find_picture()
     except ImageError:
         return Wholeness.CUT
-    if file.lacks_directories:
+    if file.lacks_pictures or picture.lacks_values:
         return Wholeness.CUT
-    return _whole_if(file.holds_pixels(picture) and not file.lacks_values)
+    return _whole_if(file.holds_pixels(picture))
 
 
 def _look_at_bmp(data: bytes) -> Wholeness:

@@ -37,6 +37,7 @@ class Tag(enum.IntEnum):
     ROWS_PER_STRIP = 278
     STRIP_BYTE_COUNTS = 279
     PLANAR_CONFIGURATION = 284
+    COLOUR_MAP = 320
     TILE_WIDTH = 322
     TILE_HEIGHT = 323
     TILE_OFFSETS = 324
@@ -51,6 +52,7 @@ class Tag(enum.IntEnum):
     YCBCR_COEFFICIENTS = 529
     YCBCR_SUBSAMPLING = 530
     REFERENCE_BLACK_WHITE = 532
+    ICC_PROFILE = 34_675
 
 
 _FIELD_TYPES = {
@@ -95,11 +97,14 @@ _PYRAMID_LEVELS = range(3, 33)
 
 
 class Place(NamedTuple):
-    """Where and how the values of a field are written: an offset, `struct`'s letter of one, and how many there are."""
+    """Where and how the values of a field are written: an offset, `struct`'s letters and the bytes of one, and how many
+    there are.
+    """
 
     offset: int
     letter: str
-    count: int
+    size: int
+    values: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +114,8 @@ class Directory:
     offset: int
     tags: Mapping[int, tuple[float, ...]]
     places: Mapping[int, Place]
+    lacks_values: bool
+    """Whether some of those values lie outside the file."""
 
     def integer(self, tag: Tag, default: int) -> int:
         """The first value; `default` where the tag is missing or has none."""
@@ -136,10 +143,10 @@ class TiffFile:
     """The directories of `data`, read as they are asked for. Whatever the file says, a bounded number of them."""
 
     data: bytes
-    lacks_directories: bool = field(init=False, default=False)
-    """Whether one that was asked for is not there, or not all of it: so it is where a file is cut short."""
-    lacks_values: bool = field(init=False, default=False)
-    """Whether values of a field lie outside the file."""
+    lacks_pictures: bool = field(init=False, default=False)
+    """Whether a directory that was asked for is not there, or not all of it, or none of its pixels: so it is where a
+    file is cut short.
+    """
     _order: str = field(init=False)
     _big: bool = field(init=False)
     _entries_left: int = field(init=False, default=_MOST_ENTRIES)
@@ -209,7 +216,7 @@ class TiffFile:
         try:
             at = self._first()
         except struct.error:
-            self.lacks_directories = True
+            self.lacks_pictures = True
             return
         while at and at not in seen and len(seen) < _MOST_DIRECTORIES:
             seen.add(at)
@@ -228,7 +235,10 @@ class TiffFile:
     def _has_pixels(self, directory: Directory) -> bool:
         """Whether it has a size, and its first strip or tile begins inside the file."""
         offset = next((directory.integer(tag, 0) for tag in _PIXELS if directory.tags.get(tag)), 0)
-        return min(directory.size) > 0 and 0 < offset < len(self.data)
+        if min(directory.size) <= 0 or offset <= 0:
+            return False
+        self.lacks_pictures |= offset >= len(self.data)
+        return offset < len(self.data)
 
     def _read(self, at: int) -> tuple[Directory, int] | None:
         """The directory at `at` and the offset of the next; None where there is none."""
@@ -238,10 +248,10 @@ class TiffFile:
             start = at + struct.calcsize(count_letter)
             end = start + entry_size * count
         except struct.error:
-            self.lacks_directories = True
+            self.lacks_pictures = True
             return None
         is_whole = count > 0 and end + struct.calcsize(word) <= len(self.data)
-        self.lacks_directories |= not is_whole
+        self.lacks_pictures |= not is_whole
         following = self._integer(end, word) if is_whole else 0
         count = min(count, self._entries_left, (len(self.data) - start) // entry_size)
         self._entries_left -= count
@@ -249,12 +259,11 @@ class TiffFile:
         places: dict[int, Place] = {}
         len_word = struct.calcsize(word)
         entries = memoryview(self.data)[start : start + entry_size * count]
-        for index, (tag, kind, values, offset) in enumerate(struct.iter_unpack(self._order + "HH" + word * 2, entries)):
+        for index, (tag, kind, values, _) in enumerate(struct.iter_unpack(self._order + "HH" + word * 2, entries)):
             if tag in _WANTED and tag not in tags:
                 places[tag], tags[tag] = self._values(kind, values, start + entry_size * (index + 1) - len_word)
-            elif values * _width(kind) > len_word and offset + values * _width(kind) > len(self.data):
-                self.lacks_values = True
-        return Directory(offset=at, tags=tags, places=places), following
+        lacks_values = any(each.offset + each.values * each.size > len(self.data) for each in places.values())
+        return Directory(offset=at, tags=tags, places=places, lacks_values=lacks_values), following
 
     def _values(self, kind: int, count: int, at: int) -> tuple[Place, tuple[float, ...]]:
         """Where the values of a field are, and the first of them; `at` is where the entry has them, or their offset."""
@@ -263,9 +272,7 @@ class TiffFile:
         word = "Q" if self._big else "I"
         if count * size > struct.calcsize(word):
             at = self._integer(at, word)
-        place = Place(at, letters, count)
-        if at + count * size > len(self.data):
-            self.lacks_values = True
+        place = Place(at, letters, size, count)
         count = min(count, _MOST_VALUES)
         if not letters or at + count * size > len(self.data):
             return place, ()
@@ -279,8 +286,8 @@ class TiffFile:
         place = directory.places.get(tag)
         if place is None or len(place.letter) != 1 or place.letter not in _INTEGERS:
             return np.empty(0, np.uint64)
-        size = struct.calcsize("=" + place.letter)
-        count = min(place.count, _MOST_BLOCKS, (len(self.data) - place.offset) // size)
+        size = place.size
+        count = min(place.values, _MOST_BLOCKS, (len(self.data) - place.offset) // size)
         return np.frombuffer(
             self.data, f"{self._order}u{size}", max(0, count), min(place.offset, len(self.data))
         ).astype(np.uint64)
