@@ -91,7 +91,7 @@ def settings(tmp_path: Path) -> SettingsTree:
 @pytest.fixture
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Damaged bytes are believed for a moment, so that nobody waits for a minute."""
-    monkeypatch.setattr("pellucid.source.renewing._DAMAGED_S", 0.05)
+    monkeypatch.setattr("pellucid.source.renewing.DAMAGED_S", 0.05)
 
 
 async def owed_and_spent(settings: SettingsTree) -> tuple[int, int, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import NamedTuple
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from pellucid.errors import SpecError
 from pellucid.formats import FORMATS, WRITABLE, ImageFormat
 from pellucid.image.facts import ImageFacts
-from pellucid.render.output import OutputChoice, choose_output
+from pellucid.render.output import choose_output, is_negotiable
 from pellucid.render.plan import plan
 from pellucid.spec import TRANSPARENT, Colour, OriginRef, OutputFormat, OutputSpec, RenderSpec, Spec
 
@@ -20,6 +21,11 @@ NOTHING: frozenset[ImageFormat] = frozenset()
 J, P, W = ImageFormat.JPEG, ImageFormat.PNG, ImageFormat.WEBP
 SOLID = Colour(red=0x44, green=0x55, blue=0x66)
 GLASS = Colour(red=1, green=2, blue=3, alpha=128)
+
+
+class Choice(NamedTuple):
+    format: ImageFormat
+    negotiable: bool
 
 
 def _output(
@@ -33,7 +39,7 @@ def _output(
     wish: OutputFormat = OutputFormat.AUTO,
     accepted: frozenset[ImageFormat] = NOTHING,
     memory_bytes: int = 1 << 30,
-) -> OutputChoice:
+) -> Choice:
     spec = Spec(
         origin=OriginRef(host="h.example", path="/a"),
         cutout=cutout,
@@ -43,7 +49,8 @@ def _output(
     width, height = size
     facts = ImageFacts(format=origin, width=width, height=height, has_alpha=alpha)
     target = plan(spec.render, width=width, height=height, max_pixels=10**10)
-    return choose_output(spec, facts, target, cut=cut, accepted=accepted, memory_bytes=memory_bytes)
+    chosen = choose_output(spec, facts, target, cut=cut, accepted=accepted, memory_bytes=memory_bytes)
+    return Choice(format=chosen, negotiable=is_negotiable(spec, facts))
 
 
 def _choose(
@@ -150,9 +157,7 @@ def test_what_is_too_long_for_webp_is_written_otherwise(size: tuple[int, int]) -
     assert _output(W, size=size, alpha=True, background=SOLID).format is J
     assert _output(W, size=size, alpha=True, wish=OutputFormat.ORIGINAL).format is P
     for accepted in (NOTHING, WEBP_TOO):
-        assert _output(J, size=size, cutout=True, cut=True, accepted=accepted) == OutputChoice(
-            format=P, negotiable=True
-        )
+        assert _output(J, size=size, cutout=True, cut=True, accepted=accepted) == Choice(format=P, negotiable=True)
         assert _output(J, size=size, cutout=True, cut=False, accepted=accepted).format is J
 
 
@@ -199,4 +204,4 @@ def test_a_forced_format_is_refused_in_every_state_alike(
 
 def test_a_forced_webp_without_transparency_may_be_large() -> None:
     choice = _output(J, size=(7000, 7000), cutout=True, background=SOLID, wish=OutputFormat.WEBP)
-    assert choice == OutputChoice(format=W, negotiable=False)
+    assert choice == Choice(format=W, negotiable=False)

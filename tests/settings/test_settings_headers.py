@@ -79,6 +79,8 @@ def test_headers_in_a_file_and_in_variables(written: str, tmp_path: Path, capsys
         ({"h.example": {"Cookie": KEY}}, "cookie is set by this server itself"),
         ({"h.example": {"X-Key": f"{KEY}\r\nX: y"}}, "printable ASCII, on one line"),
         ({"h.example": {f"X-Key: {KEY}": "x"}}, "no name of a header"),
+        ({"h.example": {f"Proxy-Authorization: {KEY}": ""}}, "no name of a header"),
+        ({"h.example": {f"If-{KEY}: x": ""}}, "no name of a header"),
         ({"h.example": {"X-Key": 5304730530473}}, "it must be a text, in quotes"),
         ({"h.example": KEY}, "it must be a table of names and values"),
         ({"h.example:8080": {"X-Key": KEY}}, "must be a host alone"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import random
+import threading
 import tracemalloc
 import zlib
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from origin_servers import SHORT, fetch, serving, serving_raw
 
 from pellucid.errors import OriginTooLargeError, OriginUnreachableError
+from pellucid.source import codings
 from pellucid.source.answers import Fetched
 from pellucid.source.codings import PackedTooLargeError, UnknownCodingError, Unpacker, read_codings
 from pellucid.source.limits import FetchLimits
@@ -80,6 +82,27 @@ async def test_a_packed_picture_is_unpacked(name: str, how: str) -> None:
         fetched = await fetch(f"http://127.0.0.1:{server.port}/")
     assert isinstance(fetched, Fetched)
     assert fetched.body == PICTURE
+
+
+@pytest.mark.parametrize("name", ["gzip", "twice", "one in the other", "deflate"])
+async def test_nobody_waits_for_what_is_unpacked(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousandth of what comes out goes in; all of that on the event loop held it for more than a second."""
+    coding, pack = PACKED[name]
+    at_work: set[int] = set()
+    unpack = codings.zlib.decompressobj
+
+    def watched(*args: int) -> object:
+        at_work.add(threading.get_ident())
+        return unpack(*args)
+
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response(body=pack(PICTURE), headers={"Content-Encoding": coding})
+
+    async with serving(answer) as server:
+        monkeypatch.setattr(codings.zlib, "decompressobj", watched)
+        assert (await fetch(server.url)).body == PICTURE
+    assert at_work
+    assert threading.get_ident() not in at_work
 
 
 async def test_headers_of_one_name_are_one_list() -> None:

@@ -53,13 +53,30 @@ async def test_half_a_download_is_asked_for_again_without_its_validators(world: 
 async def test_it_stays_damaged_as_long_as_the_same_comes(world: World, fetcher: Fetcher) -> None:
     picture = Picture(body=HALF)
     async with showing(picture) as (_, ref):
-        for _ in range(3):
+        for asked, pause_s in enumerate((60, 120, 240, 480, 600, 600), start=1):
             origins = world.origins(fetcher)  # another process, which finds the record
-            for _ in range(2):
-                assert (await origins.get(DEFAULT_TOKEN, ref)).facts.damaged
-            world.now += 61
-        assert picture.seen == [None, None, None]
+            for later_s in (0, pause_s - 1):
+                world.now += later_s
+                origin = await origins.get(DEFAULT_TOKEN, ref)
+                assert (origin.facts.damaged, origin.fresh_until) == (True, world.now - later_s + pause_s)
+            assert picture.seen == [None] * asked, "without conditions, twice as late each time up to ten minutes"
+            world.now += 2
         assert world.changed == []
+        picture.body = WHOLE
+        assert (await origins.get(DEFAULT_TOKEN, ref)).facts.damaged is False
+
+
+async def test_what_is_found_damaged_twice_stays_so(
+    world: World, fetcher: Fetcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise it would be shown as sound for a moment every minute."""
+    monkeypatch.setattr("pellucid.source.bodies.DAMAGED_S", 0)
+    async with showing(Picture(body=WHOLE)) as (_, ref):
+        origins = world.origins(fetcher)
+        for damaged in (False, True):
+            await origins.doubt(DEFAULT_TOKEN, ref, await origins.get(DEFAULT_TOKEN, ref))
+            world.now += 61
+            assert (await origins.get(DEFAULT_TOKEN, ref)).facts.damaged is damaged
 
 
 async def test_the_bytes_before_it_are_remembered_and_nobody_is_told(world: World, fetcher: Fetcher) -> None:
@@ -101,7 +118,7 @@ async def test_what_is_learnt_when_it_is_decoded_holds_for_all_urls_and_processe
 
 async def test_the_same_bytes_are_tried_anew(world: World, fetcher: Fetcher, monkeypatch: pytest.MonkeyPatch) -> None:
     """A decoder that was refused memory calls a sound file damaged; that is not for ever."""
-    monkeypatch.setattr("pellucid.source.bodies._DOUBT_S", 0)
+    monkeypatch.setattr("pellucid.source.bodies.DAMAGED_S", 0)
     async with showing(Picture(body=WHOLE)) as (_, ref):
         origins = world.origins(fetcher)
         await origins.doubt(DEFAULT_TOKEN, ref, await origins.get(DEFAULT_TOKEN, ref))

@@ -25,7 +25,8 @@ from pellucid.errors import (
     OriginUnreachableError,
 )
 from pellucid.source.answers import Fetched, NotModified, Sharing, Validators
-from pellucid.source.fetch import _DECODED, ConnectTimeoutError, Fetcher, NoConnectionError
+from pellucid.source.codings import READABLE
+from pellucid.source.fetch import ConnectTimeoutError, Fetcher, NoConnectionError
 from pellucid.source.limits import FetchLimits
 
 
@@ -114,11 +115,11 @@ async def test_statuses(status: int, error: type[OriginError]) -> None:
 
 @pytest.mark.parametrize("coding", ["br", "zstd", "compress", "made-up", "gzip, br"])
 async def test_codings_that_nobody_asked_for(coding: str) -> None:
-    if coding in _DECODED:
+    if coding in READABLE:
         pytest.skip("a library that reads it is installed")
 
     async def answer(request: web.Request) -> web.Response:
-        assert request.headers["Accept-Encoding"] == ", ".join(_DECODED)
+        assert request.headers["Accept-Encoding"] == ", ".join(READABLE)
         return web.Response(body=b"packed", headers={"Content-Encoding": coding})
 
     async with serving(answer) as server:

@@ -12,6 +12,7 @@ from pellucid.pipeline.states import Bill, CutoutState, Cutting, Delivery
 from pellucid.queue.values import Failed, Owed
 from pellucid.renditions import Found
 from pellucid.source.answers import Sharing
+from pellucid.source.limits import DAMAGED_S
 from pellucid.spec import Spec, Token
 from pellucid.uploads.shelf import UPLOADS_ALIAS
 from pellucid.url.build import build_url
@@ -43,7 +44,7 @@ MISSPELT_LIFE_S = 300
 after the URL was mended, or the server upgraded.
 """
 
-DAMAGED_LIFE_S = 60
+DAMAGED_LIFE_S = int(DAMAGED_S)
 """The most for a picture whose origin is cut short or corrupt, whatever its state: half a download is whole the next
 time.
 """

@@ -26,7 +26,7 @@ from pellucid.pipeline.cuttings import Cuttings, Wish
 from pellucid.pipeline.failures import Failures
 from pellucid.pipeline.states import CutoutState, Cutting, Delivery, Dependence, Stages, Withheld
 from pellucid.render.cost import is_light_output
-from pellucid.render.output import DEFAULT_MEMORY_BYTES, OutputChoice, choose_output, is_negotiable
+from pellucid.render.output import DEFAULT_MEMORY_BYTES, choose_output, is_negotiable
 from pellucid.render.plan import Plan, plan
 from pellucid.render.pool import RenderPool
 from pellucid.render.run import BlankJob, RenderJob
@@ -215,7 +215,7 @@ class Pipeline:
             return cutting.without_matte(origin)
         return cutting
 
-    def _shape(self, answer: _Answer, origin: Origin, *, cut: bool) -> tuple[Plan, OutputChoice]:
+    def _shape(self, answer: _Answer, origin: Origin, *, cut: bool) -> tuple[Plan, ImageFormat]:
         """Size and format of a rendition of `origin`. Raises SpecError."""
         facts = origin.facts
         answer.dependence.negotiable |= is_negotiable(answer.spec, facts)
@@ -243,14 +243,14 @@ class Pipeline:
         origin: Origin,
         *,
         target: Plan,
-        output: OutputChoice,
+        output: ImageFormat,
         matte: str | None,
         client: Client,
     ) -> tuple[Rendition, Found] | None:
         background = spec.render.background
         quality = spec.output.quality
         key = _rendition_key(token, spec, origin, target=target, output=output, matte=matte)
-        job = RenderJob(facts=origin.facts, plan=target, background=background, format=output.format, quality=quality)
+        job = RenderJob(facts=origin.facts, plan=target, background=background, format=output, quality=quality)
 
         light = is_light_output(job, cut=matte is not None)
         scope = origin.digest if matte is None else f"{origin.digest} {matte}"
@@ -289,13 +289,13 @@ class Pipeline:
         return await self._found_or_made(key, make, client)
 
     async def _blank(
-        self, token: Token, spec: Spec, target: Plan, output: OutputChoice, *, client: Client
+        self, token: Token, spec: Spec, target: Plan, output: ImageFormat, *, client: Client
     ) -> tuple[Rendition, Found] | None:
         job = BlankJob(
             width=target.width,
             height=target.height,
             background=spec.render.background,
-            format=output.format,
+            format=output,
             quality=spec.output.quality,
         )
         key = keys.rendition_key(token, "blank", repr(job))
@@ -319,8 +319,8 @@ class Pipeline:
             made = await self._renders.run(key, make)  # it was another one's line that was full
         return None if made is None else (made, Found.SHARED if shared else Found.MADE)
 
-    def _keep(self, key: str, body: bytes, output: OutputChoice) -> Rendition:
-        rendition = make_rendition(body, FORMATS[output.format].media_type)
+    def _keep(self, key: str, body: bytes, output: ImageFormat) -> Rendition:
+        rendition = make_rendition(body, FORMATS[output].media_type)
         self._renditions.put(key, rendition)
         return rendition
 
@@ -337,7 +337,7 @@ class Pipeline:
 
 
 def _rendition_key(
-    token: Token, spec: Spec, origin: Origin, *, target: Plan, output: OutputChoice, matte: str | None
+    token: Token, spec: Spec, origin: Origin, *, target: Plan, output: ImageFormat, matte: str | None
 ) -> str:
     return keys.rendition_key(
         token,
@@ -345,7 +345,7 @@ def _rendition_key(
         matte or "-",
         repr(target),
         repr(spec.render.background),
-        output.format,
+        output,
         repr(spec.output.quality),
         # What was made of damaged bytes before that was known is not found again once it is.
         *(("damaged",) if origin.facts.damaged else ()),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from pellucid.errors import SpecError
 from pellucid.formats import FORMATS, ImageFormat
 from pellucid.image.facts import ImageFacts
@@ -17,14 +15,6 @@ _FORCED = {
 }
 
 DEFAULT_MEMORY_BYTES = 1 << 30
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OutputChoice:
-    """`negotiable` as `is_negotiable` says."""
-
-    format: ImageFormat
-    negotiable: bool
 
 
 def is_negotiable(spec: Spec, facts: ImageFacts) -> bool:
@@ -46,7 +36,7 @@ def choose_output(
     cut: bool,
     accepted: frozenset[ImageFormat],
     memory_bytes: int = DEFAULT_MEMORY_BYTES,
-) -> OutputChoice:
+) -> ImageFormat:
     """The format of one rendition of the size of `target`: the first of its candidates that can hold it. `cut` = the
     matte is applied now; `accepted` = what `Accept` names; `memory_bytes` = what a render process may have.
 
@@ -62,7 +52,7 @@ def choose_output(
         traits = FORMATS[candidate]
         needs_alpha = transparent and traits.alpha
         if traits.holds(target.width, target.height, transparent=needs_alpha, memory_bytes=memory_bytes):
-            return OutputChoice(format=candidate, negotiable=is_negotiable(spec, facts))
+            return candidate
     raise SpecError(_explain(candidates[-1], target, memory_bytes=memory_bytes))
 
 

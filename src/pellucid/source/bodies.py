@@ -17,6 +17,7 @@ from pellucid.errors import BusyError, EmptyOriginError, ImageError, RenderError
 from pellucid.image.facts import ImageFacts
 from pellucid.image.sniff import HEAD_BYTES, check_head
 from pellucid.source.answers import Fetched
+from pellucid.source.limits import DAMAGED_S
 from pellucid.source.memory import HeldBody, Reservation
 from pellucid.store.port import BlobStore
 
@@ -30,8 +31,6 @@ _FACTS = 10_000
 """Facts kept in memory, 0.3 kB each. One picture may have many URLs (query strings, tokens), and to probe it sends all
 of it through a pipe: 0.2 s for 45 MB.
 """
-
-_DOUBT_S = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +56,8 @@ class Bodies:
         self._probe = probe
         self._sniff = sniff
         self._facts: LRUCache[str, ImageFacts] = LRUCache(_FACTS)
-        self._doubted: TTLCache[str, None] = TTLCache(_FACTS, _DOUBT_S, time.monotonic)
+        self._doubted: TTLCache[str, None] = TTLCache(_FACTS, DAMAGED_S, time.monotonic)
+        self._doubted_before: LRUCache[str, None] = LRUCache(_FACTS)
 
     async def exists(self, digest: str) -> bool:
         """Whether there are bytes of that name, sound or not. Raises StoreError."""
@@ -130,9 +130,14 @@ class Bodies:
 
     def doubt(self, digest: str) -> None:
         """The bytes turned out to be damaged when they were decoded. That holds for a while: a decoder that was refused
-        memory says so, too.
+        memory says so, too. The second time it is a fact.
         """
-        self._doubted[digest] = None
+        if digest in self._doubted:
+            return
+        facts = self._facts.get(digest)
+        if facts is not None and digest in self._doubted_before:
+            self._facts[digest] = replace(facts, damaged=True)
+        self._doubted[digest] = self._doubted_before[digest] = None
 
     def is_doubted(self, digest: str) -> bool:
         """Whether they did, a short while ago."""

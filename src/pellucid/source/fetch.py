@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from types import TracebackType
 
@@ -44,12 +45,9 @@ _VALIDATOR_LENGTH = 1024
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _WHOLE = frozenset({200, 203})
 
-_DECODED = READABLE
-"""Content codings that origins are asked for."""
-
 _UNREADABLE = (
     "the origin sent its answer in a coding that it was not asked for and that this server does not read; "
-    f"it reads {', '.join(_DECODED)}"
+    f"it reads {', '.join(READABLE)}"
 )
 
 
@@ -91,7 +89,7 @@ class Fetcher:
             guard=guard,
             user_agent=user_agent(contact),
             accept="image/*,*/*;q=0.5",
-            accept_encoding=", ".join(_DECODED),
+            accept_encoding=", ".join(READABLE),
             max_header_bytes=limits.max_header_bytes,
             max_requests=limits.max_concurrency,
             ssl_context=ssl_context,
@@ -263,7 +261,7 @@ class Fetcher:
         body = bytearray()
         try:
             async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
-                for piece in unpacker.feed(chunk):
+                async for piece in _pieces(chunk, unpacker if codings else None):
                     size = len(body) + len(piece)
                     if size > limit:
                         raise PackedTooLargeError
@@ -279,6 +277,18 @@ class Fetcher:
         unpacker.finish()
         call.room.settle(len(body))
         return body
+
+
+async def _pieces(chunk: bytes, unpacker: Unpacker | None) -> AsyncIterator[bytes]:
+    """What comes out of `chunk`. Packed, that may be a thousand times as much, or nothing after as much work: it is
+    unpacked on threads, so that nobody else waits for it.
+    """
+    if unpacker is None:
+        yield chunk
+        return
+    pieces = unpacker.feed(chunk)
+    while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
+        yield piece
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -124,12 +124,12 @@ def check_headers(headers: HeadersByHost) -> None:
 
 
 def _check_header(name: str, value: str) -> None:
+    if not _NAME.fullmatch(name):
+        # First, and not repeated: `Authorization: Bearer KEY`, written as one, would be a name.
+        raise ValueError("one is no name of a header; write the name, and its value apart")
     lower = name.lower()
     if lower in _OWN or lower.startswith(_OWN_PREFIXES):
         raise ValueError(f"{name[:40]} is set by this server itself, or would break its requests; leave it out")
-    if not _NAME.fullmatch(name):
-        # Not repeated: `Authorization: Bearer KEY`, written as one, would be a name.
-        raise ValueError("one is no name of a header; write the name, and its value apart")
     if not value.strip() or value != value.strip() or not value.isascii() or not value.isprintable():
         raise ValueError(f"the value of {name} must be printable ASCII, on one line and without spaces around it")
     if len(value) > _VALUE_CHARACTERS:

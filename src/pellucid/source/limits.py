@@ -4,6 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+DAMAGED_S = 60.0
+"""Damaged bytes are believed no longer than this at first, and shown no longer: half a download is whole the next time.
+"""
+
+DAMAGED_MOST_S = 600.0
+"""The most when the same come again and again, each time twice as long: a file that is flawed for good is not fetched
+whole every minute for ever.
+"""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FetchLimits:

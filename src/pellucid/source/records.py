@@ -38,6 +38,8 @@ class KnownOrigin(msgspec.Struct, frozen=True, kw_only=True, tag="origin"):
     former: tuple[FormerBytes, ...] = ()
     sharing: Sharing = Sharing.PUBLIC
     scope: str = ""
+    damaged_s: float = 0.0
+    """Of damaged bytes: how long they are believed at most."""
 
 
 class KnownFailure(msgspec.Struct, frozen=True, kw_only=True, tag="failure"):

@@ -27,7 +27,7 @@ from pellucid.source.answers import Fetched, NotModified, Validators
 from pellucid.source.asking import Asker, Known
 from pellucid.source.bodies import Arrived, Bodies
 from pellucid.source.known import KnownOrigins
-from pellucid.source.limits import Freshness
+from pellucid.source.limits import DAMAGED_MOST_S, DAMAGED_S, Freshness
 from pellucid.source.loops import Trail, current_trail
 from pellucid.source.memory import BodyMemory, Reservation
 from pellucid.source.origin import Origin, Wanted, origin_of
@@ -38,9 +38,6 @@ _log = structlog.get_logger(__name__)
 
 _NO_PICTURE_S = 60.0
 """An answer that is no picture, such as a maintenance page sent with status 200, is believed no longer than this."""
-
-_DAMAGED_S = 60.0
-"""Damaged bytes are believed no longer than this: half a download is whole the next time."""
 
 _REFUSED = 2000
 """Failures under a trail that are remembered, of up to 4 kB each."""
@@ -160,8 +157,9 @@ class Renewer:
             return
         if isinstance(record, KnownOrigin) and record.digest == digest and not record.facts.damaged:
             facts = replace(record.facts, damaged=True)
-            fresh_until = min(record.fresh_until, self._clock() + _DAMAGED_S)
-            await self._known.save(wanted.key, msgspec.structs.replace(record, facts=facts, fresh_until=fresh_until))
+            fresh_until = min(record.fresh_until, self._clock() + DAMAGED_S)
+            doubted = msgspec.structs.replace(record, facts=facts, fresh_until=fresh_until, damaged_s=DAMAGED_S)
+            await self._known.save(wanted.key, doubted)
 
     async def _stand_in(self, question: _Question, known: KnownOrigin, error: PellucidError) -> Origin:
         """`known` as it is, for a while: its server cannot be reached, or sends what is no picture."""
@@ -181,12 +179,14 @@ class Renewer:
             etag=answer.validators.etag or known.validators.etag,
             last_modified=answer.validators.last_modified or known.validators.last_modified,
         )
+        damaged_s = DAMAGED_S if known.facts.damaged else 0.0
         return msgspec.structs.replace(
             known,
             validators=validators,
             heard=question.heard,
             fresh_for_s=fresh_for_s,
-            fresh_until=self._clock() + _believed_s(known.facts, fresh_for_s),
+            fresh_until=self._clock() + _believed_s(fresh_for_s, damaged_s),
+            damaged_s=damaged_s,
             sharing=known.sharing if answer.sharing is None else answer.sharing,
         )
 
@@ -229,6 +229,7 @@ class Renewer:
         self, question: _Question, arrived: Arrived, facts: ImageFacts, *, known: KnownOrigin | None, scheme: str
     ) -> KnownOrigin:
         answer, digest = arrived.answer, arrived.digest
+        damaged_s = _damaged_s(facts, digest, known)
         return KnownOrigin(
             source=question.source,
             scope=question.wanted.scope,
@@ -240,7 +241,8 @@ class Renewer:
             validators=answer.validators,
             heard=question.heard,
             fresh_for_s=answer.fresh_s,
-            fresh_until=self._clock() + _believed_s(facts, answer.fresh_s),
+            fresh_until=self._clock() + _believed_s(answer.fresh_s, damaged_s),
+            damaged_s=damaged_s,
             former=former_of(known, digest),
             sharing=answer.sharing,
         )
@@ -268,5 +270,13 @@ class Renewer:
         await self._known.save(question.wanted.key, failure)
 
 
-def _believed_s(facts: ImageFacts, fresh_s: float) -> float:
-    return min(fresh_s, _DAMAGED_S) if facts.damaged else fresh_s
+def _damaged_s(facts: ImageFacts, digest: str, known: KnownOrigin | None) -> float:
+    """How long these bytes are believed at most, 0 for sound ones."""
+    if not facts.damaged:
+        return 0.0
+    again = known is not None and known.digest == digest and known.facts.damaged
+    return min(2 * known.damaged_s, DAMAGED_MOST_S) if known is not None and again else DAMAGED_S
+
+
+def _believed_s(fresh_s: float, damaged_s: float) -> float:
+    return min(fresh_s, damaged_s) if damaged_s else fresh_s

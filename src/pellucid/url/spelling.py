@@ -100,14 +100,14 @@ def _nearest(name: str) -> Meant | None:
     for known, spelled in _KNOWN.items():
         allowed = 1 if min(len(known), len(written)) < _SHORT else 2
         if abs(len(known) - len(written)) <= allowed and len(set(known) ^ set(written)) <= 2 * allowed:
-            mistakes = _mistakes(known, written)
+            mistakes = _mistakes(known, written, allowed)
             if mistakes <= allowed and (best is None or mistakes < best[0]):
                 best = mistakes, spelled
     return None if best is None else Meant(best[1])
 
 
-def _mistakes(one: str, other: str) -> int:
-    """The optimal string alignment distance (Boytsov 2011, section 2.2.3)."""
+def _mistakes(one: str, other: str, allowed: int) -> int:
+    """The optimal string alignment distance (Boytsov 2011, section 2.2.3); any above `allowed` where it is above."""
     before: list[int] = []
     row = list(range(len(other) + 1))
     for i, letter in enumerate(one, start=1):
@@ -117,6 +117,8 @@ def _mistakes(one: str, other: str) -> int:
             if i > 1 and j > 1 and letter == other[j - 2] and one[i - 2] == against:
                 cost = min(cost, above[j - 2] + 1)
             row.append(cost)
+        if min(row) > allowed:
+            return allowed + 1
     return row[-1]
 
 
