@@ -5,19 +5,20 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
 import numpy.typing as npt
 
+from pellucid.cutout.edges import draw
 from pellucid.cutout.graphs import find_graph
 from pellucid.cutout.recipe import Recipe
-from pellucid.cutout.refine import enlarge, reduction, refine
+from pellucid.cutout.refine import enlarge, reduction
 from pellucid.cutout.runtime import FloatArray, Precision, Session, describe_device
-from pellucid.cutout.segment import CoarseMatte, Scaled, segment
-from pellucid.cutout.tiers import TIERS
+from pellucid.cutout.segment import CoarseMatte, Model, Scaled, segment
+from pellucid.cutout.tiers import TIERS, Edges
 from pellucid.errors import DamagedImageError, ImageError, ImageLimitError, ModelUnavailableError
 from pellucid.folders import default_models_dir
 from pellucid.formats import ImageFormat
@@ -27,15 +28,19 @@ from pellucid.image.examine import examine
 from pellucid.image.facts import ImageFacts
 from pellucid.image.matte_file import pack_matte
 from pellucid.image.probe import DEFAULT_MAX_DECODE_BYTES
-from pellucid.image.vips import from_array, to_array, to_srgb_size
-from pellucid.models.cards import DEFAULT_MODEL, find_card
-from pellucid.models.weights import is_pulled
+from pellucid.image.vips import from_array, resample_in_place, to_array
+from pellucid.models.cards import DEFAULT_MODEL, ModelCard, find_cards
+from pellucid.models.weights import require_pulled
 from pellucid.render.cutting import cut_out
 from pellucid.spec import WHITE, Tier
 
 DEFAULT_MAX_PIXELS = 100_000_000
 
 _HALVINGS = 3
+
+_SHOWN = 2
+"""Where nothing needs more, a picture is decoded at so many times the largest input of its passes; each is reduced from
+that. Reduced twice by Lanczos' kernel is as reduced once to 0.001 of alpha."""
 
 
 Picture = bytes | str | os.PathLike[str] | npt.NDArray[np.uint8]
@@ -100,32 +105,35 @@ class Engine:
         when there is no such `quality`.
         """
         tier = Tier(quality)
-        self.card = find_card(model, extra=cards)
-        if not (self.card.commercial_use or allow_noncommercial):
-            raise ModelUnavailableError(
-                f"the weights of {model} are not cleared for commercial use (licence: {self.card.licence}); "
-                "PELLUCID_MODEL_ALLOW_NONCOMMERCIAL=true, in Python allow_noncommercial=True, accepts that"
-            )
+        cards_used = find_cards(model, extra=cards)
+        self.card = cards_used[0]
+        for card in cards_used:
+            if not (card.commercial_use or allow_noncommercial):
+                raise ModelUnavailableError(
+                    f"the weights of {card.name} are not cleared for commercial use (licence: {card.licence}); "
+                    "PELLUCID_MODEL_ALLOW_NONCOMMERCIAL=true, in Python allow_noncommercial=True, accepts that"
+                )
         models_dir = models_dir or default_models_dir()
-        if not is_pulled(self.card, models_dir):
-            raise ModelUnavailableError(
-                f"the weights of {model} are not in {models_dir}; run `pellucid models pull {model}`"
-            )
+        require_pulled(cards_used, models_dir)
         self.device = describe_device(device)
-        resolved, graph = find_graph(self.card, models_dir, wished=precision, device=self.device)
-        self.recipe = Recipe(model=model, precision=resolved, tier=tier)
         self.max_pixels = max_pixels
         self.max_decode_bytes = max_decode_bytes
-        own_graphs = resolved is Precision.INT8 or not self.card.resizable
-        self._session = Session(
-            graph,
-            device=device,
-            precision=resolved,
-            threads=threads,
-            cache_dir=compiled_dir,
-            sizes=TIERS[tier].frequent_sizes(self.card) if own_graphs else (),
-            others=not own_graphs or (self.card.resizable and bool(TIERS[tier].more_small)),
-        )
+        precisions: dict[str, Precision] = {}
+        self._models: dict[str, Model] = {}
+        for card in cards_used:
+            precisions[card.name], graph = find_graph(card, models_dir, wished=precision, device=self.device)
+            sizes, others = _graph_sizes(self.card, card, tier, precisions[card.name])
+            session = Session(
+                graph,
+                device=device,
+                precision=precisions[card.name],
+                threads=threads,
+                cache_dir=compiled_dir,
+                sizes=sizes,
+                others=others,
+            )
+            self._models[card.name] = Model(card=card, session=session)
+        self.recipe = Recipe(model=model, precision=precisions[model], tier=tier)
 
     def segment(self, rgb_hwc: npt.NDArray[np.uint8], *, tier: Tier | None = None) -> CoarseMatte:
         """The coarse matte of pixels of any size (uint8, H x W x 3, sRGB)."""
@@ -135,14 +143,16 @@ class Engine:
         """The stored form (`image.matte_file`) of the matte of an encoded picture. Raises ImageError, DamagedImageError
         also for a damaged file of which something could be shown: its matte would be kept and charged.
         """
-        if TIERS[tier or self.recipe.tier].refined:
+        if TIERS[tier or self.recipe.tier].edges is not Edges.ENLARGED:
             matte, coarse = self._matte(self._largest(data, facts), tier)
             if matte.shape != (facts.height, facts.width):
                 levels = matte.astype(np.float32) * np.float32(1 / 255)
                 matte = enlarge(levels, width=facts.width, height=facts.height)
         else:
             # Nothing needs the pixels at full size: JPEG and JPEG 2000 shrink while they decode.
-            coarse = self._segment(partial(self._decoded, data, facts), tier)
+            width, height = (_SHOWN * side for side in self._largest_input(tier))
+            small = self._decoded(data, facts, min(width, facts.width), min(height, facts.height))
+            coarse = self._segment(_scaler(small), tier)
             matte = enlarge(coarse.alpha_hw, width=facts.width, height=facts.height)
         return pack_matte(
             matte,
@@ -170,7 +180,13 @@ class Engine:
         return encode(from_array(cut_out(cutout.photo, cutout.matte_hw)), format=ImageFormat.PNG, quality=None)
 
     def _segment(self, scaled: Scaled, tier: Tier | None) -> CoarseMatte:
-        return segment(scaled, session=self._session, card=self.card, rule=TIERS[tier or self.recipe.tier])
+        return segment(scaled, models=self._models, card=self.card, tier=tier or self.recipe.tier)
+
+    def _largest_input(self, tier: Tier | None) -> tuple[int, int]:
+        """(width, height) of the largest input among the passes of a tier."""
+        passes = self.card.passes_of(tier or self.recipe.tier)
+        sizes = [self._models[each.model or self.card.name].card.input_size(each.side) for each in passes]
+        return max(width for width, _ in sizes), max(height for _, height in sizes)
 
     def _matte(self, rgb: npt.NDArray[np.uint8], tier: Tier | None) -> tuple[npt.NDArray[np.uint8], CoarseMatte]:
         """The matte at the size of `rgb` (uint8, H x W x 3), uint8 H x W."""
@@ -178,9 +194,7 @@ class Engine:
         factor = reduction(width, height)
         small = rgb if factor == 1 else to_array(from_array(rgb).shrink(factor, factor, ceil=True))
         coarse = self._segment(_scaler(small, rgb), tier)
-        if TIERS[tier or self.recipe.tier].refined:
-            return refine(rgb, small, coarse.alpha_hw), coarse
-        return enlarge(coarse.alpha_hw, width=width, height=height), coarse
+        return draw(rgb, small, coarse.alpha_hw, TIERS[tier or self.recipe.tier].edges), coarse
 
     def _pixels(self, image: Picture) -> tuple[npt.NDArray[np.uint8], bool]:
         """The picture, and whether its file is damaged."""
@@ -213,6 +227,19 @@ class Engine:
         )
 
 
+def _graph_sizes(
+    card: ModelCard, shown: ModelCard, tier: Tier, precision: Precision
+) -> tuple[list[tuple[int, int]], bool]:
+    """The input sizes of `shown` that get a graph of their own, and whether one for any other is made at the start: in
+    an engine for `card` that is mostly asked for `tier`.
+    """
+    used = [shown.input_size(each.side) for each in card.passes_of(tier) if (each.model or card.name) == shown.name]
+    if precision is not Precision.INT8 and shown.resizable:
+        return [], True
+    most = max(dict.fromkeys(used), key=used.count, default=None)
+    return ([] if most is None else [most]), shown.resizable and len(set(used)) > 1
+
+
 def _refuse_damaged() -> NoReturn:
     raise DamagedImageError("the file is damaged or cut short")
 
@@ -222,6 +249,6 @@ def _scaler(*pictures: npt.NDArray[np.uint8]) -> Scaled:
 
     def scaled(width: int, height: int) -> npt.NDArray[np.uint8]:
         source = next((each for each in pictures if each.shape[0] >= height and each.shape[1] >= width), pictures[-1])
-        return to_array(to_srgb_size(from_array(source), width=width, height=height))
+        return to_array(resample_in_place(from_array(source), width=width, height=height, kernel="lanczos3"))
 
     return scaled

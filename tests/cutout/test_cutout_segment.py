@@ -11,8 +11,7 @@ import pytest
 
 from pellucid.cutout.recipe import Recipe
 from pellucid.cutout.runtime import Precision, Session, describe_device
-from pellucid.cutout.segment import CoarseMatte, prepare, segment
-from pellucid.cutout.tiers import TIERS
+from pellucid.cutout.segment import CoarseMatte, Model, prepare, segment
 from pellucid.errors import CutoutError, DeviceUnavailableError, ModelUnavailableError
 from pellucid.models.cards import find_card
 from pellucid.spec import Tier
@@ -32,7 +31,8 @@ def _open(weights: Path, *, cache: Path | None = None, others: bool = False) -> 
 
 def _fast(rgb: np.ndarray, tiny: TinyModel) -> CoarseMatte:
     card = find_card("tiny", extra=tiny.cards)
-    return segment(lambda width, height: rgb, session=_session(tiny), card=card, rule=TIERS[Tier.FAST])
+    models = {"tiny": Model(card=card, session=_session(tiny))}
+    return segment(lambda width, height: rgb, models=models, card=card, tier=Tier.FAST)
 
 
 def test_bright_is_foreground(tiny_model: TinyModel) -> None:

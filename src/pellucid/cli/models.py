@@ -14,7 +14,7 @@ from rich.table import Table
 from pellucid.cli.options import Config, ModelsDir, read_settings
 from pellucid.errors import ModelUnavailableError
 from pellucid.models.calibration import load_calibration
-from pellucid.models.cards import ModelCard, find_card, load_cards
+from pellucid.models.cards import ModelCard, find_cards, load_cards
 from pellucid.models.weights import is_pulled, verify
 from pellucid.models.weights import pull as pull_weights
 
@@ -48,8 +48,8 @@ def pull(names: Names = None, *, models_dir: ModelsDir = None, config: Config = 
     """Fetch weights once, check their sha256, keep them; build the int8 graph where there is a calibration."""
     settings = read_settings(config, models_dir=models_dir)
     console = Console()
-    for name in names or [settings.model.name]:
-        card = find_card(name, extra=settings.model.cards)
+    for card in _with_others(names or [settings.model.name], settings.model.cards):
+        name = card.name
         if not card.commercial_use:
             console.print(
                 f"{name}: licence {card.licence}; it is used only where PELLUCID_MODEL_ALLOW_NONCOMMERCIAL=true is set",
@@ -68,9 +68,9 @@ def verify_models(names: Names = None, *, models_dir: ModelsDir = None, config: 
     settings = read_settings(config, models_dir=models_dir)
     console = Console()
     broken = False
-    for name in names or [settings.model.name]:
+    for card in _with_others(names or [settings.model.name], settings.model.cards):
+        name = card.name
         try:
-            card = find_card(name, extra=settings.model.cards)
             path = verify(card, settings.models_dir)
             console.print(f"{name}: {path} is sound", soft_wrap=True, highlight=False)
             if (graph := _verify_int8(card, settings.models_dir)) is not None:
@@ -109,16 +109,22 @@ def optimize(
 
 def pull_missing(settings: SettingsTree) -> None:
     """Fetch the weights that `settings` name unless a file of the right size is there, and build their int8 graph."""
-    card = find_card(settings.model.name, extra=settings.model.cards)
     console = Console()
-    if not is_pulled(card, settings.models_dir):
-        _pull(card, settings.models_dir, console)
-    if _int8_state(card, settings.models_dir) == "no":
-        try:
-            _build_int8(card, settings.models_dir, console)
-        except ModelUnavailableError as error:
-            # A folder that cannot be written to, such as a read-only image: the engine does without.
-            console.print(f"no int8 graph: {error}", soft_wrap=True, markup=False, highlight=False)
+    for card in find_cards(settings.model.name, extra=settings.model.cards):
+        if not is_pulled(card, settings.models_dir):
+            _pull(card, settings.models_dir, console)
+        if _int8_state(card, settings.models_dir) == "no":
+            try:
+                _build_int8(card, settings.models_dir, console)
+            except ModelUnavailableError as error:
+                # A folder that cannot be written to, such as a read-only image: the engine does without.
+                console.print(f"no int8 graph: {error}", soft_wrap=True, markup=False, highlight=False)
+
+
+def _with_others(names: list[str], cards: Path | None) -> list[ModelCard]:
+    """The cards of `names` and of the models that these take along, each once. Raises ModelUnavailableError."""
+    found = {card.name: card for name in names for card in find_cards(name, extra=cards)}
+    return list(found.values())
 
 
 def _int8_state(card: ModelCard, models_dir: Path) -> str:

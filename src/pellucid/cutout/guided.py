@@ -36,6 +36,17 @@ def fit(rgb: FloatArray, alpha: FloatArray, *, radius: int) -> FloatArray:
     return window_means(raw, radius)
 
 
+def explained(rgb: FloatArray, alpha: FloatArray, *, radius: int) -> FloatArray:
+    """The share of the variance of `alpha` in the window about each pixel that the regression explains: float32, h x w,
+    [0, 1]; 0 where alpha hardly varies. Arguments as for `fit`.
+    """
+    means = window_means(_products(rgb, alpha), radius)
+    by_colour = means[6:9] - means[9:12] * means[12]
+    variance = window_means((alpha * alpha)[None], radius)[0] - means[12] ** 2
+    slope = _solve(means)[:3]
+    return np.clip((slope * by_colour).sum(axis=0) / np.maximum(variance, _EPSILON), 0, 1)
+
+
 def _products(rgb: FloatArray, alpha: FloatArray) -> FloatArray:
     red, green, blue = rgb
     products = np.empty((13, *alpha.shape), np.float32)

@@ -9,7 +9,7 @@ from pellucid.cutout.runtime import Precision
 from pellucid.errors import CutoutError
 from pellucid.spec import Tier
 
-RECIPE_VERSION = 3
+RECIPE_VERSION = 4
 """Raise it when the same model, precision and tier give other mattes: older ones are then made anew."""
 
 

@@ -68,22 +68,27 @@ def enlarge(alpha_hw: FloatArray, *, width: int, height: int) -> Pixels:
     """
     image = vips.from_float_array(alpha_hw)
     middle = min(1.0, _CUBIC_SIDE / max(width, height))
-    image = _resampled(image, width=max(1, round(width * middle)), height=max(1, round(height * middle)))
+    image = vips.resample_in_place(
+        image, width=max(1, round(width * middle)), height=max(1, round(height * middle)), kernel="cubic"
+    )
     if middle < 1:
         image = vips.enlarge_in_place(image.copy_memory(), width=width, height=height, interpolator="bilinear")
     return vips.to_array(_to_8_bits(image))[:, :, 0]
 
 
-def refine(photo: Pixels, small: Pixels, alpha_hw: FloatArray) -> Pixels:
+def refine(photo: Pixels, small: Pixels, alpha_hw: FloatArray, *, radius: int | None = None) -> Pixels:
     """The matte of `photo` (uint8, H x W x 3, sRGB) from its coarse alpha (float32, [0, 1], any size): uint8, H x W.
 
-    `small` is the photo reduced by `reduction` (area means; the last row and column of blocks may be partial).
+    `small` is the photo reduced by a whole factor, such as `reduction` (area means; the last row and column of blocks
+    may be partial). `radius` of the windows, in pixels of `small`; None: 0.6 % of its diagonal.
     """
     height, width = photo.shape[:2]
-    factor = reduction(width, height)
     rows, columns = small.shape[:2]
+    factor = -(-max(width, height) // max(columns, rows))
     small_alpha = vips.to_float_array(
-        _resampled(vips.from_float_array(alpha_hw), width=columns, height=rows).cast("float")
+        vips.resample_in_place(vips.from_float_array(alpha_hw), width=columns, height=rows, kernel="cubic").cast(
+            "float"
+        )
     ).clip(0, 1)
     diagonal = math.hypot(rows, columns)
     weight = _undecidedness(small_alpha)
@@ -91,7 +96,7 @@ def refine(photo: Pixels, small: Pixels, alpha_hw: FloatArray) -> Pixels:
     if not weight.any():
         return matte
     near = widened(weight, 1) > 0
-    radius = max(2, round(_RADIUS_SHARE * diagonal))
+    radius = radius or max(2, round(_RADIUS_SHARE * diagonal))
     box = _box(near, margin=2 * radius)
     rgb = np.ascontiguousarray(small[box].transpose(2, 0, 1), dtype=np.float32) * np.float32(1 / 255)
     lines = fit(rgb, small_alpha[box], radius=radius)
@@ -183,14 +188,9 @@ def _undecidedness(alpha: FloatArray) -> FloatArray:
     return np.clip((from_decided - _DECIDED) / (_UNDECIDED - _DECIDED), 0, 1).astype(np.float32)
 
 
-def _resampled(alpha: VipsImage, *, width: int, height: int) -> VipsImage:
-    # A model's square matte may shrink in one direction and grow in the other.
-    reduced = vips.resize_exactly(
-        alpha, width=min(width, alpha.width), height=min(height, alpha.height), kernel="cubic"
-    )
-    if (reduced.width, reduced.height) == (width, height):
-        return reduced
-    return vips.enlarge_in_place(reduced, width=width, height=height)
+def to_levels(alpha_hw: FloatArray) -> Pixels:
+    """Alpha in [0, 1] as 8 bits, rounded."""
+    return (alpha_hw * np.float32(255) + np.float32(0.5)).astype(np.uint8)
 
 
 def _to_8_bits(alpha: VipsImage) -> VipsImage:

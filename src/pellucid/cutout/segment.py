@@ -1,45 +1,47 @@
-"""From a picture to a coarse alpha: the passes of a tier, weighed against each other. Pure but for the session."""
+"""From a picture to a coarse alpha: the passes of a tier, put together (`cutout.fuse`). Pure but for the sessions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from pellucid.cutout.confidence import confidence, decidedness, nothing_there
+from pellucid.cutout.confidence import confidence, nothing_there
+from pellucid.cutout.fuse import fuse
 from pellucid.cutout.runtime import FloatArray, Session
 from pellucid.cutout.specks import remove_specks
-from pellucid.cutout.tiers import Pass, TierRule
-from pellucid.cutout.windows import widened, window_means
-from pellucid.image import vips
-from pellucid.models.cards import ModelCard
+from pellucid.cutout.tiers import TIERS
+from pellucid.models.cards import Flip, ModelCard, Pass
+from pellucid.spec import Tier
 
-_WEIGHT_POWER = 6
-"""Passes are averaged with decidedness ** 6: 0.97 against 0.85 is 2.2 to 1. Against the plain mean of 160, 192, 224,
-256 and 320 px: IoU 0.9645 to 0.9708, boundary IoU 0.8196 to 0.8527, MAE 0.0290 to 0.0227 (26 cats and dogs); powers
-2 and 12 give IoU 0.9704 and 0.9665."""
-
-_AREA_SHARE = 0.02
-_AGREED = 0.15
-_DISPUTED = 0.3
-"""Passes disagree over an area where their standard deviation, averaged over a square of 2 % of the diagonal, is above
-0.15, wholly above 0.3."""
+_Sample = TypeVar("_Sample", np.uint8, np.float32)
 
 Scaled = Callable[[int, int], npt.NDArray[np.uint8]]
 """The picture at (width, height): uint8, height x width x 3, sRGB."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """A model that can be run, and its card."""
+
+    card: ModelCard
+    session: Session
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CoarseMatte:
     """`alpha_hw`: float32 in [0, 1] at the size of the largest pass. `confidence` in [0, 1]: the probability that
-    its IoU with the truth is at least 0.9. `empty`: nothing recognisable as a foreground.
+    its IoU with the truth is at least 0.9. `empty`: nothing recognisable as a foreground. `agreement` of the passes, in
+    [0, 1] (`cutout.fuse`).
     """
 
     alpha_hw: FloatArray
     confidence: float
     empty: bool
+    agreement: float = 1.0
 
 
 def prepare(rgb_hwc: npt.NDArray[np.uint8], card: ModelCard) -> FloatArray:
@@ -49,56 +51,36 @@ def prepare(rgb_hwc: npt.NDArray[np.uint8], card: ModelCard) -> FloatArray:
     return np.ascontiguousarray(scaled.transpose(2, 0, 1)[np.newaxis])
 
 
-def segment(scaled: Scaled, *, session: Session, card: ModelCard, rule: TierRule) -> CoarseMatte:
-    """Run the passes of `rule` on one picture.
+def segment(scaled: Scaled, *, models: Mapping[str, Model], card: ModelCard, tier: Tier) -> CoarseMatte:
+    """Run the passes that `card` has for `tier` on one picture. `models`: by name, the card's and those it takes along.
 
     The output is clipped, not stretched: an empty matte stays empty. Stretching it to full contrast, as is common,
     turns faint noise into a subject.
     """
-    alphas = [_look(rule.first, scaled, session=session, card=card)]
-    first = decidedness(alphas[0])
-    again = rule.further(card, decided=first, share=float(alphas[0].mean()))
-    alphas += [_look(each, scaled, session=session, card=card) for each in again]
-    alpha = remove_specks(fuse(alphas))
-    return CoarseMatte(alpha_hw=alpha, confidence=confidence(alpha), empty=nothing_there(alpha))
+    alphas = [_look(each, scaled, models[each.model or card.name]) for each in card.passes_of(tier)]
+    halves = None
+    if TIERS[tier].colours and len(alphas) > 2:
+        height, width = max((alpha.shape for alpha in alphas), key=lambda shape: shape[0] * shape[1])
+        halves = scaled(width // 2, height // 2)
+    fused = fuse(alphas, halves)
+    alpha = remove_specks(fused.alpha_hw)
+    return CoarseMatte(
+        alpha_hw=alpha, confidence=confidence(alpha), empty=nothing_there(alpha), agreement=fused.agreement
+    )
 
 
-def fuse(alphas: list[FloatArray]) -> FloatArray:
-    """The mean of square alphas of any size at the size of the largest, weighted by decidedness."""
-    if len(alphas) == 1:
-        return alphas[0]
-    height, width = max((alpha.shape for alpha in alphas), key=lambda shape: shape[0] * shape[1])
-    weights = np.array([decidedness(alpha) ** _WEIGHT_POWER for alpha in alphas], np.float32)
-    weights = weights / weights.sum() if weights.sum() > 0 else np.full_like(weights, 1 / len(alphas))
-    planes = np.stack([_enlarged(alpha, width=width, height=height) for alpha in alphas])
-    fused: FloatArray = np.clip(np.tensordot(weights, planes, axes=1), 0, 1).astype(np.float32)
-    variance: FloatArray = np.tensordot(weights, (planes - fused) ** 2, axes=1).astype(np.float32)
-    return _outvoted(fused, variance)
-
-
-def _outvoted(fused: FloatArray, variance: FloatArray) -> FloatArray:
-    """`fused` with twice the contrast about one half where the passes disagree over an area.
-
-    A mean of passes shows what one of five took for the subject at a fifth of its strength: a ghost. Where they agree,
-    and along edges, which they merely draw a little apart, nothing changes. MAE on 26 cats and dogs, best tier: 0.0227
-    to 0.0149, standard 0.0186 to 0.0155; gradient error 0.0159 to 0.0168 and 0.0169 to 0.0170; IoU as it was.
-    """
-    radius = max(1, round(_AREA_SHARE * float(np.hypot(*fused.shape)) / 2))
-    spread = window_means(np.sqrt(variance, dtype=np.float32)[None], radius)[0]
-    disagreement = widened(np.clip((spread - _AGREED) / (_DISPUTED - _AGREED), 0, 1).astype(np.float32), radius)
-    firmer: FloatArray = np.clip(2 * fused - np.float32(0.5), 0, 1)
-    return (fused + (firmer - fused) * disagreement).astype(np.float32)
-
-
-def _look(each: Pass, scaled: Scaled, *, session: Session, card: ModelCard) -> FloatArray:
-    rgb = scaled(*each.size(card))
-    output = session.run(prepare(rgb[:, ::-1] if each.mirrored else rgb, card))
+def _look(each: Pass, scaled: Scaled, model: Model) -> FloatArray:
+    rgb = scaled(*model.card.input_size(each.side))
+    output = model.session.run(prepare(_flipped(rgb, each.flip), model.card))
     alpha = np.clip(np.nan_to_num(output[0, 0], nan=0.0), 0.0, 1.0)
-    return np.ascontiguousarray(alpha[:, ::-1]) if each.mirrored else alpha
+    return np.ascontiguousarray(_flipped(alpha, each.flip))
 
 
-def _enlarged(alpha: FloatArray, *, width: int, height: int) -> FloatArray:
-    if alpha.shape == (height, width):
-        return alpha
-    image = vips.enlarge_in_place(vips.from_float_array(alpha), width=width, height=height)
-    return vips.to_float_array(image)
+def _flipped(plane: npt.NDArray[_Sample], flip: Flip) -> npt.NDArray[_Sample]:
+    match flip:
+        case Flip.NONE:
+            return plane
+        case Flip.HORIZONTAL:
+            return plane[:, ::-1]
+        case Flip.VERTICAL:
+            return plane[::-1]

@@ -353,6 +353,16 @@ def enlarge_in_place(image: VipsImage, *, width: int, height: int, interpolator:
     )
 
 
+def resample_in_place(image: VipsImage, *, width: int, height: int, kernel: str) -> VipsImage:
+    """To exactly `width` x `height`, which may be smaller one way and larger the other: reduced by `kernel`,
+    enlarged by the cubic one, nothing moved.
+    """
+    reduced = resize_exactly(image, width=min(width, image.width), height=min(height, image.height), kernel=kernel)
+    if (reduced.width, reduced.height) == (width, height):
+        return reduced
+    return enlarge_in_place(reduced, width=width, height=height)
+
+
 def shrink_by_areas(
     levels: VipsImage, *, width: int, height: int, extent: tuple[float, float] | None = None, means: bool = False
 ) -> NDArray[np.uint8]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import enum
 from importlib.resources import files
 from pathlib import Path
 
 import msgspec
 
 from pellucid.errors import ModelUnavailableError
+from pellucid.spec import Tier
 
 
 class PypiSource(msgspec.Struct, frozen=True, tag_field="kind", tag="pypi"):
@@ -42,6 +44,34 @@ class HttpsSource(msgspec.Struct, frozen=True, tag_field="kind", tag="https"):
 Source = PypiSource | NpmSource | HttpsSource
 
 
+class Flip(enum.StrEnum):
+    """How a picture is turned over before it is shown, and the alpha back afterwards."""
+
+    NONE = "none"
+    HORIZONTAL = "horizontal"
+    """Left and right change places."""
+
+    VERTICAL = "vertical"
+
+
+_STEP = 32
+"""Inputs of resizable models are multiples of this many pixels: U2-Net halves five times."""
+
+
+class Pass(msgspec.Struct, frozen=True, kw_only=True):
+    """One look at the picture: by the model of the card, or another card's (`model`), squeezed to `side` x `side`
+    pixels (None: the published input size).
+    """
+
+    model: str | None = None
+    side: int | None = None
+    flip: Flip = Flip.NONE
+
+    def __post_init__(self) -> None:
+        if self.side is not None and (self.side < _STEP or self.side % _STEP):
+            raise ValueError(f"side = {self.side} is no multiple of {_STEP}")
+
+
 class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
     """One model. `mean` and `std` normalise RGB in [0, 1]; input is 1x3xHxW float32, the first output is the alpha of
     the foreground in [0, 1], 1x1xHxW.
@@ -63,10 +93,30 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
     resizable: bool = False
     """The graph accepts other square inputs, in steps of 32 pixels."""
     sources: tuple[Source, ...]
+    passes: dict[Tier, tuple[Pass, ...]] = msgspec.field(default_factory=dict[Tier, tuple[Pass, ...]])
+    """What was found for this model; a tier that is missing gets what `passes_of` says."""
 
     def path_in(self, models_dir: Path) -> Path:
         """Where the weights lie once pulled."""
         return models_dir / self.file
+
+    def passes_of(self, tier: Tier) -> tuple[Pass, ...]:
+        """The passes of a tier; without any on the card one in `fast`, and in the others a mirrored one more."""
+        if tier in self.passes:
+            return self.passes[tier]
+        return (Pass(),) if tier is Tier.FAST else (Pass(), Pass(flip=Flip.HORIZONTAL))
+
+    def input_size(self, side: int | None) -> tuple[int, int]:
+        """(width, height) of the input in pixels of a pass with that `side`; the published one where the model takes no
+        other.
+        """
+        return (self.input_width, self.input_height) if side is None or not self.resizable else (side, side)
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """Names of other cards whose models are looked through as well, each once."""
+        named = (each.model for passes in self.passes.values() for each in passes)
+        return tuple(dict.fromkeys(name for name in named if name not in (None, self.name)))
 
 
 DEFAULT_MODEL = "u2net"
@@ -94,6 +144,15 @@ def find_card(name: str, *, extra: Path | None = None) -> ModelCard:
     if name not in cards:
         raise ModelUnavailableError(f"there is no model called {name!r}; there are: {', '.join(sorted(cards))}")
     return cards[name]
+
+
+def find_cards(name: str, *, extra: Path | None = None) -> tuple[ModelCard, ...]:
+    """The card called `name` first, then those of the other models that its passes take along.
+
+    Raises ModelUnavailableError naming those that exist.
+    """
+    card = find_card(name, extra=extra)
+    return card, *(find_card(other, extra=extra) for other in card.others)
 
 
 def _parse(text: bytes) -> dict[str, ModelCard]:

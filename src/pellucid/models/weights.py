@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pellucid.errors import ModelUnavailableError
@@ -31,6 +31,18 @@ def is_pulled(card: ModelCard, models_dir: Path) -> bool:
     """Whether weights of the right size are there: cheap enough for every start. `verify` reads them."""
     path = card.path_in(models_dir)
     return path.is_file() and path.stat().st_size == card.size_bytes
+
+
+def require_pulled(cards: Sequence[ModelCard], models_dir: Path) -> None:
+    """Nothing when the weights of all `cards` are there (`is_pulled`), the first of which takes the others along.
+
+    Raises ModelUnavailableError naming those that are missing and what fetches them.
+    """
+    if missing := [card.name for card in cards if not is_pulled(card, models_dir)]:
+        names = " and ".join(missing)
+        raise ModelUnavailableError(
+            f"the weights of {names} are not in {models_dir}; run `pellucid models pull {cards[0].name}`"
+        )
 
 
 def verify(card: ModelCard, models_dir: Path) -> Path:

@@ -21,9 +21,9 @@ import setproctitle
 import structlog
 
 from pellucid.demo.samples import SAMPLE_PATHS
-from pellucid.errors import ModelUnavailableError, SettingsError
-from pellucid.models.cards import find_card
-from pellucid.models.weights import is_pulled
+from pellucid.errors import SettingsError
+from pellucid.models.cards import find_cards
+from pellucid.models.weights import require_pulled
 from pellucid.observe import set_up_logging
 from pellucid.serve.children import run_web, run_worker
 from pellucid.serve.descriptors import connections_within, is_low, raise_limit
@@ -55,11 +55,7 @@ def serve(settings: SettingsTree, *, say: Callable[[str], None] = print) -> int:
     refuse_open_proxy(settings)
     for sentence in describe_closed(settings):
         _log.warning(sentence)
-    card = find_card(settings.model.name, extra=settings.model.cards)
-    if not is_pulled(card, settings.models_dir):
-        raise ModelUnavailableError(
-            f"the weights of {card.name} are not in {settings.models_dir}; run `pellucid models pull {card.name}`"
-        )
+    require_pulled(find_cards(settings.model.name, extra=settings.model.cards), settings.models_dir)
     limit = raise_limit()
     connections = connections_within(limit, settings)
     if is_low(limit):

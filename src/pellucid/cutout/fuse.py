@@ -1,0 +1,156 @@
+"""Several looks at one picture become one alpha. Pure.
+
+Three and more: the weighted median of each pixel. What one look takes for the subject is gone, not there at a third of
+its strength, so there is no veil; edges lie where most looks put them. A look's weight is decidedness to the power 20:
+which input size suits a subject shows in how decided the model is at it. Seven looks at 228 photographs, against rembg
+(IoU and MAE; web, scenes, studio, fashion, pets, objects):
+
+    mean                      +.009 +.039 +.048 +.004 +.013 +.006     x1.18 x1.01 x.81 x1.02 x.81 x1.08
+    median                    +.009 +.038 +.048 +.004 +.013 +.005     x.91  x.78  x.77 x.90  x.83 x.91
+    with colours, power 0     +.014 +.034 +.051 +.004 +.021 +.006     x.91  x.78  x.74 x.95  x.70 x.92
+    with colours, power 10    +.014 +.030 +.048 +.004 +.046 +.005     x.91  x.80  x.77 x.94  x.32 x.93
+    with colours, power 20    +.016 +.030 +.048 +.004 +.049 +.005     x.88  x.79  x.78 x.92  x.23 x.92
+
+Two: their mean, weighed by decidedness, with more contrast where they disagree over an area.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from pellucid.cutout.colours import colour_evidence
+from pellucid.cutout.confidence import decidedness
+from pellucid.cutout.runtime import FloatArray
+from pellucid.cutout.windows import widened, window_means
+from pellucid.image import vips
+
+_MEAN_POWER = 6
+"""Two looks are averaged with decidedness ** 6: 0.97 against 0.85 is 2.2 to 1."""
+
+_MEDIAN_POWER = 12
+"""And more weigh decidedness ** 12: 0.97 against 0.92 is 1.9 to 1."""
+
+_CONTRAST = 4
+"""Of the mean of two looks about one half, where they disagree over an area. 1, 2 and 4 give a MAE against rembg's of
+x1.09, x1.04 and x1.01 on web photographs, a gradient error of x.90, x.93 and x.96."""
+
+_AREA_SHARE = 0.02
+_AGREED = 0.15
+_DISPUTED = 0.3
+"""Two looks disagree over an area where their standard deviation, averaged over a square of 2 % of the diagonal, is
+above 0.15, wholly above 0.3."""
+
+_COLOURS_RADIUS = 2
+_COLOURS_FROM = 0.15
+_COLOURS_WHOLLY = 0.3
+"""With three and more, colours have a say where the standard deviation of the looks, averaged over 5 x 5 pixels of half
+the size, is above 0.15, all of it above 0.3."""
+
+_COLOURS_WEIGHT = 0.4
+_COLOURS_CONTRAST = 3
+"""The log-odds of the looks' mean plus 0.4 times those of the colours, all times 3: it is a decision. A weight of 0.6
+gives more on pets and takes more elsewhere (of web photographs 5 % instead of 2 % harmed)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fused:
+    """`alpha_hw`: float32, [0, 1], at the size of the largest look. `agreement`: soft intersection over union of the
+    looks with it, their mean, in [0, 1]; 1 for one look, and where all saw nothing.
+    """
+
+    alpha_hw: FloatArray
+    agreement: float
+
+
+def fuse(alphas: list[FloatArray], rgb_hwc: npt.NDArray[np.uint8] | None = None) -> Fused:
+    """Looks (float32, [0, 1]) of any size. With `rgb_hwc`, the picture (uint8, sRGB) at half the size of the largest,
+    its colours decide where three or more looks disagree over an area.
+    """
+    if len(alphas) == 1:
+        return Fused(alpha_hw=alphas[0], agreement=1.0)
+    height, width = max((alpha.shape for alpha in alphas), key=lambda shape: shape[0] * shape[1])
+    planes = np.stack([_enlarged(alpha, width=width, height=height) for alpha in alphas])
+    decided = np.array([decidedness(alpha) for alpha in alphas], np.float32)
+    if len(alphas) == 2:
+        fused = _mean_of_two(planes, _weights(decided, _MEAN_POWER))
+    else:
+        weights = _weights(decided, _MEDIAN_POWER)
+        fused = weighted_median(planes, weights)
+        if rgb_hwc is not None:
+            fused = _settled_by_colours(fused, planes, weights, rgb_hwc)
+    return Fused(alpha_hw=fused, agreement=_agreement(planes, fused))
+
+
+def weighted_median(planes: FloatArray, weights: FloatArray) -> FloatArray:
+    """The value of each pixel below which half of the weight lies, interpolated between the values' own midpoints: with
+    equal weights the median. `planes`: n x H x W; `weights`: n, their sum 1. Float32, H x W.
+    """
+    order = np.argsort(planes, axis=0)
+    values = np.take_along_axis(planes, order, axis=0)
+    heavy = weights[order]
+    middles = np.cumsum(heavy, axis=0) - heavy / 2
+    above = np.clip((middles < 0.5).sum(axis=0), 1, len(planes) - 1)[None]
+    before, after = (np.take_along_axis(middles, above - step, axis=0)[0] for step in (1, 0))
+    low, high = (np.take_along_axis(values, above - step, axis=0)[0] for step in (1, 0))
+    share = np.clip((0.5 - before) / np.maximum(after - before, 1e-6), 0, 1)
+    return (low + (high - low) * share).astype(np.float32)
+
+
+def _weights(decided: FloatArray, power: int) -> FloatArray:
+    weights = decided**power
+    return weights / weights.sum() if weights.sum() > 0 else np.full_like(weights, 1 / len(weights))
+
+
+def _mean_of_two(planes: FloatArray, weights: FloatArray) -> FloatArray:
+    fused: FloatArray = np.clip(np.tensordot(weights, planes, axes=1), 0, 1).astype(np.float32)
+    variance: FloatArray = np.tensordot(weights, (planes - fused) ** 2, axes=1).astype(np.float32)
+    radius = max(1, round(_AREA_SHARE * float(np.hypot(*fused.shape)) / 2))
+    spread = window_means(np.sqrt(variance, dtype=np.float32)[None], radius)[0]
+    disagreement = widened(_share_above(spread, _AGREED, _DISPUTED), radius)
+    half = np.float32(0.5)
+    firmer: FloatArray = np.clip(_CONTRAST * (fused - half) + half, 0, 1)
+    return (fused + (firmer - fused) * disagreement).astype(np.float32)
+
+
+def _settled_by_colours(
+    fused: FloatArray, planes: FloatArray, weights: FloatArray, rgb_hwc: npt.NDArray[np.uint8]
+) -> FloatArray:
+    height, width = fused.shape
+    halves = np.stack([_halved(plane) for plane in planes])
+    mean: FloatArray = np.tensordot(weights, halves, axes=1).astype(np.float32)
+    spread: FloatArray = np.sqrt(np.tensordot(weights, (halves - mean) ** 2, axes=1)).astype(np.float32)
+    disputed = window_means(spread[None], _COLOURS_RADIUS)[0]
+    weight = _share_above(disputed, _COLOURS_FROM, _COLOURS_WHOLLY)
+    if not weight.any() or (evidence := colour_evidence(rgb_hwc, mean)) is None:
+        return fused
+    looks = np.clip(mean, 0.02, 0.98)
+    odds = np.log(looks / (1 - looks)) + _COLOURS_WEIGHT * evidence
+    decided = (1 / (1 + np.exp(-_COLOURS_CONTRAST * odds))).astype(np.float32)
+    weight, decided = (np.clip(_enlarged(each, width=width, height=height), 0, 1) for each in (weight, decided))
+    return (fused + (decided - fused) * weight).astype(np.float32)
+
+
+def _agreement(planes: FloatArray, fused: FloatArray) -> float:
+    common = np.minimum(planes, fused).sum(axis=(1, 2), dtype=np.float64)
+    either = np.maximum(planes, fused).sum(axis=(1, 2), dtype=np.float64)
+    return float(np.where(either > 0, common / np.maximum(either, 1e-9), 1).mean())
+
+
+def _share_above(values: FloatArray, low: float, high: float) -> FloatArray:
+    return np.clip((values - low) / (high - low), 0, 1).astype(np.float32)
+
+
+def _halved(plane: FloatArray) -> FloatArray:
+    """Means of 2 x 2 pixels; inputs of models have even sides."""
+    height, width = plane.shape
+    return plane.reshape(height // 2, 2, width // 2, 2).mean(axis=(1, 3))
+
+
+def _enlarged(alpha: FloatArray, *, width: int, height: int) -> FloatArray:
+    if alpha.shape == (height, width):
+        return alpha
+    image = vips.enlarge_in_place(vips.from_float_array(alpha), width=width, height=height)
+    return vips.to_float_array(image)
