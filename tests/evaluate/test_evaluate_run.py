@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import io
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from pellucid.cli.evaluate import evaluate_folders
+from pellucid.cli.options import read_settings
 from pellucid.engine import Engine
 from pellucid.errors import ImageError, SettingsError
-from pellucid.evaluate.dataset import find_pairs, read_samples
+from pellucid.evaluate.dataset import find_pairs, name_sets, read_samples
 from pellucid.evaluate.run import evaluate, mean, worst_first
 from pellucid.evaluate.sheet import sheet
+from pellucid.settings.model import SettingsTree
 from tiny import TinyModel
 
 
@@ -44,13 +49,66 @@ def test_pictures_are_measured_against_their_masks(folder: Path, engine: Engine)
     results = list(evaluate(read_samples(folder), engine))
     assert [result.sample.name for result in results] == ["bad", "good"]
     bad, good = results
-    assert good.measures.iou == 1, "the soft edge of the model's small output is marked to be ignored"
-    assert bad.measures.iou < 0.1
-    assert worst_first(results)[0] is bad
-    assert mean(results).iou == pytest.approx((good.measures.iou + bad.measures.iou) / 2)
-    page = sheet("a <title>", results)
+    assert good.score.measures.iou == 1, "the soft edge of the model's small output is marked to be ignored"
+    assert bad.score.measures.iou < 0.1
+    assert worst_first([good.score, bad.score])[0] is bad.score
+    average = mean([result.score.measures for result in results])
+    assert average.iou == pytest.approx((good.score.measures.iou + bad.score.measures.iou) / 2)
+    page = sheet("a <title>", [("a <name>", result) for result in results])
     assert "a &lt;title&gt;" in page
+    assert page.count("<b>a &lt;name&gt;</b>") == 2
     assert page.count("data:image/jpeg;base64,") == 8
+
+
+@pytest.fixture
+def settings(tiny_model: TinyModel) -> SettingsTree:
+    return read_settings(
+        None,
+        models_dir=tiny_model.models_dir,
+        model__name="tiny",
+        model__cards=tiny_model.cards,
+        model__precision="f32",
+    )
+
+
+def test_each_set_is_summed_up_and_counts_the_same_in_the_mean(
+    folder: Path, settings: SettingsTree, tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path_factory.mktemp("sets") / "other"
+    shutil.copytree(folder, other)
+    (other / "masks" / "bad.png").unlink()
+    sheet_file, json_file = other / "sheet.html", other / "all.json"
+    assert evaluate_folders([folder, other], settings, sheet_file=sheet_file, json_file=json_file) == 0
+    found = json.loads(json_file.read_bytes())
+    first, second = (found["sets"][each.name] for each in (folder, other))
+    assert set(first["pictures"]) == {"bad", "good"}
+    assert first["mean"]["iou"] == pytest.approx(sum(each["iou"] for each in first["pictures"].values()) / 2)
+    assert second["mean"]["iou"] == 1
+    assert found["mean"]["iou"] == pytest.approx((first["mean"]["iou"] + 1) / 2)
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    summary = lines.index(
+        ["set", "pictures", "IoU", "bIoU", "MAE", "MSE", "SAD", "grad", "veil", "S", "max-F", "seconds"]
+    )
+    assert [line[:2] for line in lines[summary + 1 : summary + 3]] == [[folder.name, "2"], ["other", "1"]]
+    assert lines[summary + 3][:6] == ["mean", "of", "2", "sets", "3", f"{found['mean']['iou']:.4f}"]
+    assert [folder.name, "bad"] in [line[:2] for line in lines], "the worst are named"
+    page = sheet_file.read_text()
+    assert page.index(f"<b>{folder.name}: bad</b>") < page.index("<b>other: good</b>"), "worst of all sets first"
+
+
+def test_one_set_has_no_second_summary(
+    folder: Path, settings: SettingsTree, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evaluate_folders([folder], settings, sheet_file=None, json_file=None)
+    printed = capsys.readouterr().out
+    assert "mean of 2" in printed
+    assert "sets" not in printed
+
+
+def test_sets_of_one_name_are_refused(tmp_path: Path) -> None:
+    assert name_sets([tmp_path / "a", tmp_path / "b"]) == {"a": tmp_path / "a", "b": tmp_path / "b"}
+    with pytest.raises(SettingsError, match="same name"):
+        name_sets([tmp_path / "x" / "a", tmp_path / "a"])
 
 
 def test_a_folder_that_is_laid_out_otherwise_is_explained(folder: Path, tmp_path: Path) -> None:

@@ -148,11 +148,11 @@ def cut(
 
 @app.command("eval")
 def evaluate(
-    folder: Annotated[
-        Path | None,
+    folders: Annotated[
+        list[Path] | None,
         typer.Argument(
             metavar="DIR",
-            help="Folder with images/, masks/ and perhaps ignore/. With --synthetic: photographs as more backdrops.",
+            help="Folders with images/, masks/ and perhaps ignore/. With --synthetic: photographs as more backdrops.",
             show_default=False,
         ),
     ] = None,
@@ -176,12 +176,15 @@ def evaluate(
     quality: Quality = None,
     config: Config = None,
 ) -> None:
-    """Measure mattes against true masks: IoU, boundary IoU, MAE, MSE, SAD, gradient error, S-measure, max-F.
+    """Measure mattes against true masks: IoU, boundary IoU, MAE, MSE, SAD, gradient error, veil, S-measure, max-F.
 
     With --synthetic: how much of the old background's colour stays in the edges.
     """
-    if folder is None and not synthetic:
+    folders = folders or []
+    if not folders and not synthetic:
         raise typer.BadParameter("name a folder, or say --synthetic", param_hint="DIR")
+    if len(folders) > 1 and synthetic:
+        raise typer.BadParameter("--synthetic takes one folder of photographs", param_hint="DIR")
     settings = read_settings(
         config,
         models_dir=models_dir,
@@ -190,11 +193,12 @@ def evaluate(
         model__precision=precision,
         model__quality=quality,
     )
-    from pellucid.cli.evaluate import evaluate_folder, evaluate_synthetic  # noqa: PLC0415 - the runtime's imports
+    from pellucid.cli.evaluate import evaluate_folders, evaluate_synthetic  # noqa: PLC0415 - the runtime's imports
 
-    if synthetic or folder is None:
-        raise typer.Exit(evaluate_synthetic(settings, photographs=folder, sheet_file=sheet, json_file=json))
-    raise typer.Exit(evaluate_folder(folder, settings, sheet_file=sheet, json_file=json))
+    if synthetic:
+        photographs = folders[0] if folders else None
+        raise typer.Exit(evaluate_synthetic(settings, photographs=photographs, sheet_file=sheet, json_file=json))
+    raise typer.Exit(evaluate_folders(folders, settings, sheet_file=sheet, json_file=json))
 
 
 @app.command()

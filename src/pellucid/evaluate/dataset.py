@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +26,17 @@ class Sample:
     picture: bytes
     truth: FloatArray
     valid: BoolArray
+
+
+def name_sets(folders: Iterable[Path]) -> dict[str, Path]:
+    """Each folder by its own name, in order. Raises SettingsError when two have the same name."""
+    sets: dict[str, Path] = {}
+    for folder in folders:
+        name = folder.resolve().name
+        if name in sets:
+            raise SettingsError(f"{sets[name]} and {folder} have the same name; sets are told apart by it")
+        sets[name] = folder
+    return sets
 
 
 def find_pairs(folder: Path) -> list[tuple[Path, Path, Path | None]]:

@@ -26,11 +26,18 @@ _GRADIENT_SIGMA = 1.4
 _BOUNDARY_SHARE = 0.02
 """The boundary's width as a share of the diagonal (Cheng et al., Boundary IoU, CVPR 2021)."""
 
+_VEIL_LEVELS = (3, 100)
+"""Of 255. Below, the eye sees nothing; above, it sees a wrong subject more than a veil, which IoU counts."""
+
+_VEIL_BAND_SHARE = 0.01
+"""Of the diagonal: that far from the true edge a soft matte is a soft edge, no veil."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measures:
     """Higher is better for iou, boundary_iou, s_measure, max_f (all in [0, 1]); lower for the others. `mae` and `mse`
-    are means over the valid pixels, `sad` and `gradient` sums divided by 1000 as in the matting literature.
+    are means over the valid pixels, `veil` is a share of them; `sad` and `gradient` are sums divided by 1000 as in the
+    matting literature.
     """
 
     iou: float
@@ -39,6 +46,7 @@ class Measures:
     mse: float
     sad: float
     gradient: float
+    veil: float
     s_measure: float
     max_f: float
 
@@ -55,6 +63,7 @@ def measure(alpha: FloatArray, truth: FloatArray, valid: BoolArray) -> Measures:
         mse=float((difference**2).mean()),
         sad=float(difference.sum() / 1000),
         gradient=gradient_error(alpha, truth, valid),
+        veil=veil(alpha, truth, valid),
         s_measure=s_measure,
         max_f=max_f,
     )
@@ -78,6 +87,22 @@ def gradient_error(alpha: FloatArray, truth: FloatArray, valid: BoolArray) -> fl
     return float((difference[valid] ** 2).sum() / 1000)
 
 
+def veil(alpha: FloatArray, truth: FloatArray, valid: BoolArray) -> float:
+    """Share of the valid pixels that have an alpha of 3 to 100 of 255 without cause: they lie further than 1 % of the
+    diagonal (at least a pixel) from where the truth crosses one half, and the truth itself is no such alpha there:
+    within 2 levels of 0 or 1.
+    """
+    low, high = _VEIL_LEVELS
+    levels, true_levels = np.rint(alpha * 255), np.rint(truth * 255)
+    faint = valid & (levels >= low) & (levels <= high)
+    faint &= (true_levels < low) | (true_levels > 255 - low)
+    mask = truth >= _HALF
+    if faint.any() and mask.any() and not mask.all():
+        width = max(1.0, _VEIL_BAND_SHARE * float(np.hypot(*mask.shape)))
+        faint &= _to_other_side(mask) > width
+    return float(faint.sum() / max(1, int(valid.sum())))
+
+
 def saliency(alpha: FloatArray, truth: FloatArray) -> tuple[float, float]:
     """S-measure (Fan et al., ICCV 2017) and the largest F-measure over all thresholds, beta squared 0.3."""
     from py_sod_metrics import FmeasureHandler, FmeasureV2, Smeasure  # noqa: PLC0415 - takes a second
@@ -93,6 +118,12 @@ def saliency(alpha: FloatArray, truth: FloatArray) -> tuple[float, float]:
 def _rim(mask: BoolArray, width: float) -> BoolArray:
     inside: npt.NDArray[np.float64] = _ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
     return mask & (inside <= width)
+
+
+def _to_other_side(mask: BoolArray) -> npt.NDArray[np.float64]:
+    """The distance of each pixel, in pixels, to the nearest one that `mask` has on the other side of its contour."""
+    inside, outside = (_ndimage.distance_transform_edt(side) for side in (mask, ~mask))
+    return np.where(mask, inside, outside)
 
 
 def _gradient(values: FloatArray) -> npt.NDArray[np.float64]:

@@ -6,7 +6,7 @@ import resource
 import statistics
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, fields
 
 from pellucid.engine import Cutout, Engine
@@ -17,13 +17,24 @@ MEASURES = tuple(field.name for field in fields(Measures))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """What was measured of one picture. `confidence`: what the cutout says of itself, [0, 1]. `seconds`: from encoded
+    bytes to matte and cutout pixels.
+    """
+
+    name: str
+    measures: Measures
+    confidence: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """One measured sample. `seconds` is from encoded bytes to matte and cutout pixels."""
+    """A score with the pixels it was found on: some 20 bytes for each of the picture's."""
 
     sample: Sample
     cutout: Cutout
-    measures: Measures
-    seconds: float
+    score: Score
 
 
 def evaluate(samples: Iterable[Sample], engine: Engine) -> Iterator[Result]:
@@ -33,22 +44,23 @@ def evaluate(samples: Iterable[Sample], engine: Engine) -> Iterator[Result]:
         cutout = engine.cut(sample.picture)
         cutout.rgba()
         seconds = time.perf_counter() - started
-        yield Result(
-            sample=sample,
-            cutout=cutout,
+        score = Score(
+            name=sample.name,
             measures=measure(cutout.matte, sample.truth, sample.valid),
+            confidence=cutout.confidence,
             seconds=seconds,
         )
+        yield Result(sample=sample, cutout=cutout, score=score)
 
 
-def mean(results: list[Result]) -> Measures:
-    """The mean of every measure over pictures."""
-    return Measures(**{name: statistics.fmean(getattr(r.measures, name) for r in results) for name in MEASURES})
+def mean(measures: Collection[Measures]) -> Measures:
+    """The mean of every measure."""
+    return Measures(**{name: statistics.fmean(getattr(each, name) for each in measures) for name in MEASURES})
 
 
-def worst_first(results: list[Result]) -> list[Result]:
+def worst_first(scores: Iterable[Score]) -> list[Score]:
     """By boundary IoU: what the eye sees first is an edge that is wrong."""
-    return sorted(results, key=lambda result: result.measures.boundary_iou)
+    return sorted(scores, key=lambda score: score.measures.boundary_iou)
 
 
 def peak_memory_mib() -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
+from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
@@ -23,9 +24,9 @@ td,th{padding:.3em .7em;text-align:right}th:first-child,td:first-child{text-alig
 figure{margin:0 0 2em}figure img{margin-right:6px;vertical-align:top}figcaption{margin:.3em 0}"""
 
 
-def sheet(title: str, results: list[Result]) -> str:
-    """The page for `results`, in their order."""
-    figures = "".join(_figure(result) for result in results)
+def sheet(title: str, results: Iterable[tuple[str, Result]]) -> str:
+    """The page for `results`, each with what it is called there, in their order."""
+    figures = "".join(_figure(name, result) for name, result in results)
     return (
         f"<!doctype html><meta charset=utf-8><title>{html.escape(title)}</title><style>{_STYLE}</style>"
         f"<h1>{html.escape(title)}</h1>"
@@ -33,17 +34,17 @@ def sheet(title: str, results: list[Result]) -> str:
     )
 
 
-def _figure(result: Result) -> str:
+def _figure(name: str, result: Result) -> str:
     photo = result.cutout.photo[:, :, :3]
     truth = np.rint(result.sample.truth * 255).astype(np.uint8)
     matte = np.rint(result.cutout.matte * 255).astype(np.uint8)
     rgba = result.cutout.rgba()
     cut = compose(rgba[:, :, :3], rgba[:, :, 3], LOUD)
     images = "".join(f"<img src='{_data_url(pixels)}' alt=''>" for pixels in (photo, truth, matte, cut))
-    numbers = ", ".join(f"{name} {getattr(result.measures, name):.3f}" for name in MEASURES)
+    numbers = ", ".join(f"{name} {getattr(result.score.measures, name):.3f}" for name in MEASURES)
     return (
-        f"<figure>{images}<figcaption><b>{html.escape(result.sample.name)}</b>: {numbers}, "
-        f"confidence {result.cutout.confidence:.2f}</figcaption></figure>"
+        f"<figure>{images}<figcaption><b>{html.escape(name)}</b>: {numbers}, "
+        f"confidence {result.score.confidence:.2f}</figcaption></figure>"
     )
 
 
