@@ -1,23 +1,28 @@
 """Pellucid beside rembg: one machine, one run, the same weights.
 
     .venv/bin/python bench/compare.py [--data DIR...] [--photos DIR...] [--only PART,PART] [--quick] [--docs]
+    .venv/bin/python bench/compare.py --data DIR... --only quality --update FILE [--docs]
     .venv/bin/python bench/compare.py --redraw FILE [--docs]
 
 Parts: latency (JPEG bytes to PNG bytes in resident processes that take turns), folder (both commands), memory,
-startup, quality (on folders with `images/`, `masks/` and perhaps `ignore/`, named with --data). rembg gets an
-environment of its own, made once from `bench/rembg.lock`. Writes results.json, tables.md and plots to --out; with
---docs also the plots and the section of docs/benchmarks.md. Needs the extras `[eval]` and `[bench]`.
-Exit status 0, whatever the targets say.
+startup, quality (on folders with `images/`, `masks/` and perhaps `ignore/`, named with --data); "speed" is all but
+quality. With --update the parts that are not measured come from an earlier results.json of the same machine and
+versions. Cutouts for quality are kept in .bench/cutouts as long as what makes them is the same; a run that was
+interrupted goes on from there. rembg gets an environment of its own, made once from `bench/rembg.lock`. Writes
+results.json, tables.md and plots to --out; with --docs also the plots and the section of docs/benchmarks.md. Needs
+the extras `[eval]` and `[bench]`. Exit status 0, whatever the targets say.
 """
 
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 
+from comparison.cutouts import DEFAULT_STORE, CutoutStore, made_by
 from comparison.folder import measure_folder
 from comparison.latency import Counts, measure_latency
 from comparison.machine import busy_share, describe_machine
@@ -28,13 +33,22 @@ from comparison.progress import say
 from comparison.quality import measure_quality
 from comparison.rembg_home import BENCH, ensure_env, linked_weights
 from comparison.report import heading, put_section, section, tables
-from comparison.results import REMBG, REMBG_DECONTAMINATE, REMBG_MATTING, TIERS, Results, from_json, to_json
-from comparison.sides import Programs, Side
+from comparison.results import (
+    PARTS,
+    REMBG,
+    REMBG_DECONTAMINATE,
+    REMBG_MATTING,
+    Results,
+    from_json,
+    joined,
+    to_json,
+)
+from comparison.sides import Programs, find_sides
 from comparison.startup import measure_startup
 
 from pellucid.extras import install_command
 
-PARTS = ("latency", "folder", "memory", "startup", "quality")
+SPEED = [part for part in PARTS if part != "quality"]
 DOCS = BENCH.parent / "docs"
 
 
@@ -48,6 +62,11 @@ def main() -> None:
         env = ensure_env(options.rembg_env)
         with linked_weights() as home:
             measured = run(options, Programs(rembg_env=env, u2net_home=home))
+            if options.update:
+                try:
+                    measured = joined(from_json(options.update.read_bytes()), measured, options.only)
+                except ValueError as error:
+                    sys.exit(f"{options.update}: {error}")
         results = from_json(to_json(measured))  # what is drawn now is what is drawn from the file later
     if options.docs and results.quick:
         sys.exit("the documentation takes no quick run")
@@ -60,7 +79,9 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--photos", type=Path, nargs="+", default=[], help="photos to take for everything else")
     parser.add_argument("--rembg-env", type=Path, help="an environment that has rembg")
     parser.add_argument("--out", type=Path, default=BENCH.parent / ".bench" / "out")
-    parser.add_argument("--only", type=lambda text: text.split(","), default=list(PARTS), help=",".join(PARTS))
+    parser.add_argument("--only", type=read_parts, default=list(PARTS), help=f"{','.join(PARTS)} or speed")
+    parser.add_argument("--update", type=Path, metavar="FILE", help="take the other parts from this results.json")
+    parser.add_argument("--fresh", action="store_true", help="cut anew what earlier runs have kept")
     parser.add_argument("--images", type=int, default=40, help="pictures of the folder")
     parser.add_argument("--memory-pictures", type=int, default=500, help="pictures in a row for the memory plot")
     parser.add_argument("--quick", action="store_true", help="tiny counts: does it run?")
@@ -78,9 +99,19 @@ def run(options: argparse.Namespace, programs: Programs) -> Results:
     """Measure the wished parts, one after the other."""
     quick: bool = options.quick
     pictures = Pictures(options.photos)
-    tiers, versions = find_tiers(programs)
+    hellos = find_sides(programs)
+    versions = {name: number for hello in hellos.values() for name, number in hello["versions"].items()}
+    del versions["numpy"]  # each side has its own
+    tiers = [name for name in hellos if name != REMBG]
     results = Results(
-        date=f"{datetime.now(UTC):%Y-%m-%d}", quick=quick, machine=describe_machine(), versions=versions, tiers=tiers
+        date=f"{datetime.now(UTC):%Y-%m-%d}",
+        quick=quick,
+        machine=describe_machine(),
+        versions={
+            name: number for hello in hellos.values() for name, number in hello["versions"].items() if name != "numpy"
+        },
+        tiers=tiers,
+        recipes={tier: hellos[tier]["recipe"] for tier in tiers},
     )
     if "latency" in options.only:
         counts = Counts(
@@ -97,25 +128,17 @@ def run(options: argparse.Namespace, programs: Programs) -> Results:
     if "startup" in options.only:
         results.startup = measure_startup(tiers, programs, pictures, rounds=1 if quick else 5)
     if "quality" in options.only:
-        limit = 2 if quick else None
-        results.quality = measure_quality(tiers, programs, options.data, limit=limit, with_matting=not quick)
+        sides = [REMBG, *tiers, *([] if quick else [REMBG_MATTING])]
+        if options.fresh:
+            shutil.rmtree(DEFAULT_STORE, ignore_errors=True)
+        store = CutoutStore(DEFAULT_STORE, {side: made_by(side, hellos.get(side, hellos[REMBG])) for side in sides})
+        results.quality = measure_quality(sides, store, programs, options.data, limit=2 if quick else None)
     results.machine.busy_elsewhere = max(results.machine.busy_elsewhere, busy_share())
     return results
 
 
-def find_tiers(programs: Programs) -> tuple[list[str], dict[str, str]]:
-    """The tiers that this machine and this Pellucid have, and the versions of both sides' libraries."""
-    versions: dict[str, str] = {}
-    tiers: list[str] = []
-    for name in (REMBG, *TIERS):
-        with Side.start(name, programs) as side:
-            if reason := side.hello.get("missing"):
-                say(f"{name} is left out: {reason}")
-                continue
-            versions |= {library: number for library, number in side.hello["versions"].items() if library != "numpy"}
-        if name != REMBG:
-            tiers.append(name)
-    return tiers, versions
+def read_parts(text: str) -> list[str]:
+    return [part for name in text.split(",") for part in (SPEED if name == "speed" else [name])]
 
 
 def write(results: Results, out: Path, *, docs: bool) -> None:

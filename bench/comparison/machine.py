@@ -26,9 +26,6 @@ _FEATURES = (
 
 _WATCH_S = 2
 
-INT8_DOT = frozenset({"avx_vnni", "avx512_vnni", "amx_int8", "asimddp", "i8mm"})
-BF16_DOT = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
-
 _DROPPED = (
     "OPENBLAS_CORETYPE",
     "OPENBLAS_L2_SIZE",

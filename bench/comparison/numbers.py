@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Callable, Iterable
 
-from comparison.results import Quality, Results
+from comparison.results import REMBG, Quality, Results
+
+MEASURES = Quality.__struct_fields__
+
+HARM = 0.05
+"""IoU below rembg's that counts as harm to a picture."""
 
 
 def median_s(results: Results, megapixels: str, side: str) -> float | None:
@@ -39,17 +45,44 @@ def startup_s(results: Results, side: str) -> float | None:
     return statistics.median(seconds) if seconds else None
 
 
-def mean_quality(results: Results, folder: str, side: str) -> Quality | None:
-    """Means over the folder's pictures."""
-    scores = results.quality.get(folder, {}).get(side)
+def mean_quality(results: Results, name: str, side: str) -> Quality | None:
+    """Means over the pictures of the set called `name`."""
+    scores = _scores(results, name, side)
     if not scores:
         return None
-    return Quality(
-        iou=statistics.fmean(score.iou for score in scores),
-        boundary_iou=statistics.fmean(score.boundary_iou for score in scores),
-        mae=statistics.fmean(score.mae for score in scores),
-        gradient=statistics.fmean(score.gradient for score in scores),
-    )
+    return Quality(**{field: statistics.fmean(getattr(score, field) for score in scores) for field in MEASURES})
+
+
+def gain(results: Results, name: str, side: str, measure: str, *, over: str = REMBG) -> float | None:
+    """What a side's mean of `measure` is above that of the side `over`."""
+    ours, theirs = mean_quality(results, name, side), mean_quality(results, name, over)
+    return None if ours is None or theirs is None else getattr(ours, measure) - getattr(theirs, measure)
+
+
+def share_of_rembgs(results: Results, name: str, side: str, measure: str) -> float | None:
+    """A side's mean of `measure` divided by rembg's."""
+    ours, theirs = mean_quality(results, name, side), mean_quality(results, name, REMBG)
+    return None if ours is None or theirs is None else ratio(getattr(ours, measure), getattr(theirs, measure))
+
+
+def harmed(results: Results, name: str, side: str) -> float | None:
+    """The share of pictures whose IoU is more than 0.05 below rembg's."""
+    ours, theirs = _scores(results, name, side), _scores(results, name, REMBG)
+    if not ours or not theirs:
+        return None
+    return statistics.fmean(our.iou < their.iou - HARM for our, their in zip(ours, theirs, strict=True))
+
+
+def over_sets(names: Iterable[str], number: Callable[[str], float | None]) -> float | None:
+    """The mean of a `number` of each set, each set counting the same; None where one has none."""
+    numbers = [number(name) for name in names]
+    known = [value for value in numbers if value is not None]
+    return statistics.fmean(known) if known and len(known) == len(numbers) else None
+
+
+def _scores(results: Results, name: str, side: str) -> list[Quality]:
+    found = results.quality.get(name)
+    return found.scores.get(side, []) if found else []
 
 
 def ratio(above: float | None, below: float | None) -> float | None:

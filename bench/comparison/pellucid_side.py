@@ -36,7 +36,7 @@ def main() -> None:
         return {"seconds": time.perf_counter() - started}, b""
 
     names = ("pellucid", "openvino", "pyvips-binary", "numpy")
-    send(messages, {"versions": {name: version(name) for name in names}})
+    send(messages, {"versions": {name: version(name) for name in names}, "recipe": engine.recipe.id})
     serve(messages, {"cut": cut, "matte": matte})
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,9 @@ _STYLE: dict[str, Any] = {
 _SECONDS = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50)
 """Ticks of the time axis."""
 
+_PANELS = 3
+"""Beside each other."""
+
 _MEASURES = (("boundary_iou", "boundary IoU (more is better)"), ("gradient", "gradient error (less is better)"))
 
 
@@ -59,24 +63,27 @@ def draw(results: Results, folder: Path) -> dict[str, str]:
 
 
 def _frontier(figure: Any, results: Results) -> bool:  # noqa: ANN401 - the plotting library is not typed throughout
-    """Seconds at 1 MP against quality: a row for each set of more than one picture."""
+    """Seconds at 1 MP against quality: for each measure a panel for each set of more than one picture."""
     times = {side: median_s(results, "1", side) for side in (REMBG, REMBG_MATTING, *results.tiers)}
-    folders = [name for name, scores in results.quality.items() if len(scores.get(REMBG, ())) > 1]
-    if not folders or times[REMBG] is None:
+    names = [name for name, found in results.quality.items() if len(found.pictures) > 1]
+    if not names or times[REMBG] is None:
         return False
     known = [seconds for seconds in times.values() if seconds is not None]
     low, high = min(known) / 1.6, max(known) * 2.2  # the names stand to the right of their points
-    figure.set_size_inches(7.5, 2.9 * len(folders))
-    axes = figure.subplots(len(folders), len(_MEASURES), squeeze=False)
-    for row, name in zip(axes, folders, strict=True):
-        for axis, (measure, label) in zip(row, _MEASURES, strict=True):
+    across = min(_PANELS, len(names))
+    rows = -(-len(names) // across)
+    figure.set_size_inches(7.5, 2.3 * rows * len(_MEASURES))
+    grid = figure.subplots(rows * len(_MEASURES), across, squeeze=False)
+    for at, (measure, label) in enumerate(_MEASURES):
+        for axis, name in zip_longest(grid[at * rows : (at + 1) * rows].flat, names):
+            axis.set_visible(name is not None)
             for side, seconds in times.items():
-                mean = mean_quality(results, name, side)
+                mean = mean_quality(results, name or "", side)
                 if mean is None or seconds is None:
                     continue
                 value = getattr(mean, measure)
-                axis.plot([seconds], [value], "o", color=_COLOURS[side], markersize=7)
-                axis.annotate(side, (seconds, value), xytext=(7, 5), textcoords="offset points")
+                axis.plot([seconds], [value], "o", color=_COLOURS[side], markersize=6)
+                axis.annotate(side, (seconds, value), xytext=(6, 4), textcoords="offset points", fontsize=7)
             axis.set_xscale("log")
             axis.margins(0.28)
             axis.set_xticks([tick for tick in _SECONDS if low <= tick <= high], minor=False)
@@ -84,9 +91,11 @@ def _frontier(figure: Any, results: Results) -> bool:  # noqa: ANN401 - the plot
             axis.minorticks_off()
             axis.set_xlim(low, high)
             axis.set_ylim(*_room(axis.get_ylim(), measure))
-            axis.set_title(name, loc="left", fontsize=9)
-            axis.set_xlabel("seconds for 1 MP, JPEG to PNG")
-            axis.set_ylabel(label)
+            axis.set_title(name, loc="left", fontsize=8)
+            axis.tick_params(labelsize=7)
+        for row in grid[at * rows : (at + 1) * rows]:
+            row[0].set_ylabel(label, fontsize=8)
+    figure.supxlabel("seconds for 1 MP, JPEG to PNG", fontsize=8)
     return True
 
 

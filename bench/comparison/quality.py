@@ -2,48 +2,52 @@
 
 from __future__ import annotations
 
-import io
-from contextlib import ExitStack
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from comparison.cutouts import CutoutStore
 from comparison.progress import say
-from comparison.results import REMBG, REMBG_MATTING, Quality
-from comparison.sides import Programs, Side
-from pellucid.evaluate.dataset import Sample, read_samples
-from pellucid.evaluate.measures import FloatArray, boundary_iou, gradient_error, iou
+from comparison.results import Quality, QualitySet
+from comparison.sides import Programs
+from pellucid.evaluate.dataset import Sample, find_pairs, name_sets, read_sample
+from pellucid.evaluate.measures import FloatArray, boundary_iou, gradient_error, iou, veil
+from pellucid.settings.cores import available_cores
 
 _HALF = 0.5
 
+Pair = tuple[Path, Path, Path | None]
+
 
 def measure_quality(
-    tiers: list[str], programs: Programs, folders: list[Path], *, limit: int | None, with_matting: bool
-) -> dict[str, dict[str, list[Quality]]]:
-    """Measures by folder name, then side. `limit`: so many pictures of each folder; `with_matting`: rembg's closed-form
-    matting, too. Raises SideGoneError, and what `read_samples` raises.
+    sides: list[str], store: CutoutStore, programs: Programs, folders: list[Path], *, limit: int | None
+) -> dict[str, QualitySet]:
+    """Measures by the folder's name. `limit`: so many pictures of each folder. What `store` has is not cut again.
+
+    Raises SideGoneError, and what `name_sets` and `read_samples` raise.
     """
-    found: dict[str, dict[str, list[Quality]]] = {}
-    with ExitStack() as stack:
-        sides = [stack.enter_context(Side.start(name, programs)) for name in [REMBG, *tiers]]
-        for folder in folders:
-            scores = found.setdefault(folder.resolve().name, {})
-            for number, sample in enumerate(read_samples(folder)):
-                if number == limit:
-                    break
-                say(f"quality: {folder.name}, {sample.name}")
-                for side in sides:
-                    way = "mask" if side.name == REMBG else "default"
-                    scores.setdefault(side.name, []).append(_score(side, sample, way))
-                if with_matting:
-                    scores.setdefault(REMBG_MATTING, []).append(_score(sides[0], sample, "matting"))
+    sets = {name: find_pairs(folder)[:limit] for name, folder in name_sets(folders).items()}
+    store.fill(programs, [picture for pairs in sets.values() for picture, _, _ in pairs])
+    found: dict[str, QualitySet] = {}
+    # Not forked: libvips has threads by now.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(available_cores(), mp_context=context) as pool:
+        for name, pairs in sets.items():
+            say(f"quality: {name}, {len(pairs)} pictures")
+            files = [[store.path(side, pair[0].read_bytes()) for side in sides] for pair in pairs]
+            rows = list(pool.map(score_files, pairs, files))
+            scores = {side: list(column) for side, column in zip(sides, zip(*rows, strict=True), strict=True)}
+            found[name] = QualitySet(pictures=[picture.stem for picture, _, _ in pairs], scores=scores)
     return found
 
 
-def _score(side: Side, sample: Sample, way: str) -> Quality:
-    _, png = side.cut(sample.picture, way=way, whole=True)
-    return score(_alpha(png), sample)
+def score_files(pair: Pair, cutouts: list[Path]) -> list[Quality]:
+    """Measures of several cutouts of one picture. Raises as `read_sample` and `score` do."""
+    sample = read_sample(*pair)
+    return [score(read_alpha(file), sample) for file in cutouts]
 
 
 def score(alpha: FloatArray, sample: Sample) -> Quality:
@@ -60,10 +64,11 @@ def score(alpha: FloatArray, sample: Sample) -> Quality:
         boundary_iou=boundary_iou(*masks, sample.valid),
         mae=float(np.abs(alpha - sample.truth)[sample.valid].mean(dtype=np.float64)),
         gradient=gradient_error(alpha, sample.truth, sample.valid),
+        veil=veil(alpha, sample.truth, sample.valid),
     )
 
 
-def _alpha(png: bytes) -> FloatArray:
-    """The matte of a grey or RGBA PNG: its last channel, float32, H x W, [0, 1]."""
-    with Image.open(io.BytesIO(png)) as image:
-        return np.asarray(image.getchannel(image.getbands()[-1]), np.float32) / np.float32(255)
+def read_alpha(png: Path) -> FloatArray:
+    """The matte of an RGBA PNG: float32, H x W, [0, 1]."""
+    with Image.open(png) as image:
+        return np.asarray(image.getchannel("A"), np.float32) / np.float32(255)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
@@ -10,6 +11,9 @@ REMBG = "rembg"
 REMBG_DECONTAMINATE = "rembg, decontaminate"
 REMBG_MATTING = "rembg, alpha matting"
 TIERS = ("fast", "standard", "best")
+
+PARTS = ("latency", "folder", "memory", "startup", "quality")
+"""Fields of `Results` that can be measured alone."""
 
 
 class Machine(msgspec.Struct, kw_only=True):
@@ -81,27 +85,50 @@ class Quality(msgspec.Struct, kw_only=True):
     boundary_iou: float
     mae: float
     gradient: float
+    veil: float
+
+
+class QualitySet(msgspec.Struct, kw_only=True):
+    """One data folder. `scores`: by side, in the order of `pictures`, their names."""
+
+    pictures: list[str]
+    scores: dict[str, list[Quality]]
 
 
 class Results(msgspec.Struct, kw_only=True):
-    """One run. `latency`: by megapixels ("1"), then by side; `quality`: by data folder, then by side, in the order of
-    the folder's pictures.
-    """
+    """One run. `recipes`: by tier. `latency`: by megapixels ("1"), then by side; `quality`: by data folder."""
 
     date: str
     quick: bool
     machine: Machine
     versions: dict[str, str]
     tiers: list[str]
+    recipes: dict[str, str]
     latency: dict[str, dict[str, Timing]] = {}
     folder: Folder | None = None
     memory: Memory | None = None
     startup: Startup | None = None
-    quality: dict[str, dict[str, list[Quality]]] = {}
+    quality: dict[str, QualitySet] = {}
 
     def sides(self) -> list[str]:
         """rembg and the tiers that were there."""
         return [REMBG, *self.tiers]
+
+
+def joined(earlier: Results, now: Results, measured: Collection[str]) -> Results:
+    """`now` with the parts that are not among `measured` from an `earlier` run.
+
+    Raises ValueError when that was another machine, other programs or a quick run.
+    """
+    for field in ("quick", "versions", "tiers", "recipes"):
+        if getattr(earlier, field) != getattr(now, field):
+            raise ValueError(f"the earlier run had other {field}: {getattr(earlier, field)}, now {getattr(now, field)}")
+    busy = max(earlier.machine.busy_elsewhere, now.machine.busy_elsewhere)
+    machines = [msgspec.structs.replace(run.machine, busy_elsewhere=busy) for run in (earlier, now)]
+    if machines[0] != machines[1]:
+        raise ValueError(f"the earlier run was on another machine: {earlier.machine}")
+    kept = {part: getattr(earlier, part) for part in PARTS if part not in measured}
+    return msgspec.structs.replace(now, machine=machines[1], **kept)
 
 
 def to_json(results: Results) -> bytes:

@@ -13,9 +13,10 @@ from tempfile import TemporaryFile
 from typing import IO, Self
 
 from comparison.machine import plain_environ
+from comparison.progress import say
 from comparison.protocol import Head, receive, send
 from comparison.rembg_home import BENCH
-from comparison.results import REMBG
+from comparison.results import REMBG, TIERS
 
 _SETTLE_S = 0.05
 """Between two sides: thread pools spin for some milliseconds after their work."""
@@ -115,6 +116,20 @@ def start_all(names: list[str], programs: Programs, warm_up: bytes) -> Generator
         for side in sides:
             side.cut(warm_up)
         yield sides
+
+
+def find_sides(programs: Programs) -> dict[str, Head]:
+    """The first messages of rembg and of the tiers that this machine and this Pellucid have: versions of libraries,
+    recipe.
+    """
+    hellos: dict[str, Head] = {}
+    for name in (REMBG, *TIERS):
+        with Side.start(name, programs) as side:
+            if reason := side.hello.get("missing"):
+                say(f"{name} is left out: {reason}")
+            else:
+                hellos[name] = side.hello
+    return hellos
 
 
 def status_mb(pid: int, field: str) -> float:

@@ -4,34 +4,40 @@ from __future__ import annotations
 
 import io
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 from comparison.commands import run_watched
+from comparison.cutouts import CutoutStore, made_by
 from comparison.latency import check_png, jpeg_size
 from comparison.machine import plain_environ
 from comparison.memory import slope
+from comparison.numbers import harmed, over_sets
 from comparison.pictures import Pictures
 from comparison.protocol import receive, send
-from comparison.quality import score
+from comparison.quality import measure_quality, score
 from comparison.report import END, START, put_section, section, tables
 from comparison.results import (
     REMBG,
+    REMBG_MATTING,
     Folder,
     FolderRun,
     Growth,
     Machine,
     Memory,
     Quality,
+    QualitySet,
     Results,
     Startup,
     Timing,
     from_json,
+    joined,
     to_json,
 )
 from comparison.sides import Programs, Side, SideGoneError
-from comparison.targets import fast_speed, judge
+from comparison.targets import MEAN, judge_cost, judge_quality
 from PIL import Image
 
 from pellucid.evaluate.dataset import Sample
@@ -50,8 +56,15 @@ def _machine(*features: str) -> Machine:
     )
 
 
-def _quality(iou: float, boundary_iou: float, gradient: float) -> Quality:
-    return Quality(iou=iou, boundary_iou=boundary_iou, mae=0.05, gradient=gradient)
+def _quality(iou: float, boundary_iou: float, gradient: float, *, mae: float = 0.05) -> Quality:
+    return Quality(iou=iou, boundary_iou=boundary_iou, mae=mae, gradient=gradient, veil=0.01)
+
+
+def _set(**scores: Sequence[Quality]) -> QualitySet:
+    count = len(next(iter(scores.values())))
+    return QualitySet(
+        pictures=[f"picture{number}" for number in range(count)], scores={side: [*of] for side, of in scores.items()}
+    )
 
 
 @pytest.fixture
@@ -60,17 +73,21 @@ def results() -> Results:
     timings |= {"fast": Timing(seconds=[0.3], png_bytes=[10]), "standard": Timing(seconds=[0.5], png_bytes=[10])}
     run = FolderRun(seconds=10, peak_mb=900)
     growth = Growth(pictures=[0, 50, 100], rss_mb=[500, 510, 510], slope_mb=0)
-    scores = {
-        REMBG: [_quality(0.90, 0.70, 0.1), _quality(0.92, 0.72, 0.1)],
-        "fast": [_quality(0.90, 0.70, 0.1), _quality(0.91, 0.70, 0.1)],
-        "standard": [_quality(0.93, 0.74, 0.08), _quality(0.93, 0.76, 0.08)],
-    }
+    pets = _set(
+        rembg=[_quality(0.90, 0.70, 0.1), _quality(0.92, 0.72, 0.1)],
+        fast=[_quality(0.90, 0.70, 0.1), _quality(0.91, 0.70, 0.1, mae=0.06)],
+        standard=[_quality(0.93, 0.74, 0.08), _quality(0.93, 0.76, 0.08)],
+    )
+    studio = _set(
+        rembg=[_quality(0.80, 0.60, 2.0)], fast=[_quality(0.86, 0.60, 2.0)], standard=[_quality(0.80, 0.63, 1.0)]
+    )
     return Results(
         date="2026-01-01",
         quick=False,
         machine=_machine("avx2", "avx512_vnni"),
         versions={"rembg": "2.0.86"},
         tiers=["fast", "standard"],
+        recipes={"fast": "u2net-int8-fast-v3", "standard": "u2net-int8-standard-v3"},
         latency={"1": timings, "12": {REMBG: timings[REMBG], "standard": Timing(seconds=[0.9], png_bytes=[10])}},
         folder=Folder(pictures=40, runs={REMBG: [run], "fast": [FolderRun(seconds=2.5, peak_mb=600)]}),
         memory=Memory(
@@ -80,35 +97,75 @@ def results() -> Results:
             growth={REMBG: growth},
         ),
         startup=Startup(seconds={REMBG: [2.0], "standard": [1.0]}, uncompiled={"standard": 2.0}),
-        quality={"oxford-pets26": scores},
+        quality={"oxford-pets26": pets, "alphamatting-dev9": studio},
     )
 
 
-def test_verdicts(results: Results) -> None:
-    found = {(verdict.tier, verdict.what): verdict for verdict in judge(results)}
-    speed = found["fast", "speed, 1 MP"]
-    assert speed.measured == pytest.approx(4.0), "of medians: 1.2 to 0.3"
-    assert speed.reached
-    assert found["fast", "IoU, oxford-pets26"].measured == pytest.approx(-0.005)
-    assert found["fast", "IoU, oxford-pets26"].reached is False
-    assert found["fast", "images per second of a folder"].measured == pytest.approx(4.0)
-    assert found["standard", "speed, 1 MP"].reached is False
-    assert found["standard", "JPEG to PNG, 12 MP"].reached is False
-    assert found["standard", "JPEG to PNG, 24 MP"].reached is None
-    assert found["standard", "IoU, oxford-pets26"].measured == pytest.approx(0.02)
-    assert found["standard", "boundary IoU, oxford-pets26"].measured == pytest.approx(0.04)
-    assert found["standard", "gradient error, oxford-pets26"].measured == pytest.approx(-0.2)
-    assert found["standard", "gradient error, oxford-pets26"].reached
-    assert found["standard", "IoU, gsc-dev"].reached is None
-    assert found["best", "JPEG to PNG, 1 MP"].reached is None
-    assert found["standard", "matte worker's memory, 50 MP"].reached
+def test_verdicts_on_each_set_and_on_the_mean_over_sets(results: Results) -> None:
+    found = {(verdict.what, verdict.tier, verdict.where): verdict for verdict in judge_quality(results)}
+    pets, studio = results.quality
+    assert found["IoU", "fast", pets].measured == pytest.approx(-0.005)
+    assert found["IoU", "fast", pets].reached is False
+    assert found["IoU", "fast", studio].measured == pytest.approx(0.06)
+    assert found["IoU", "fast", studio].reached
+    mean = found["IoU", "fast", MEAN]
+    assert mean.measured == pytest.approx((-0.005 + 0.06) / 2), "each set counts the same, however many pictures"
+    assert mean.reached
+    assert found["IoU over the cheaper tier's", "standard", studio].measured == pytest.approx(-0.06)
+    assert found["IoU over the cheaper tier's", "standard", studio].reached is False
+    assert found["boundary IoU", "standard", pets].measured == pytest.approx(0.04)
+    assert found["MAE", "fast", pets].measured == pytest.approx(1.1)
+    assert found["MAE", "fast", pets].reached is False
+    assert found["gradient error", "standard", pets].measured == pytest.approx(0.8)
+    assert found["gradient error", "standard", pets].reached
+    assert found["IoU", "best", pets].reached is None
+    assert ("gradient error, studio", "best", pets) not in found, "that one is for studio pictures"
+    assert found["gradient error, studio", "best", studio].bound == 0.6
 
 
-@pytest.mark.parametrize(
-    ("features", "wanted"), [(("avx_vnni",), 3.5), (("amx_bf16",), 1.8), (("asimddp",), 3.5), (("avx2",), None)]
-)
-def test_what_is_wanted_of_the_fast_tier_depends_on_the_cpu(features: tuple[str, ...], wanted: float | None) -> None:
-    assert fast_speed(_machine(*features)) == wanted
+def test_verdicts_on_costs(results: Results) -> None:
+    found = {(verdict.what, verdict.tier): verdict for verdict in judge_cost(results)}
+    assert found["speed, 1 MP", "fast"].measured == pytest.approx(4.0), "of medians: 1.2 to 0.3"
+    assert found["speed, 1 MP", "fast"].reached
+    assert found["speed, 1 MP", "standard"].measured == pytest.approx(2.4)
+    assert found["images per second of a folder", "fast"].measured == pytest.approx(4.0)
+    assert found["JPEG to PNG, 12 MP", "standard"].reached is False
+    assert found["JPEG to PNG, 24 MP", "standard"].reached is None
+    assert found["JPEG to PNG, 1 MP", "best"].reached is None
+    assert found["matte worker's memory, large picture", "standard"].reached
+
+
+def test_harm_is_an_iou_of_more_than_a_twentieth_below_rembgs(results: Results) -> None:
+    rembg, ours = [_quality(0.9, 0.5, 1)] * 4, [_quality(iou, 0.5, 1) for iou in (0.84, 0.86, 0.9, 0.1)]
+    results.quality = {"a": _set(rembg=rembg, fast=ours)}
+    assert harmed(results, "a", "fast") == 0.5
+    assert harmed(results, "a", "best") is None
+
+
+def test_a_mean_over_sets_wants_all_of_them() -> None:
+    numbers = {"a": 1.0, "b": None}
+    assert over_sets("a", numbers.get) == 1
+    assert over_sets("ab", numbers.get) is None
+
+
+def test_a_part_that_is_measured_anew_replaces_the_earlier_one(results: Results) -> None:
+    now = Results(
+        date="2026-01-02",
+        quick=False,
+        machine=_machine("avx2", "avx512_vnni"),
+        versions=results.versions,
+        tiers=results.tiers,
+        recipes=results.recipes,
+        quality={"new": results.quality["oxford-pets26"]},
+    )
+    both = joined(results, now, ["quality"])
+    assert (both.date, list(both.quality), both.latency) == ("2026-01-02", ["new"], results.latency)
+    now.recipes = {"fast": "u2net-bf16-fast-v3"}
+    with pytest.raises(ValueError, match="recipes"):
+        joined(results, now, ["quality"])
+    now.recipes, now.machine = results.recipes, _machine("avx2")
+    with pytest.raises(ValueError, match="another machine"):
+        joined(results, now, ["quality"])
 
 
 def test_results_come_back_from_json(results: Results) -> None:
@@ -119,13 +176,20 @@ def test_tables_show_ratios_and_verdicts(results: Results) -> None:
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in tables(results).splitlines() if "|" in line]
     assert ["1", "fast", "1", "0.300", "4.00", "0.00"] in rows
     assert ["fast", "16.00", "4.00", "600"] in rows
-    assert ["standard", "speed, 1 MP", "at least 2.50 x", "2.40 x", "missed"] in rows
-    assert ["standard", "gradient error, oxford-pets26", "at most -15%", "-20%", "reached"] in rows
+    assert ["fast", "speed, 1 MP", "at least 3.00 x", "4.00 x", "reached"] in rows
+    assert ["standard", "JPEG to PNG, 12 MP", "at most 0.80 s", "0.90 s", "missed"] in rows
+    changes = ["0.9050 (-0.0050)", "0.7000 (-0.0100)", "0.0550 (x 1.10)", "0.1000 (x 1.00)", "1.00%", "0.0%"]
+    assert ["oxford-pets26 (2)", "fast", *changes] in rows
+    means = ["0.8650 (+0.0100)", "0.6900 (+0.0350)", "0.0500 (x 1.00)", "(x 0.65)", "1.00%", "0.0%"]
+    assert ["**mean over sets** (3)", "standard", *means] in rows
+    ends = ["at least -0.0030", "**-0.0050**", "+0.0600", "at least +0.0100", "+0.0275"]
+    assert ["IoU", "fast", *ends] in rows
+    assert ["gradient error, studio", "best", "at most 0.60 x", "", "", "", ""] in rows
 
 
 def test_parts_that_were_not_measured_leave_no_table(results: Results) -> None:
-    bare = Results(date="2026-01-01", quick=True, machine=results.machine, versions={}, tiers=[])
-    assert tables(bare).startswith("Targets")
+    bare = Results(date="2026-01-01", quick=True, machine=results.machine, versions={}, tiers=[], recipes={})
+    assert tables(bare) == ""
 
 
 def test_the_section_is_replaced_and_the_rest_of_the_page_kept(results: Results) -> None:
@@ -193,9 +257,49 @@ def test_scores_leave_ignored_pixels_out() -> None:
     alpha, valid = truth.copy(), np.ones(truth.shape, np.bool_)
     alpha[0:5], valid[0:5] = 1, False
     sample = Sample(name="a", picture=b"", truth=truth, valid=valid)
-    assert score(alpha, sample) == Quality(iou=1, boundary_iou=1, mae=0, gradient=0)
+    assert score(alpha, sample) == Quality(iou=1, boundary_iou=1, mae=0, gradient=0, veil=0)
     with pytest.raises(ValueError, match="the matte is"):
         score(alpha[:-1], sample)
+
+
+def test_cutouts_are_kept_as_long_as_what_made_them_is_the_same(tmp_path: Path) -> None:
+    first = CutoutStore(tmp_path, {REMBG: "0" * 16, REMBG_MATTING: "1" * 16})
+    first.put(REMBG, b"picture", b"cut")
+    first.put(REMBG_MATTING, b"picture", b"matted")
+    same = CutoutStore(tmp_path, {REMBG: "0" * 16, REMBG_MATTING: "1" * 16})
+    assert same.path(REMBG, b"picture").read_bytes() == b"cut"
+    assert not same.path(REMBG, b"other").exists()
+    other = CutoutStore(tmp_path, {REMBG: "2" * 16})
+    assert not other.path(REMBG, b"picture").exists()
+    assert not same.path(REMBG, b"picture").exists(), "what nobody will ask for is gone"
+    assert same.path(REMBG_MATTING, b"picture").read_bytes() == b"matted"
+
+
+def test_what_makes_cutouts_is_told_apart() -> None:
+    hello = {"versions": {"rembg": "2.0.86"}}
+    makers = [made_by(REMBG, hello), made_by(REMBG, {"versions": {"rembg": "3"}}), made_by("fast", hello)]
+    assert len({*makers, made_by("best", hello)}) == 4
+    assert made_by("fast", hello) == makers[2]
+
+
+@pytest.mark.slow
+def test_kept_cutouts_are_measured_without_cutting_again(tmp_path: Path) -> None:
+    folder = tmp_path / "some-set"
+    square = np.zeros((60, 80, 4), np.uint8)
+    square[20:40, 20:60] = 255
+    for name in ("images", "masks"):
+        (folder / name).mkdir(parents=True)
+        Image.fromarray(square).convert("L").save(folder / name / "a.png")
+    store = CutoutStore(tmp_path / "kept", {REMBG: "0" * 16, "fast": "1" * 16})
+    for side, alpha in ((REMBG, square), ("fast", np.roll(square, 20, axis=1))):
+        png = io.BytesIO()
+        Image.fromarray(alpha).save(png, "PNG")
+        store.put(side, (folder / "images" / "a.png").read_bytes(), png.getvalue())
+    nobody = Programs(rembg_env=tmp_path, u2net_home=tmp_path)
+    found = measure_quality([REMBG, "fast"], store, nobody, [folder], limit=None)["some-set"]
+    assert found.pictures == ["a"]
+    assert found.scores[REMBG][0].iou == 1
+    assert found.scores["fast"][0].iou == pytest.approx(1 / 3)
 
 
 def test_growth_is_that_of_the_second_half() -> None:

@@ -58,15 +58,20 @@ def find_pairs(folder: Path) -> list[tuple[Path, Path, Path | None]]:
 def read_samples(folder: Path) -> Iterator[Sample]:
     """Every sample of `folder`. Raises SettingsError, and ImageError when a file is no picture or sizes differ."""
     for picture, mask, ignore in find_pairs(folder):
-        data = picture.read_bytes()
-        facts = probe(data, max_pixels=_MAX_PIXELS)
-        truth = _levels(mask).astype(np.float32) / np.float32(255)
-        valid = np.ones(truth.shape, np.bool_) if ignore is None else _levels(ignore) < 128
-        for path, levels in ((mask, truth), (ignore, valid)):
-            if levels.shape != (facts.height, facts.width):
-                size = " x ".join(str(side) for side in reversed(levels.shape))
-                raise ImageError(f"{path} is {size}, its picture {facts.width} x {facts.height}")
-        yield Sample(name=picture.stem, picture=data, truth=truth, valid=valid)
+        yield read_sample(picture, mask, ignore)
+
+
+def read_sample(picture: Path, mask: Path, ignore: Path | None) -> Sample:
+    """One of `find_pairs`. Raises ImageError when a file is no picture or sizes differ."""
+    data = picture.read_bytes()
+    facts = probe(data, max_pixels=_MAX_PIXELS)
+    truth = _levels(mask).astype(np.float32) / np.float32(255)
+    valid = np.ones(truth.shape, np.bool_) if ignore is None else _levels(ignore) < 128
+    for path, levels in ((mask, truth), (ignore, valid)):
+        if levels.shape != (facts.height, facts.width):
+            size = " x ".join(str(side) for side in reversed(levels.shape))
+            raise ImageError(f"{path} is {size}, its picture {facts.width} x {facts.height}")
+    return Sample(name=picture.stem, picture=data, truth=truth, valid=valid)
 
 
 def _levels(path: Path) -> npt.NDArray[np.uint8]:
