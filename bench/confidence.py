@@ -1,77 +1,91 @@
-"""How often a matte is as good as its confidence says, and how often `no-subject` is wrong.
+"""How often a matte is as good as its confidence says, how to say it better, and how often `no-subject` is wrong.
 
     .venv/bin/python bench/confidence.py DIR... [--quality standard] [--plot FILE]
 
-DIR holds images/, masks/ and perhaps ignore/, as for `pellucid eval`. Besides the photographs, their subjects are put
-small (0.15, 0.25, 0.4 and 0.6 of the frame's side) on backgrounds made from the photographs by painting the subject
-over; the painted backgrounds alone are the pictures without a subject. A matte counts as good when its IoU with the
-truth is at least 0.9. Needs the extra `[eval]`, and `[bench]` for the plot.
+DIR holds images/, masks/ and perhaps ignore/, as for `pellucid eval`; each is a set. Besides the photographs, their
+subjects are put small (0.15 to 0.6 of the frame's side) on backgrounds made from the photographs by painting the
+subject over, a set of its own; the painted backgrounds alone are the pictures without a subject. A matte counts as good
+when its IoU with the truth is at least 0.9.
+
+"As it is" is the confidence that the mattes came with. The others are fitted anew: a rising curve and beta calibration
+over each feature of `calibration.evidence`, and beta calibration over all of them. What is printed of those is said of
+pictures that were not in the fit (ten folds); the constants after it are fitted on all. Needs the extra `[eval]`, and
+`[bench]` for the plot, which shows the fit with the lowest Brier score.
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-from scipy import ndimage
+from calibration.evidence import FEATURES, Judged, evidence_of, goodness_of, judge
+from calibration.fit import (
+    Fit,
+    Floats,
+    brier,
+    calibration_error,
+    fit_beta,
+    fit_curve,
+    held_out,
+    reliability,
+    unavoidable_error,
+)
+from calibration.scenes import Pixels, paint_over, small_scenes
+from comparison.markdown import table
 
-from pellucid.cutout.refine import enlarge
 from pellucid.engine import Engine
-from pellucid.evaluate.dataset import Sample, read_samples
-from pellucid.evaluate.measures import iou
+from pellucid.evaluate.dataset import Sample, name_sets, read_samples
 from pellucid.folders import default_models_dir
 from pellucid.image.decode import decode_rgb_array
 from pellucid.image.probe import probe
-from pellucid.image.vips import from_array, to_array, to_srgb_size
 
-Pixels = npt.NDArray[np.uint8]
-Floats = npt.NDArray[np.float64]
-
-SIDES = (0.15, 0.25, 0.4, 0.6)
-FRAME = (900, 700)
-GOOD_IOU = 0.9
-GROUPS = (0.0, 0.3, 0.6, 0.8, 0.9, 0.94, 1.01)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Judged:
-    confidence: float
-    empty: bool
-    good: bool
+SCENES = "small subjects"
+POOLED = ("photographs", "all")
+LABELS = ("said", "found", "mattes")
+AS_IT_IS = "as it is"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Reliability of the confidence.")
+    parser = argparse.ArgumentParser(description="Reliability and calibration of the confidence.")
     parser.add_argument("folders", type=Path, nargs="+", metavar="DIR")
     parser.add_argument("--quality", default="standard")
     parser.add_argument("--plot", type=Path)
     options = parser.parse_args()
     engine = Engine(quality=options.quality, compiled_dir=default_models_dir() / "compiled")
-    samples = [sample for folder in options.folders for sample in read_samples(folder)]
-    photos = [decoded(sample) for sample in samples]
-    rng = np.random.default_rng(1)
-    grounds = [paint_over(photo, sample.truth >= 0.5, rng) for photo, sample in zip(photos, samples, strict=True)]
-    real = [judge(engine, photo, sample.truth, sample.valid) for photo, sample in zip(photos, samples, strict=True)]
-    made = [
-        judge(engine, scene, truth, np.ones(truth.shape, np.bool_))
-        for scene, truth in small_scenes(photos, samples, grounds, rng)
-    ]
-    without = [engine.segment(ground).empty for ground in grounds]
-    report("photographs", real)
-    groups = report("photographs and small subjects", real + made)
-    wrong = sum(each.empty for each in real + made)
-    print(
-        f"\nno-subject: {wrong} of {len(real + made)} pictures with a subject, {sum(without)} of {len(without)} without"
-    )
+    judged, without = judge_all(engine, options.folders)
+    pictures = np.array([each.picture for each in judged])
+    told = {AS_IT_IS: np.array([each.said for each in judged])} | {
+        name: held_out(fit, evidence_of(judged)[:, columns], goodness_of(judged), pictures)
+        for name, (fit, columns) in fits().items()
+    }
+    best = min((name for name in told if name != AS_IT_IS), key=lambda name: brier(told[name], goodness_of(judged)))
+    print_scores(judged, told)
+    for name in (AS_IT_IS, best):
+        print_reliability(name, told[name], goodness_of(judged))
+    print_constants(judged)
+    wrong = sum(each.empty for each in judged)
+    print(f"\nno-subject: {wrong} of {len(judged)} pictures with a subject, {sum(without)} of {len(without)} without")
     if options.plot:
-        draw(groups, options.plot)
+        draw(reliability(told[best], goodness_of(judged)), options.plot)
+
+
+def judge_all(engine: Engine, folders: Sequence[Path]) -> tuple[list[Judged], list[bool]]:
+    """The mattes of all photographs, then of the scenes; and of each background alone, whether it counts as empty."""
+    samples = [(name, sample) for name, folder in name_sets(folders).items() for sample in read_samples(folder)]
+    photos = [decoded(sample) for _, sample in samples]
+    rng = np.random.default_rng(1)
+    grounds = [paint_over(photo, sample.truth >= 0.5, rng) for photo, (_, sample) in zip(photos, samples, strict=True)]
+    judged = [
+        judge(engine, photo, sample.truth, sample.valid, of=name, picture=number)
+        for number, (photo, (name, sample)) in enumerate(zip(photos, samples, strict=True))
+    ]
+    scenes = small_scenes(photos, [sample.truth for _, sample in samples], grounds, rng)
+    judged += [judge(engine, scene, truth, of=SCENES, picture=number) for number, scene, truth in scenes]
+    return judged, [engine.segment(ground).empty for ground in grounds]
 
 
 def decoded(sample: Sample) -> Pixels:
@@ -79,74 +93,54 @@ def decoded(sample: Sample) -> Pixels:
     return decode_rgb_array(sample.picture, facts, width=facts.width, height=facts.height)
 
 
-def judge(engine: Engine, photo: Pixels, truth: npt.NDArray[np.float32], valid: npt.NDArray[np.bool_]) -> Judged:
-    coarse = engine.segment(photo)
-    matte = enlarge(coarse.alpha_hw, width=photo.shape[1], height=photo.shape[0])
-    good = iou(matte >= 128, truth >= 0.5, valid) >= GOOD_IOU
-    return Judged(confidence=coarse.confidence, empty=coarse.empty, good=good)
+def fits() -> dict[str, tuple[Fit, list[int]]]:
+    """By name: how it is fitted, and to which columns of the evidence."""
+    found: dict[str, tuple[Fit, list[int]]] = {}
+    for column, name in enumerate(FEATURES):
+        found |= {f"curve over {name}": (fit_curve, [column]), f"beta over {name}": (fit_beta, [column])}
+    if len(FEATURES) > 1:
+        found["beta over all"] = fit_beta, list(range(len(FEATURES)))
+    return found
 
 
-def paint_over(photo: Pixels, subject: npt.NDArray[np.bool_], rng: np.random.Generator) -> Pixels:
-    """The background alone: the subject's place takes blurs of what is around it, wider ones further in, and grain."""
-    hole = ndimage.binary_dilation(subject, iterations=8)
-    known = (~hole).astype(np.float64)
-    filled: Floats = photo.astype(np.float64)
-    open_ = hole.copy()
-    for sigma in (4, 16, 64, 160):
-        weight = ndimage.gaussian_filter(known, sigma)
-        near = open_ & (weight > 0.02)
-        for colour in range(3):
-            blurred = ndimage.gaussian_filter(photo[..., colour] * known, sigma)
-            filled[near, colour] = blurred[near] / weight[near]
-        open_ &= ~near
-    return np.clip(filled + rng.normal(0, 3, filled.shape), 0, 255).astype(np.uint8)
+def parts(judged: Sequence[Judged]) -> Iterator[tuple[str, Floats]]:
+    """Which mattes (bool) belong to all photographs, to everything, to each set."""
+    sets = np.array([each.of for each in judged])
+    yield POOLED[0], sets != SCENES
+    yield POOLED[1], np.ones(len(sets), np.bool_)
+    for name in dict.fromkeys(sets):
+        yield name, sets == name
 
 
-def small_scenes(
-    photos: list[Pixels], samples: list[Sample], grounds: list[Pixels], rng: np.random.Generator
-) -> Iterator[tuple[Pixels, npt.NDArray[np.float32]]]:
-    """Subjects that fill less than half of their photograph, small on the ground of another one; and their alpha."""
-    width, height = FRAME
-    for side, (number, sample) in itertools.product(SIDES, enumerate(samples)):
-        subject = sample.truth >= 0.5
-        if not 0 < subject.mean() < 0.5:
-            continue
-        ground = scaled(grounds[(number * 7 + 3) % len(grounds)], width, height).astype(np.float64)
-        rows, columns = np.nonzero(subject)
-        scale = side * np.sqrt(width * height / (np.ptp(rows) + 1) / (np.ptp(columns) + 1))
-        w, h = (max(8, int(length * scale)) for length in reversed(subject.shape))
-        photo = scaled(photos[number], w, h)
-        soft = (ndimage.gaussian_filter(sample.truth, 0.7) * 255).astype(np.uint8)
-        alpha = scaled(np.repeat(soft[..., None], 3, axis=2), w, h)[..., 0] / 255
-        left = int(rng.uniform(0.3, 0.7) * width - columns.mean() * scale)
-        top = int(rng.uniform(0.4, 0.7) * height - rows.mean() * scale)
-        inside = slice(max(0, top), min(height, top + h)), slice(max(0, left), min(width, left + w))
-        source = tuple(slice(part.start - at, part.stop - at) for part, at in zip(inside, (top, left), strict=True))
-        truth = np.zeros((height, width), np.float32)
-        truth[inside] = alpha[source]
-        a = truth[inside][..., None]
-        ground[inside] = photo[source] * a + ground[inside] * (1 - a)
-        yield ground.astype(np.uint8), truth
+def print_scores(judged: Sequence[Judged], told: dict[str, Floats]) -> None:
+    """The calibration error where bins are filled, beside what chance alone makes; the Brier score of each part."""
+    good = goodness_of(judged)
+    chosen = dict(parts(judged))
+    labels = {name: f"{name} ({int(part.sum())}, good {good[part].mean():.2f})" for name, part in chosen.items()}
+    errors = {
+        name: [
+            f"{calibration_error(said[part], good[part]):.3f} (chance {unavoidable_error(said[part]):.3f})"
+            for said in told.values()
+        ]
+        for name, part in chosen.items()
+        if name in POOLED
+    }
+    scores = {name: [f"{brier(said[part], good[part]):.3f}" for said in told.values()] for name, part in chosen.items()}
+    for title, rows in (("calibration error", errors), ("Brier score", scores)):
+        print("\n" + table([title, *told], [[labels[name], *cells] for name, cells in rows.items()]))
 
 
-def scaled(picture: Pixels, width: int, height: int) -> Pixels:
-    return to_array(to_srgb_size(from_array(picture), width=width, height=height))
+def print_reliability(name: str, said: Floats, good: Floats) -> None:
+    columns = zip(*reliability(said, good), strict=True)
+    forms = ("{:.2f}", "{:.2f}", "{}")
+    rows = [[form.format(value) for value in column] for form, column in zip(forms, columns, strict=True)]
+    print("\n" + table([name, *[""] * len(rows[0])], [[label, *row] for label, row in zip(LABELS, rows, strict=True)]))
 
 
-def report(name: str, judged: list[Judged]) -> list[tuple[float, float, int]]:
-    """Prints said, found and how many for each group; returns them."""
-    said = np.array([each.confidence for each in judged])
-    good = np.array([each.good for each in judged], np.float64)
-    groups: list[tuple[float, float, int]] = []
-    for low, high in itertools.pairwise(GROUPS):
-        chosen = (said >= low) & (said < high)
-        if chosen.any():
-            groups.append((float(said[chosen].mean()), float(good[chosen].mean()), int(chosen.sum())))
-    error = sum(count * abs(told - found) for told, found, count in groups) / len(judged)
-    print(f"\n{name}: {len(judged)}, calibration error {error:.3f}, Brier score {((said - good) ** 2).mean():.3f}")
-    for told, found, count in groups:
-        print(f"  said {told:.2f}  found {found:.2f}  mattes {count}")
-    return groups
+def print_constants(judged: Sequence[Judged]) -> None:
+    for name, (fit, columns) in fits().items():
+        fitted = fit(evidence_of(judged)[:, columns], goodness_of(judged))
+        print(f"\n{name}, fitted on all\n{fitted.constants([list(FEATURES)[column] for column in columns])}")
 
 
 def draw(groups: list[tuple[float, float, int]], target: Path) -> None:

@@ -1,6 +1,6 @@
 """Contact sheets: every picture of some sets beside both programs' cutouts on white, black and magenta.
 
-    .venv/bin/python bench/contact_sheets.py DIR... [--tier standard] [--out FOLDER] [--rembg-env ENV]
+    .venv/bin/python bench/contact_sheets.py DIR... [--tier standard] [--out FOLDER] [--format jpg|png]
 
 DIR holds images/, masks/ and perhaps ignore/, as for `pellucid eval`. Writes FOLDER/<set>-<tier>-<page>.jpg, what loses
 most IoU against rembg first. Cutouts that `bench/compare.py` has kept are not made again. Needs the extra `[eval]`.
@@ -31,6 +31,7 @@ def main() -> None:
     parser.add_argument("folders", type=Path, nargs="+", metavar="DIR")
     parser.add_argument("--tier", choices=TIERS, default="standard")
     parser.add_argument("--out", type=Path, default=BENCH.parent / ".bench" / "sheets")
+    parser.add_argument("--format", choices=("jpg", "png"), default="jpg")
     parser.add_argument("--rembg-env", type=Path, help="an environment that has rembg")
     options = parser.parse_args()
     tier: str = options.tier
@@ -43,7 +44,7 @@ def main() -> None:
         title = f"{name}: photo; on {', on '.join(BACKDROPS)}: {tier}, rembg"
         files = [picture for picture, _, _ in find_pairs(folder)]
         for number, page in enumerate(pages(title, draw(files, found[name], tier, store)), start=1):
-            page.save(options.out / f"{name}-{tier}-{number:02}.jpg", quality=_QUALITY)
+            page.save(options.out / f"{name}-{tier}-{number:02}.{options.format}", quality=_QUALITY)
         say(f"{name}: {number} pages")
 
 
