@@ -62,11 +62,6 @@ def main() -> None:
         env = ensure_env(options.rembg_env)
         with linked_weights() as home:
             measured = run(options, Programs(rembg_env=env, u2net_home=home))
-            if options.update:
-                try:
-                    measured = joined(from_json(options.update.read_bytes()), measured, options.only)
-                except ValueError as error:
-                    sys.exit(f"{options.update}: {error}")
         results = from_json(to_json(measured))  # what is drawn now is what is drawn from the file later
     if options.docs and results.quick:
         sys.exit("the documentation takes no quick run")
@@ -107,12 +102,15 @@ def run(options: argparse.Namespace, programs: Programs) -> Results:
         date=f"{datetime.now(UTC):%Y-%m-%d}",
         quick=quick,
         machine=describe_machine(),
-        versions={
-            name: number for hello in hellos.values() for name, number in hello["versions"].items() if name != "numpy"
-        },
+        versions=versions,
         tiers=tiers,
         recipes={tier: hellos[tier]["recipe"] for tier in tiers},
     )
+    if options.update:
+        try:
+            results = joined(from_json(options.update.read_bytes()), results, options.only)
+        except ValueError as error:
+            sys.exit(f"{options.update}: {error}")
     if "latency" in options.only:
         counts = Counts(
             pictures={1: 2, 12: 1, 24: 1} if quick else {1: 15, 12: 7, 24: 5},

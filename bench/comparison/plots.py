@@ -69,7 +69,7 @@ def _frontier(figure: Any, results: Results) -> bool:  # noqa: ANN401 - the plot
     if not names or times[REMBG] is None:
         return False
     known = [seconds for seconds in times.values() if seconds is not None]
-    low, high = min(known) / 1.6, max(known) * 2.2  # the names stand to the right of their points
+    low, high = min(known) / 1.6, max(known) * 1.6
     across = min(_PANELS, len(names))
     rows = -(-len(names) // across)
     figure.set_size_inches(7.5, 2.3 * rows * len(_MEASURES))
@@ -81,9 +81,7 @@ def _frontier(figure: Any, results: Results) -> bool:  # noqa: ANN401 - the plot
                 mean = mean_quality(results, name or "", side)
                 if mean is None or seconds is None:
                     continue
-                value = getattr(mean, measure)
-                axis.plot([seconds], [value], "o", color=_COLOURS[side], markersize=6)
-                axis.annotate(side, (seconds, value), xytext=(6, 4), textcoords="offset points", fontsize=7)
+                axis.plot([seconds], [getattr(mean, measure)], "o", color=_COLOURS[side], markersize=6, label=side)
             axis.set_xscale("log")
             axis.margins(0.28)
             axis.set_xticks([tick for tick in _SECONDS if low <= tick <= high], minor=False)
@@ -95,6 +93,7 @@ def _frontier(figure: Any, results: Results) -> bool:  # noqa: ANN401 - the plot
             axis.tick_params(labelsize=7)
         for row in grid[at * rows : (at + 1) * rows]:
             row[0].set_ylabel(label, fontsize=8)
+    figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=len(times))
     figure.supxlabel("seconds for 1 MP, JPEG to PNG", fontsize=8)
     return True
 
