@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from pellucid.cutout.colours import colour_evidence
 from pellucid.cutout.confidence import decidedness
+from pellucid.cutout.holes import open_holes
 from pellucid.cutout.runtime import FloatArray
 from pellucid.cutout.windows import widened, window_means
 from pellucid.image import vips
@@ -65,9 +66,9 @@ class Fused:
     agreement: float
 
 
-def fuse(alphas: list[FloatArray], rgb_hwc: npt.NDArray[np.uint8] | None = None) -> Fused:
-    """Looks (float32, [0, 1]) of any size. With `rgb_hwc`, the picture (uint8, sRGB) at half the size of the largest,
-    its colours decide where three or more looks disagree over an area.
+def fuse(alphas: list[FloatArray], rgb_hwc: npt.NDArray[np.uint8], *, colours: bool) -> Fused:
+    """Looks (float32, [0, 1]) of any size. `rgb_hwc`: the picture (uint8, sRGB) at the size of the largest, which opens
+    holes; with `colours` it also decides where three or more looks disagree over an area.
     """
     if len(alphas) == 1:
         return Fused(alpha_hw=alphas[0], agreement=1.0)
@@ -79,8 +80,9 @@ def fuse(alphas: list[FloatArray], rgb_hwc: npt.NDArray[np.uint8] | None = None)
     else:
         weights = _weights(decided, _MEDIAN_POWER)
         fused = weighted_median(planes, weights)
-        if rgb_hwc is not None:
+        if colours:
             fused = _settled_by_colours(fused, planes, weights, rgb_hwc)
+    fused = open_holes(fused, planes, rgb_hwc)
     return Fused(alpha_hw=fused, agreement=_agreement(planes, fused))
 
 
@@ -124,7 +126,7 @@ def _settled_by_colours(
     spread: FloatArray = np.sqrt(np.tensordot(weights, (halves - mean) ** 2, axes=1)).astype(np.float32)
     disputed = window_means(spread[None], _COLOURS_RADIUS)[0]
     weight = _share_above(disputed, _COLOURS_FROM, _COLOURS_WHOLLY)
-    if not weight.any() or (evidence := colour_evidence(rgb_hwc, mean)) is None:
+    if not weight.any() or (evidence := colour_evidence(_halved_colours(rgb_hwc), mean)) is None:
         return fused
     looks = np.clip(mean, 0.02, 0.98)
     odds = np.log(looks / (1 - looks)) + _COLOURS_WEIGHT * evidence
@@ -147,6 +149,12 @@ def _halved(plane: FloatArray) -> FloatArray:
     """Means of 2 x 2 pixels; inputs of models have even sides."""
     height, width = plane.shape
     return plane.reshape(height // 2, 2, width // 2, 2).mean(axis=(1, 3))
+
+
+def _halved_colours(rgb_hwc: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    height, width, _ = rgb_hwc.shape
+    means = rgb_hwc.reshape(height // 2, 2, width // 2, 2, 3).mean(axis=(1, 3), dtype=np.float32)
+    return np.rint(means).astype(np.uint8)
 
 
 def _enlarged(alpha: FloatArray, *, width: int, height: int) -> FloatArray:

@@ -40,11 +40,11 @@ _UNDECIDED = 0.1
 """Alpha further than this from 0 and 1 is undecided."""
 
 _NARROW_SHARE = 0.003
-_WIDE_SHARE = 0.008
+_WIDE_SHARE = 0.007
 """The band is what is undecided, widened by these shares of the diagonal."""
 
-_MIXED = 0.65
-_SEPARATE = 0.88
+_MIXED = 0.7
+_SEPARATE = 0.9
 """R squared up to which the colours have no say, and from which they have all."""
 
 _MOST_ROUNDS = 100

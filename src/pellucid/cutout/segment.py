@@ -58,11 +58,8 @@ def segment(scaled: Scaled, *, models: Mapping[str, Model], card: ModelCard, tie
     turns faint noise into a subject.
     """
     alphas = [_look(each, scaled, models[each.model or card.name]) for each in card.passes_of(tier)]
-    halves = None
-    if TIERS[tier].colours and len(alphas) > 2:
-        height, width = max((alpha.shape for alpha in alphas), key=lambda shape: shape[0] * shape[1])
-        halves = scaled(width // 2, height // 2)
-    fused = fuse(alphas, halves)
+    height, width = max((alpha.shape for alpha in alphas), key=lambda shape: shape[0] * shape[1])
+    fused = fuse(alphas, scaled(width, height), colours=TIERS[tier].colours)
     alpha = remove_specks(fused.alpha_hw)
     return CoarseMatte(
         alpha_hw=alpha, confidence=confidence(alpha), empty=nothing_there(alpha), agreement=fused.agreement
