@@ -20,7 +20,7 @@ GOOD_IOU = 0.9
 
 FEATURES: Mapping[str, Callable[[CoarseMatte], float]] = {
     "decidedness": lambda coarse: decidedness(coarse.alpha_hw),
-    "agreement": lambda coarse: coarse.agreement,
+    "agreement": lambda coarse: 1.0 if coarse.agreement is None else coarse.agreement,
 }
 """By name: in [0, 1], more of it is better. Each is fitted alone; several also together."""
 

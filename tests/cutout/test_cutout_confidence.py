@@ -24,10 +24,18 @@ def test_decidedness_orders_mattes() -> None:
 
 
 def test_confidence_is_a_probability_that_never_falls() -> None:
-    said = [confidence(_matte(float(alpha))) for alpha in np.linspace(0.5, 1, 60)]
+    for agreement in (None, 0.9, 1.0):
+        said = [confidence(_matte(float(alpha)), agreement) for alpha in np.linspace(0.5, 1, 60)]
+        assert said == sorted(said)
+    assert confidence(_matte(0.5), None) < 0.05
+    assert 0.95 < confidence(_matte(1), None) < 1, "never certain"
+    assert 0.95 < confidence(_matte(1), 1.0) < 1
+
+
+def test_looks_that_disagree_cost_confidence() -> None:
+    said = [confidence(_matte(1), agreement) for agreement in (0, 0.5, 0.8, 0.95, 1)]
     assert said == sorted(said)
-    assert said[0] == 0
-    assert 0.9 < said[-1] < 1, "never certain"
+    assert said[0] < 0.5 < 0.9 < said[-1]
 
 
 @pytest.mark.parametrize(

@@ -59,11 +59,11 @@ gives more on pets and takes more elsewhere (of web photographs 5 % instead of 2
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fused:
     """`alpha_hw`: float32, [0, 1], at the size of the largest look. `agreement`: soft intersection over union of the
-    looks with it, their mean, in [0, 1]; 1 for one look, and where all saw nothing.
+    looks with it, their mean, in [0, 1]; 1 where all saw nothing, None for one look.
     """
 
     alpha_hw: FloatArray
-    agreement: float
+    agreement: float | None
 
 
 def fuse(alphas: list[FloatArray], rgb_hwc: npt.NDArray[np.uint8], *, colours: bool) -> Fused:
@@ -71,7 +71,7 @@ def fuse(alphas: list[FloatArray], rgb_hwc: npt.NDArray[np.uint8], *, colours: b
     holes; with `colours` it also decides where three or more looks disagree over an area.
     """
     if len(alphas) == 1:
-        return Fused(alpha_hw=alphas[0], agreement=1.0)
+        return Fused(alpha_hw=alphas[0], agreement=None)
     height, width = max((alpha.shape for alpha in alphas), key=lambda shape: shape[0] * shape[1])
     planes = np.stack([_enlarged(alpha, width=width, height=height) for alpha in alphas])
     decided = np.array([decidedness(alpha) for alpha in alphas], np.float32)

@@ -35,13 +35,13 @@ class Model:
 class CoarseMatte:
     """`alpha_hw`: float32 in [0, 1] at the size of the largest pass. `confidence` in [0, 1]: the probability that
     its IoU with the truth is at least 0.9. `empty`: nothing recognisable as a foreground. `agreement` of the passes, in
-    [0, 1] (`cutout.fuse`).
+    [0, 1] (`cutout.fuse`); None for one pass.
     """
 
     alpha_hw: FloatArray
     confidence: float
     empty: bool
-    agreement: float = 1.0
+    agreement: float | None = None
 
 
 def prepare(rgb_hwc: npt.NDArray[np.uint8], card: ModelCard) -> FloatArray:
@@ -62,7 +62,10 @@ def segment(scaled: Scaled, *, models: Mapping[str, Model], card: ModelCard, tie
     fused = fuse(alphas, scaled(width, height), colours=TIERS[tier].colours)
     alpha = remove_specks(fused.alpha_hw)
     return CoarseMatte(
-        alpha_hw=alpha, confidence=confidence(alpha), empty=nothing_there(alpha), agreement=fused.agreement
+        alpha_hw=alpha,
+        confidence=confidence(alpha, fused.agreement),
+        empty=nothing_there(alpha),
+        agreement=fused.agreement,
     )
 
 
