@@ -9,6 +9,7 @@ most IoU against rembg first. Cutouts that `bench/compare.py` has kept are not m
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from comparison.progress import say
 from comparison.quality import measure_quality
 from comparison.rembg_home import BENCH, ensure_env, linked_weights
 from comparison.results import REMBG, TIERS, QualitySet
-from comparison.sides import Programs, Side
+from comparison.sides import Programs, find_sides
 from PIL import Image, ImageOps
 
 from pellucid.evaluate.dataset import find_pairs, name_sets
@@ -37,7 +38,10 @@ def main() -> None:
     tier: str = options.tier
     with linked_weights() as home:
         programs = Programs(rembg_env=ensure_env(options.rembg_env), u2net_home=home)
-        store = CutoutStore(DEFAULT_STORE, {side: made_by(side, hello(side, programs)) for side in (tier, REMBG)})
+        hellos = find_sides(programs, (tier, REMBG))
+        if len(hellos) < 2:
+            sys.exit("both programs are needed")
+        store = CutoutStore(DEFAULT_STORE, {side: made_by(side, hello) for side, hello in hellos.items()})
         found = measure_quality([tier, REMBG], store, programs, options.folders, limit=None)
     options.out.mkdir(parents=True, exist_ok=True)
     for name, folder in name_sets(options.folders).items():
@@ -46,11 +50,6 @@ def main() -> None:
         for number, page in enumerate(pages(title, draw(files, found[name], tier, store)), start=1):
             page.save(options.out / f"{name}-{tier}-{number:02}.{options.format}", quality=_QUALITY)
         say(f"{name}: {number} pages")
-
-
-def hello(side: str, programs: Programs) -> dict[str, object]:
-    with Side.start(side, programs) as process:
-        return process.hello
 
 
 def draw(files: list[Path], found: QualitySet, tier: str, store: CutoutStore) -> Iterator[Image.Image]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,12 +118,12 @@ def start_all(names: list[str], programs: Programs, warm_up: bytes) -> Generator
         yield sides
 
 
-def find_sides(programs: Programs) -> dict[str, Head]:
-    """The first messages of rembg and of the tiers that this machine and this Pellucid have: versions of libraries,
-    recipe.
+def find_sides(programs: Programs, names: Sequence[str] = (REMBG, *TIERS)) -> dict[str, Head]:
+    """The first messages of those of `names` that this machine and this Pellucid have: versions of libraries, recipe.
+    What is missing is said.
     """
     hellos: dict[str, Head] = {}
-    for name in (REMBG, *TIERS):
+    for name in names:
         with Side.start(name, programs) as side:
             if reason := side.hello.get("missing"):
                 say(f"{name} is left out: {reason}")

@@ -87,7 +87,7 @@ def results() -> Results:
         machine=_machine("avx2", "avx512_vnni"),
         versions={"rembg": "2.0.86"},
         tiers=["fast", "standard"],
-        recipes={"fast": "u2net-int8-fast-v3", "standard": "u2net-int8-standard-v3"},
+        recipes={"fast": "u2net-int8-fast-v4", "standard": "u2net-int8-standard-v4"},
         latency={"1": timings, "12": {REMBG: timings[REMBG], "standard": Timing(seconds=[0.9], png_bytes=[10])}},
         folder=Folder(pictures=40, runs={REMBG: [run], "fast": [FolderRun(seconds=2.5, peak_mb=600)]}),
         memory=Memory(
@@ -160,7 +160,7 @@ def test_a_part_that_is_measured_anew_replaces_the_earlier_one(results: Results)
     )
     both = joined(results, now, ["quality"])
     assert (both.date, list(both.quality), both.latency) == ("2026-01-02", ["new"], results.latency)
-    now.recipes = {"fast": "u2net-bf16-fast-v3"}
+    now.recipes = {"fast": "u2net-bf16-fast-v4"}
     with pytest.raises(ValueError, match="recipes"):
         joined(results, now, ["quality"])
     now.recipes, now.machine = results.recipes, _machine("avx2")

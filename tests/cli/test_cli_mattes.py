@@ -23,7 +23,7 @@ from pellucid.wiring.storage import Paths, open_blobs, open_database, store_name
 pytestmark = pytest.mark.slow
 
 DAY_S = 86_400
-OLD, NEW = "u2net-int8-fast-v2", "u2net-int8-fast-v3"
+OLD, NEW = "u2net-int8-fast-v3", "u2net-int8-fast-v4"
 
 
 def _environ(data_dir: Path, **more: str) -> dict[str, str]:

@@ -126,6 +126,15 @@ def test_colours_decide_where_looks_are_split() -> None:
     assert with_colours[80, 80] < 0.1
 
 
+@pytest.mark.parametrize(("height", "width"), [(159, 160), (160, 157), (155, 153)])
+def test_colours_decide_at_odd_sizes_as_well(height: int, width: int) -> None:
+    rgb, one, both = (each[:height, :width] for each in _two_reds_on_blue())
+    fused = fuse([one, both, one, both], rgb, colours=True).alpha_hw
+    assert fused.shape == (height, width)
+    assert (fused[120, 80], fused[40, 80]) == (pytest.approx(1, abs=0.1), 1)
+    assert fused[80, 80] < 0.1
+
+
 def test_colours_of_the_background_decide_as_well() -> None:
     rgb, one, both = _two_reds_on_blue()
     rgb[100:140, 20:140] = (30, 40, 200)

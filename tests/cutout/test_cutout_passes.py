@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,11 @@ import numpy.typing as npt
 import pytest
 
 from pellucid.cutout.runtime import FloatArray
-from pellucid.cutout.segment import Model, segment
+from pellucid.cutout.segment import Model, Scaled, segment
+from pellucid.errors import ModelUnavailableError
 from pellucid.models.cards import Flip, ModelCard, Pass, find_card, find_cards
 from pellucid.spec import Tier
+from tiny import TinyModel
 
 U2NET, U2NETP = find_cards("u2net")
 ISNET = find_card("isnet")
@@ -35,10 +38,12 @@ def _corner(width: int, height: int) -> npt.NDArray[np.uint8]:
     return picture
 
 
-def _run(card: ModelCard, *others: ModelCard, tier: Tier) -> tuple[FloatArray, dict[str, list[int]]]:
+def _run(
+    card: ModelCard, *others: ModelCard, tier: Tier, scaled: Scaled = _corner
+) -> tuple[FloatArray, dict[str, list[int]]]:
     sessions = {each.name: _Session() for each in (card, *others)}
     models: Any = {each.name: Model(card=each, session=sessions[each.name]) for each in (card, *others)}  # type: ignore[arg-type]
-    matte = segment(_corner, models=models, card=card, tier=tier)
+    matte = segment(scaled, models=models, card=card, tier=tier)
     return matte.alpha_hw, {name: session.sizes for name, session in sessions.items()}
 
 
@@ -82,3 +87,21 @@ def test_a_model_with_one_size_is_shown_no_other() -> None:
 def test_sides_that_no_network_halves_are_refused(side: int) -> None:
     with pytest.raises(ValueError, match="multiple of 32"):
         Pass(side=side)
+
+
+def test_a_tier_without_any_pass_is_refused(tiny_model: TinyModel, tmp_path: Path) -> None:
+    cards = tmp_path / "cards.toml"
+    cards.write_text(tiny_model.cards.read_text() + "[tiny.passes]\nbest = []\n")
+    with pytest.raises(ModelUnavailableError, match=r"tiny: passes\.best is empty"):
+        find_cards("tiny", extra=cards)
+
+
+def test_a_size_is_resampled_once_however_many_passes_see_it() -> None:
+    asked: list[tuple[int, int]] = []
+
+    def corner(width: int, height: int) -> npt.NDArray[np.uint8]:
+        asked.append((width, height))
+        return _corner(width, height)
+
+    _run(U2NET, U2NETP, tier=Tier.BEST, scaled=corner)
+    assert sorted(asked) == sorted({U2NET.input_size(each.side) for each in U2NET.passes_of(Tier.BEST)})

@@ -48,7 +48,7 @@ def _steepness(levels: npt.NDArray[np.generic]) -> npt.NDArray[np.float64]:
 def _refined(photo: Pixels, alpha: FloatArray) -> Pixels:
     factor = reduction(photo.shape[1], photo.shape[0])
     small = photo if factor == 1 else to_array(from_array(photo).shrink(factor, factor, ceil=True))
-    return refine(photo, small, alpha)
+    return refine(photo, small, alpha, factor=factor)
 
 
 @pytest.mark.parametrize("side", [256, 700, 1500])

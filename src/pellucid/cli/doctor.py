@@ -14,7 +14,7 @@ from rich.console import Console
 
 from pellucid.cli.words import counted
 from pellucid.errors import DatabaseAwayError, PellucidError, SettingsError
-from pellucid.models.cards import find_card
+from pellucid.models.cards import find_cards
 from pellucid.models.weights import verify
 from pellucid.serve.listen import listen
 from pellucid.serve.neighbour import find_running
@@ -65,8 +65,10 @@ def _versions(_: SettingsTree) -> str:
 
 
 def _model(settings: SettingsTree) -> str:
-    card = find_card(settings.model.name, extra=settings.model.cards)
-    return f"{card.name}: {verify(card, settings.models_dir)} is sound; weights: {card.licence}"
+    cards = find_cards(settings.model.name, extra=settings.model.cards)
+    return "; ".join(
+        f"{card.name}: {verify(card, settings.models_dir)} is sound, weights: {card.licence}" for card in cards
+    )
 
 
 def _device(settings: SettingsTree) -> str:

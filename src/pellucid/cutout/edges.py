@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pellucid.cutout.matting import band, solve
-from pellucid.cutout.refine import enlarge, refine, to_levels
+from pellucid.cutout.refine import enlarge, reduction, refine, to_levels
 from pellucid.cutout.runtime import FloatArray
 from pellucid.cutout.tiers import Edges
 from pellucid.image import vips
@@ -35,7 +35,7 @@ def draw(photo: Pixels, small: Pixels, alpha_hw: FloatArray, edges: Edges) -> Pi
         case Edges.ENLARGED:
             return enlarge(alpha_hw, width=width, height=height)
         case Edges.FILTERED:
-            return refine(photo, small, alpha_hw)
+            return refine(photo, small, alpha_hw, factor=reduction(width, height))
         case Edges.SOLVED:
             return _solved(photo, alpha_hw)
 
@@ -54,4 +54,4 @@ def _solved(photo: Pixels, alpha_hw: FloatArray) -> Pixels:
             break
         factor += max(1, math.ceil(factor * (math.sqrt(unknown / _UNKNOWN_PIXELS) - 1)))
     solved = solve(reduced, alpha, where)
-    return to_levels(solved) if factor == 1 else refine(photo, reduced, solved, radius=_RADIUS)
+    return to_levels(solved) if factor == 1 else refine(photo, reduced, solved, factor=factor, radius=_RADIUS)

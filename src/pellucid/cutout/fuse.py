@@ -1,7 +1,7 @@
 """Several looks at one picture become one alpha. Pure.
 
 Three and more: the weighted median of each pixel. What one look takes for the subject is gone, not there at a third of
-its strength, so there is no veil; edges lie where most looks put them. A look's weight is decidedness to the power 20:
+its strength, so there is no veil; edges lie where most looks put them. A look's weight is a power of its decidedness:
 which input size suits a subject shows in how decided the model is at it. Seven looks at 228 photographs, against rembg
 (IoU and MAE; web, scenes, studio, fashion, pets, objects):
 
@@ -126,7 +126,10 @@ def _settled_by_colours(
     spread: FloatArray = np.sqrt(np.tensordot(weights, (halves - mean) ** 2, axes=1)).astype(np.float32)
     disputed = window_means(spread[None], _COLOURS_RADIUS)[0]
     weight = _share_above(disputed, _COLOURS_FROM, _COLOURS_WHOLLY)
-    if not weight.any() or (evidence := colour_evidence(_halved_colours(rgb_hwc), mean)) is None:
+    if not weight.any():
+        return fused
+    evidence = colour_evidence(np.rint(_halved(rgb_hwc)).astype(np.uint8), mean)
+    if evidence is None:
         return fused
     looks = np.clip(mean, 0.02, 0.98)
     odds = np.log(looks / (1 - looks)) + _COLOURS_WEIGHT * evidence
@@ -145,16 +148,12 @@ def _share_above(values: FloatArray, low: float, high: float) -> FloatArray:
     return np.clip((values - low) / (high - low), 0, 1).astype(np.float32)
 
 
-def _halved(plane: FloatArray) -> FloatArray:
-    """Means of 2 x 2 pixels; inputs of models have even sides."""
-    height, width = plane.shape
-    return plane.reshape(height // 2, 2, width // 2, 2).mean(axis=(1, 3))
-
-
-def _halved_colours(rgb_hwc: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    height, width, _ = rgb_hwc.shape
-    means = rgb_hwc.reshape(height // 2, 2, width // 2, 2, 3).mean(axis=(1, 3), dtype=np.float32)
-    return np.rint(means).astype(np.uint8)
+def _halved(plane: npt.NDArray[np.float32] | npt.NDArray[np.uint8]) -> FloatArray:
+    """Means of 2 x 2 pixels of H x W or H x W x channels; an odd last row and column count alone."""
+    odd = [(0, side % 2) for side in plane.shape[:2]] + [(0, 0)] * (plane.ndim - 2)
+    even = np.pad(plane, odd, mode="edge")
+    height, width = even.shape[0] // 2, even.shape[1] // 2
+    return even.reshape(height, 2, width, 2, *plane.shape[2:]).mean(axis=(1, 3), dtype=np.float32)
 
 
 def _enlarged(alpha: FloatArray, *, width: int, height: int) -> FloatArray:

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pellucid.cutout.colours import colour_evidence
+from pellucid.cutout.regions import find_regions
 from pellucid.cutout.runtime import FloatArray
-from pellucid.image import vips
 
 _SEEN = 0.2
 """A look with an alpha below this sees a hole."""
@@ -40,10 +40,10 @@ def open_holes(fused: FloatArray, planes: FloatArray, rgb_hwc: npt.NDArray[np.ui
     evidence = colour_evidence(rgb_hwc, sure)
     if evidence is None:
         return fused
-    gaps = vips.label_regions(((least < _SOLID) | (fused < _SOLID)).astype(np.uint8))
-    at_edge = np.concatenate((gaps[0], gaps[-1], gaps[:, 0], gaps[:, -1]))
-    inside = doubted & ~np.isin(gaps, at_edge)
-    counts = np.bincount(gaps[inside], minlength=int(gaps.max()) + 1)
-    odds = np.bincount(gaps[inside], evidence[inside], minlength=counts.size) / np.maximum(counts, 1)
+    gaps = find_regions((least < _SOLID) | (fused < _SOLID))
+    inside = doubted & gaps.cover(gaps.enclosed_within(doubted))
+    labels = gaps.labels_hw[inside]
+    counts = np.bincount(labels, minlength=gaps.sizes.size)
+    odds = np.bincount(labels, evidence[inside], minlength=counts.size) / np.maximum(counts, 1)
     holes = np.flatnonzero((counts >= _LEAST_SHARE * fused.size) & (odds < _BACKGROUND))
-    return np.where(np.isin(gaps, holes), np.minimum(fused, least), fused)
+    return np.where(gaps.cover(holes), np.minimum(fused, least), fused)

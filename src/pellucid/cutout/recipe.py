@@ -24,7 +24,7 @@ class Recipe:
 
     @property
     def id(self) -> str:
-        """`u2net-int8-standard-v3`."""
+        """`u2net-int8-standard-v4`."""
         return f"{self.model}-{self.precision}-{self.tier}-v{self.version}"
 
     @property

@@ -76,15 +76,14 @@ def enlarge(alpha_hw: FloatArray, *, width: int, height: int) -> Pixels:
     return vips.to_array(_to_8_bits(image))[:, :, 0]
 
 
-def refine(photo: Pixels, small: Pixels, alpha_hw: FloatArray, *, radius: int | None = None) -> Pixels:
+def refine(photo: Pixels, small: Pixels, alpha_hw: FloatArray, *, factor: int, radius: int | None = None) -> Pixels:
     """The matte of `photo` (uint8, H x W x 3, sRGB) from its coarse alpha (float32, [0, 1], any size): uint8, H x W.
 
-    `small` is the photo reduced by a whole factor, such as `reduction` (area means; the last row and column of blocks
-    may be partial). `radius` of the windows, in pixels of `small`; None: 0.6 % of its diagonal.
+    `small` is the photo reduced by the whole `factor`, such as `reduction` (area means; the last row and column of
+    blocks may be partial). `radius` of the windows, in pixels of `small`; None: 0.6 % of its diagonal.
     """
     height, width = photo.shape[:2]
     rows, columns = small.shape[:2]
-    factor = -(-max(width, height) // max(columns, rows))
     small_alpha = vips.to_float_array(
         vips.resample_in_place(vips.from_float_array(alpha_hw), width=columns, height=rows, kernel="cubic").cast(
             "float"

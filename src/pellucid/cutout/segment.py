@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import TypeVar
 
 import numpy as np
@@ -57,6 +58,8 @@ def segment(scaled: Scaled, *, models: Mapping[str, Model], card: ModelCard, tie
     The output is clipped, not stretched: an empty matte stays empty. Stretching it to full contrast, as is common,
     turns faint noise into a subject.
     """
+    # Several passes see the same size.
+    scaled = cache(scaled)
     alphas = [_look(each, scaled, models[each.model or card.name]) for each in card.passes_of(tier)]
     height, width = max((alpha.shape for alpha in alphas), key=lambda shape: shape[0] * shape[1])
     fused = fuse(alphas, scaled(width, height), colours=TIERS[tier].colours)

@@ -10,10 +10,9 @@ flock.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from pellucid.cutout.regions import Numbers, Regions, find_regions
 from pellucid.cutout.runtime import FloatArray
-from pellucid.image import vips
 
 _THERE = 0.1
 _SPECK_SHARE = 0.001
@@ -27,27 +26,18 @@ def remove_specks(alpha_hw: FloatArray) -> FloatArray:
     """`alpha_hw` (float32, H x W, [0, 1]) without specks and pinholes; the same array where there are none."""
     alpha = alpha_hw
     there = alpha >= _THERE
-    labels, sizes = _regions(there)
-    subjects = np.unique(labels[there])
+    regions = find_regions(there)
+    subjects = regions.within(there)
     if subjects.size > 1:
-        limit = min(_SPECK_SHARE * alpha.size, _SPECK_OF_LARGEST * int(sizes[subjects].max()))
-        alpha = _painted(alpha, labels, subjects[sizes[subjects] < limit], 0)
+        limit = min(_SPECK_SHARE * alpha.size, _SPECK_OF_LARGEST * int(regions.sizes[subjects].max()))
+        alpha = _painted(alpha, regions, subjects[regions.sizes[subjects] < limit], 0)
     doubtful = alpha < _SOLID
-    labels, sizes = _regions(doubtful)
-    at_edge = np.unique(np.concatenate((labels[0], labels[-1], labels[:, 0], labels[:, -1])))
-    holes = np.setdiff1d(np.unique(labels[doubtful]), at_edge, assume_unique=True)
-    holes = holes[sizes[holes] < _PINHOLE_SHARE * alpha.size]
-    shallow = [hole for hole in holes if float(alpha[labels == hole].min()) >= _OPEN]
-    return _painted(alpha, labels, np.array(shallow, np.intp), 1)
+    regions = find_regions(doubtful)
+    holes = regions.enclosed_within(doubtful)
+    holes = holes[regions.sizes[holes] < _PINHOLE_SHARE * alpha.size]
+    shallow = [hole for hole in holes if float(alpha[regions.labels_hw == hole].min()) >= _OPEN]
+    return _painted(alpha, regions, np.array(shallow, np.intp), 1)
 
 
-def _regions(mask: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """A number for the region of each pixel, and how many pixels each region has."""
-    labels = vips.label_regions(mask.astype(np.uint8))
-    return labels, np.bincount(labels.ravel())
-
-
-def _painted(
-    alpha: FloatArray, labels: npt.NDArray[np.intp], regions: npt.NDArray[np.intp], value: float
-) -> FloatArray:
-    return alpha if regions.size == 0 else np.where(np.isin(labels, regions), np.float32(value), alpha)
+def _painted(alpha: FloatArray, regions: Regions, chosen: Numbers, value: float) -> FloatArray:
+    return alpha if chosen.size == 0 else np.where(regions.cover(chosen), np.float32(value), alpha)

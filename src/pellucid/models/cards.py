@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 
@@ -96,6 +97,11 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
     passes: dict[Tier, tuple[Pass, ...]] = msgspec.field(default_factory=dict[Tier, tuple[Pass, ...]])
     """What was found for this model; a tier that is missing gets what `passes_of` says."""
 
+    def __post_init__(self) -> None:
+        for tier, passes in self.passes.items():
+            if not passes:
+                raise ValueError(f"{self.name}: passes.{tier} is empty; without it the tier has passes of its own")
+
     def path_in(self, models_dir: Path) -> Path:
         """Where the weights lie once pulled."""
         return models_dir / self.file
@@ -140,10 +146,7 @@ def load_cards(extra: Path | None = None) -> dict[str, ModelCard]:
 
 def find_card(name: str, *, extra: Path | None = None) -> ModelCard:
     """The card called `name`. Raises ModelUnavailableError naming those that exist."""
-    cards = load_cards(extra)
-    if name not in cards:
-        raise ModelUnavailableError(f"there is no model called {name!r}; there are: {', '.join(sorted(cards))}")
-    return cards[name]
+    return _named(name, load_cards(extra))
 
 
 def find_cards(name: str, *, extra: Path | None = None) -> tuple[ModelCard, ...]:
@@ -151,8 +154,15 @@ def find_cards(name: str, *, extra: Path | None = None) -> tuple[ModelCard, ...]
 
     Raises ModelUnavailableError naming those that exist.
     """
-    card = find_card(name, extra=extra)
-    return card, *(find_card(other, extra=extra) for other in card.others)
+    cards = load_cards(extra)
+    card = _named(name, cards)
+    return card, *(_named(other, cards) for other in card.others)
+
+
+def _named(name: str, cards: Mapping[str, ModelCard]) -> ModelCard:
+    if name not in cards:
+        raise ModelUnavailableError(f"there is no model called {name!r}; there are: {', '.join(sorted(cards))}")
+    return cards[name]
 
 
 def _parse(text: bytes) -> dict[str, ModelCard]:

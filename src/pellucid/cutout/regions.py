@@ -1,0 +1,42 @@
+"""Connected regions of a mask, and which of them are enclosed. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from pellucid.image import vips
+
+Numbers = npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True, slots=True)
+class Regions:
+    """`labels_hw`: a number from 0 for the region of each pixel, inside and outside of the mask alike. `sizes`: how
+    many pixels each region has.
+    """
+
+    labels_hw: Numbers
+    sizes: Numbers
+
+    def within(self, mask: npt.NDArray[np.bool_]) -> Numbers:
+        """The regions that pixels of `mask` belong to, sorted."""
+        return np.unique(self.labels_hw[mask])
+
+    def enclosed_within(self, mask: npt.NDArray[np.bool_]) -> Numbers:
+        """Those of them that do not reach the picture's border, sorted."""
+        labels = self.labels_hw
+        border = np.concatenate((labels[0], labels[-1], labels[:, 0], labels[:, -1]))
+        return np.setdiff1d(self.within(mask), border)
+
+    def cover(self, regions: Numbers) -> npt.NDArray[np.bool_]:
+        """The pixels (H x W) of `regions`."""
+        return np.isin(self.labels_hw, regions)
+
+
+def find_regions(mask: npt.NDArray[np.bool_]) -> Regions:
+    """The connected regions of `mask` (H x W) and of the rest."""
+    labels = vips.label_regions(mask.astype(np.uint8))
+    return Regions(labels, np.bincount(labels.ravel()))
