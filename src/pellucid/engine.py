@@ -13,16 +13,18 @@ import numpy as np
 import numpy.typing as npt
 
 from pellucid.cutout.edges import draw
+from pellucid.cutout.graphics.recognise import may_be_graphic
 from pellucid.cutout.graphs import find_graph
 from pellucid.cutout.recipe import Recipe
 from pellucid.cutout.refine import enlarge, reduction
 from pellucid.cutout.runtime import FloatArray, Precision, Session, describe_device
 from pellucid.cutout.segment import CoarseMatte, Model, Scaled, segment
 from pellucid.cutout.tiers import TIERS, Edges
+from pellucid.cutout.without_model import FoundMatte, find_without_model
 from pellucid.errors import DamagedImageError, ImageError, ImageLimitError, ModelUnavailableError
 from pellucid.folders import default_models_dir
 from pellucid.formats import ImageFormat
-from pellucid.image.decode import Damage, decode_full, decode_rgb_array
+from pellucid.image.decode import Damage, Layers, decode_full, decode_layers
 from pellucid.image.encode import encode
 from pellucid.image.examine import examine
 from pellucid.image.facts import ImageFacts
@@ -42,6 +44,9 @@ _SHOWN = 2
 """Where nothing needs more, a picture is decoded at so many times the largest input of its passes; each is reduced from
 that. Reduced twice by Lanczos' kernel is as reduced once to 0.001 of alpha."""
 
+_LEAST_SHOWN = 512
+"""Pixels a side: on smaller reductions flat graphics are not told."""
+
 
 Picture = bytes | str | os.PathLike[str] | npt.NDArray[np.uint8]
 
@@ -51,9 +56,9 @@ class Cutout:
     """A picture and its matte, both upright at the picture's own size.
 
     `photo`: uint8, H x W x 3 or 4 (straight alpha), sRGB, the picture as it is. `matte_hw`: uint8, H x W, what the
-    model and its refinement say. `empty`: nothing was recognisable as a foreground. `confidence`: the probability,
-    in [0, 1], that the matte's IoU with the truth is at least 0.9. `damaged`: the file is cut short or corrupt, and
-    part of the picture is missing.
+    model and its refinement say, or the picture without them (`cutout.without_model`). `empty`: nothing was
+    recognisable as a foreground. `confidence`: the probability, in [0, 1], that the matte's IoU with the truth is at
+    least 0.9. `damaged`: the file is cut short or corrupt, and part of the picture is missing.
     """
 
     photo: npt.NDArray[np.uint8]
@@ -143,23 +148,17 @@ class Engine:
         """The stored form (`image.matte_file`) of the matte of an encoded picture. Raises ImageError, DamagedImageError
         also for a damaged file of which something could be shown: its matte would be kept and charged.
         """
-        if TIERS[tier or self.recipe.tier].edges is not Edges.ENLARGED:
-            matte, coarse = self._matte(self._largest(data, facts), tier)
-            if matte.shape != (facts.height, facts.width):
-                levels = matte.astype(np.float32) * np.float32(1 / 255)
-                matte = enlarge(levels, width=facts.width, height=facts.height)
-        else:
-            # Nothing needs the pixels at full size: JPEG and JPEG 2000 shrink while they decode.
-            width, height = (_SHOWN * side for side in self._largest_input(tier))
-            small = self._decoded(data, facts, min(width, facts.width), min(height, facts.height))
-            coarse = self._segment(_scaler(small), tier)
-            matte = enlarge(coarse.alpha_hw, width=facts.width, height=facts.height)
+        found = self._find(data, facts, tier)
+        matte = found.matte_hw
+        if matte.shape != (facts.height, facts.width):
+            levels = matte.astype(np.float32) * np.float32(1 / 255)
+            matte = enlarge(levels, width=facts.width, height=facts.height)
         return pack_matte(
             matte,
             width=facts.width,
             height=facts.height,
-            confidence=coarse.confidence,
-            empty=coarse.empty,
+            confidence=found.confidence,
+            empty=found.empty,
             recipe_id=self.recipe.by_tier[tier or self.recipe.tier].id,
         )
 
@@ -170,9 +169,18 @@ class Engine:
         Raises ImageError when `image` is no usable picture, OSError when the file cannot be read.
         """
         photo, damaged = self._pixels(image)
-        rgb = photo if photo.shape[2] == 3 else to_array(from_array(photo).flatten(background=WHITE.rgb))
-        matte, coarse = self._matte(rgb, tier)
-        return Cutout(photo=photo, matte_hw=matte, confidence=coarse.confidence, empty=coarse.empty, damaged=damaged)
+        if photo.shape[2] == 3:
+            found = self._matte(photo, None, tier)
+        else:
+            rgb = to_array(from_array(photo).flatten(background=WHITE.rgb))
+            found = self._matte(rgb, np.ascontiguousarray(photo[..., 3]), tier)
+        return Cutout(
+            photo=photo,
+            matte_hw=found.matte_hw,
+            confidence=found.confidence,
+            empty=found.empty,
+            damaged=damaged,
+        )
 
     def cut_png(self, image: Picture, *, tier: Tier | None = None) -> bytes:
         """`cut(image).rgba()` as a PNG file. Raises as `cut` does."""
@@ -188,13 +196,29 @@ class Engine:
         sizes = [self._models[each.model or self.card.name].card.input_size(each.side) for each in passes]
         return max(width for width, _ in sizes), max(height for _, height in sizes)
 
-    def _matte(self, rgb: npt.NDArray[np.uint8], tier: Tier | None) -> tuple[npt.NDArray[np.uint8], CoarseMatte]:
-        """The matte at the size of `rgb` (uint8, H x W x 3), uint8 H x W."""
+    def _find(self, data: bytes, facts: ImageFacts, tier: Tier | None) -> FoundMatte:
+        """The matte of an encoded picture, at its own size or smaller."""
+        if TIERS[tier or self.recipe.tier].edges is Edges.ENLARGED and not facts.has_alpha:
+            # Nothing needs the pixels at full size: JPEG and JPEG 2000 shrink while they decode.
+            width, height = (max(_SHOWN * side, _LEAST_SHOWN) for side in self._largest_input(tier))
+            small, _ = self._decoded(data, facts, min(width, facts.width), min(height, facts.height))
+            if not may_be_graphic(small):
+                coarse = self._segment(_scaler(small), tier)
+                matte = enlarge(coarse.alpha_hw, width=facts.width, height=facts.height)
+                return FoundMatte(matte, coarse.confidence, coarse.empty)
+        return self._matte(*self._largest(data, facts), tier)
+
+    def _matte(self, rgb: npt.NDArray[np.uint8], alpha: npt.NDArray[np.uint8] | None, tier: Tier | None) -> FoundMatte:
+        """The matte at the size of `rgb` (uint8, H x W x 3, over white); `alpha`: the picture's own (uint8, H x W)."""
+        return find_without_model(rgb, alpha, lambda pixels: self._matte_by_model(pixels, tier))
+
+    def _matte_by_model(self, rgb: npt.NDArray[np.uint8], tier: Tier | None) -> FoundMatte:
         height, width = rgb.shape[:2]
         factor = reduction(width, height)
         small = rgb if factor == 1 else to_array(from_array(rgb).shrink(factor, factor, ceil=True))
         coarse = self._segment(_scaler(small, rgb), tier)
-        return draw(rgb, small, coarse.alpha_hw, TIERS[tier or self.recipe.tier].edges), coarse
+        matte = draw(rgb, small, coarse.alpha_hw, TIERS[tier or self.recipe.tier].edges)
+        return FoundMatte(matte, coarse.confidence, coarse.empty)
 
     def _pixels(self, image: Picture) -> tuple[npt.NDArray[np.uint8], bool]:
         """The picture, and whether its file is damaged."""
@@ -210,7 +234,7 @@ class Engine:
         decoded = decode_full(data, facts, max_bytes=self.max_decode_bytes, on_damage=damage.note)
         return to_array(decoded), damage.noted
 
-    def _largest(self, data: bytes, facts: ImageFacts) -> npt.NDArray[np.uint8]:
+    def _largest(self, data: bytes, facts: ImageFacts) -> Layers:
         """The picture at its own size; at a half, a quarter, an eighth of it where more would take too much memory.
 
         Edges are then drawn along coarser contours, which beats none at all.
@@ -221,8 +245,8 @@ class Engine:
                 return self._decoded(data, facts, facts.width >> halvings or 1, facts.height >> halvings or 1)
         return self._decoded(data, facts, facts.width >> _HALVINGS or 1, facts.height >> _HALVINGS or 1)
 
-    def _decoded(self, data: bytes, facts: ImageFacts, width: int, height: int) -> npt.NDArray[np.uint8]:
-        return decode_rgb_array(
+    def _decoded(self, data: bytes, facts: ImageFacts, width: int, height: int) -> Layers:
+        return decode_layers(
             data, facts, width=width, height=height, max_bytes=self.max_decode_bytes, on_damage=_refuse_damaged
         )
 

@@ -13,7 +13,7 @@ from pellucid.errors import ImageError
 from pellucid.formats import ImageFormat
 from pellucid.image import vips
 from pellucid.image.box import Box
-from pellucid.image.decode import decode_full, decode_rgb_array, decode_scaled
+from pellucid.image.decode import decode_full, decode_layers, decode_rgb_array, decode_scaled
 from pellucid.image.facts import ImageFacts
 from pellucid.image.probe import probe
 
@@ -214,6 +214,21 @@ def test_model_input_is_flattened_over_white() -> None:
     assert rgb.dtype == np.uint8
     assert (rgb[:, :15] == 255).all()
     assert (rgb[:, 15:] == (10, 20, 30)).all()
+
+
+@pytest.mark.parametrize("height", [20, 150])
+def test_layers_are_the_models_input_and_the_alpha(height: int) -> None:
+    pixels = np.random.default_rng(2).integers(0, 256, (height, 30, 4), dtype=np.uint8)
+    pixels[: height // 2, :, 3] = 255
+    data = samples.save(Image.fromarray(pixels), "PNG")
+    rgb, alpha = decode_layers(data, facts_of(data), width=30, height=height)
+    assert alpha is not None
+    assert (alpha == pixels[..., 3]).all()
+    assert (rgb == decode_rgb_array(data, facts_of(data), width=30, height=height)).all()
+    opaque = samples.save(Image.fromarray(pixels[..., :3]), "PNG")
+    rgb, alpha = decode_layers(opaque, facts_of(opaque), width=15, height=10)
+    assert alpha is None
+    assert (rgb == decode_rgb_array(opaque, facts_of(opaque), width=15, height=10)).all()
 
 
 @pytest.mark.parametrize("format_", ["JPEG", "PNG", "GIF"])

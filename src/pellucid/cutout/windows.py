@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
+import numpy.typing as npt
 
 from pellucid.cutout.runtime import FloatArray
 
@@ -39,14 +42,17 @@ def _part(planes: FloatArray, axis: int, start: int, length: int | None) -> Floa
     return planes[:, part] if axis == 1 else planes[:, :, part]
 
 
-def widened(plane: FloatArray, radius: int) -> FloatArray:
-    """The largest value within `radius` pixels across and down (float32, h x w)."""
+PlaneT = TypeVar("PlaneT", bound=npt.NDArray[np.generic])
+
+
+def widened(plane: PlaneT, radius: int, *, merge: np.ufunc = np.maximum) -> PlaneT:
+    """The largest value within `radius` pixels across and down (h x w); with `np.bitwise_or` all bits."""
     for axis in (0, 1):
-        largest = plane.copy()
+        merged = plane.copy()
         for shift in range(1, min(radius, plane.shape[axis] - 1) + 1):
             ahead, behind = (slice(shift, None), slice(None, -shift))
             here, there = (ahead, behind) if axis == 0 else ((slice(None), ahead), (slice(None), behind))
-            np.maximum(largest[here], plane[there], out=largest[here])
-            np.maximum(largest[there], plane[here], out=largest[there])
-        plane = largest
+            merge(merged[here], plane[there], out=merged[here])
+            merge(merged[there], plane[here], out=merged[there])
+        plane = merged
     return plane

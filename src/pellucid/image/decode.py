@@ -11,6 +11,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
+import numpy as np
+import numpy.typing as npt
+
 from pellucid.errors import DamagedImageError
 from pellucid.formats import ImageFormat
 from pellucid.image import footprint, heif, jpeg, pillow, png_end, structure, vips
@@ -25,10 +28,12 @@ from pellucid.image.tiff.pixels import open_picture
 from pellucid.image.vips import FailOn, VipsImage
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 PixelsT = TypeVar("PixelsT")
+
+Layers = tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8] | None]
+"""Colours (height, width, 3) over white, and the alpha (height, width), None where there is none: uint8."""
 
 OnDamage = Callable[[], object]
 """Called when a file turns out to be damaged, if possible before what is there of it is decoded. What it raises is
@@ -119,6 +124,47 @@ def decode_rgb_array(
 
     # Straight into the array: by way of libvips' memory it would be there twice.
     return _decode_tolerantly(data, facts, wanted, flattened, lambda pixels: _is_flat(vips.from_array(pixels)))
+
+
+def decode_layers(
+    data: bytes,
+    facts: ImageFacts,
+    *,
+    width: int,
+    height: int,
+    max_bytes: int = DEFAULT_MAX_DECODE_BYTES,
+    on_damage: OnDamage = ignore_damage,
+) -> Layers:
+    """As `decode_rgb_array`, and what it flattened: the alpha (height, width) uint8, None where the picture has none.
+
+    Together they take what pixels with an alpha take, and come from one run of the decoder.
+    """
+    wanted = _Wanted(width=width, height=height, crop=None, max_bytes=max_bytes, on_damage=on_damage)
+
+    def is_flat(layers: Layers) -> bool:
+        return _is_flat(vips.from_array(layers[0]))
+
+    return _decode_tolerantly(data, facts, wanted, _layers, is_flat)
+
+
+_STRIP_ROWS = 64
+
+
+def _layers(image: VipsImage) -> Layers:
+    if image.bands != 4:
+        return vips.to_array(image), None
+    rgb = np.empty((image.height, image.width, 3), np.uint8)
+    alpha = np.empty((image.height, image.width), np.uint8)
+    for number, strip in enumerate(vips.strips(image, _STRIP_ROWS)):
+        part = slice(number * _STRIP_ROWS, number * _STRIP_ROWS + len(strip))
+        alpha[part] = strip[..., 3]
+        if alpha[part].min() == 255:
+            # Most files with an alpha channel are opaque: a third of what flattening takes.
+            for channel in range(3):
+                rgb[part, :, channel] = strip[..., channel]
+        else:
+            rgb[part] = vips.to_array(vips.from_array(strip).flatten(background=(255, 255, 255)))
+    return rgb, alpha
 
 
 def _decode_tolerantly(

@@ -1,0 +1,1 @@
+"""Flat graphics (logos, text, charts, screenshots on one ground colour): recognised, and cut without a model."""
