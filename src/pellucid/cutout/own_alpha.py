@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pellucid.cutout.graphics.recognise import recognise
+from pellucid.cutout.regions import find_regions
 from pellucid.cutout.windows import widened
 from pellucid.image import vips
 
@@ -83,10 +84,8 @@ class OwnCut:
         rows, columns = self.doubtful.shape
         small = vips.resize_exactly(vips.from_array(matte_hw), width=columns, height=rows, kernel="linear")
         lost = self.doubtful & ~self.window & ~self.clear & (vips.to_array(small)[..., 0] < _SOLID)
-        labels = vips.label_regions(lost.astype(np.uint8))
-        beside_clear = np.unique(labels[lost & widened(self.clear, 2)])
-        at_border = np.concatenate((labels[0], labels[-1], labels[:, 0], labels[:, -1]))
-        back = np.isin(labels, np.setdiff1d(beside_clear, at_border))
+        regions = find_regions(lost)
+        back = regions.cover(regions.enclosed_within(lost & widened(self.clear, 2)))
         stays = ~self.doubtful | back | (widened(back, _RIM) & (self.clear | lost))
         return stays.astype(np.uint8) * np.uint8(255)
 
@@ -109,7 +108,7 @@ def read_cut(rgb: Pixels, alpha: Pixels) -> OwnCut | None:
     share = float(clear.mean())
     if share < _LITTLE or not solid.any():
         return None
-    labels = vips.label_regions((~clear).astype(np.uint8))
+    labels = find_regions(~clear).labels_hw
     sizes = np.bincount(labels[solid])
     doubtful, window = np.zeros_like(solid), np.zeros_like(solid)
     for label in np.flatnonzero(sizes >= _LARGE * sizes.sum()):
