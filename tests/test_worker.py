@@ -21,7 +21,7 @@ from pellucid.mattes.files import MatteFiles
 from pellucid.queue.values import Job, JobMootError, JobRefusedError
 from pellucid.spec import Tier
 from pellucid.store.objects import ObjectBlobs
-from tiny import TinyModel
+from tiny import TinyModel, with_grain
 from worker_world import handler_of, job_of, matte_of, photo
 
 
@@ -286,7 +286,7 @@ async def test_a_picture_too_large_to_be_decoded_whole_gets_a_coarser_matte(
     pixels = np.zeros((800, 1001, 3), np.uint8)
     pixels[200:600, 250:750] = 255
     out = io.BytesIO()
-    Image.fromarray(pixels).save(out, "JPEG", quality=95)
+    Image.fromarray(with_grain(pixels)).save(out, "JPEG", quality=95)
     job = job_of(engine, out.getvalue())
     await blobs.put(keys.origin_bytes_key(job.origin_digest), out.getvalue())
     await handler_of(engine, blobs)(job)

@@ -7,10 +7,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 TINY_SIDE = 32
+
+
+def with_grain(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """`pixels` (H x W x 3) as a camera has them, up to 12 levels off, the same each time: flat colours are cut without
+    a model.
+    """
+    grain = np.random.default_rng(7).integers(-12, 13, pixels.shape)
+    return (pixels.astype(np.int16) + grain).clip(0, 255).astype(np.uint8)
 
 
 class TinyModel(NamedTuple):

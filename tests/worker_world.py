@@ -31,6 +31,7 @@ from pellucid.queue.work import Workplace
 from pellucid.spec import Tier, Token
 from pellucid.store.objects import ObjectBlobs
 from pellucid.worker import matte_handler
+from tiny import with_grain
 
 
 @dataclass
@@ -102,11 +103,11 @@ def info_of(engine: Engine, worker_id: str) -> WorkerInfo:
 
 
 def photo() -> bytes:
-    """A white square on black, 200 x 120."""
+    """A white square on black with grain, 200 x 120."""
     pixels = np.zeros((120, 200, 3), np.uint8)
     pixels[30:90, 50:150] = 255
     out = io.BytesIO()
-    Image.fromarray(pixels).save(out, "PNG")
+    Image.fromarray(with_grain(pixels)).save(out, "PNG")
     return out.getvalue()
 
 

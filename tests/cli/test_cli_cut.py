@@ -21,7 +21,7 @@ from command_line import run_in_process
 from pellucid.cli.results import Results, StoppedError
 from pellucid.cli.targets import WRITTEN_AS
 from pellucid.formats import WRITABLE
-from tiny import TinyModel
+from tiny import TinyModel, with_grain
 
 pytestmark = pytest.mark.slow
 
@@ -29,10 +29,10 @@ Cut = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def _picture(width: int = 96, height: int = 64) -> Image.Image:
-    """A bright square, which the tiny model takes for the subject, on black."""
+    """A bright square, which the tiny model takes for the subject, on black, with grain."""
     pixels = np.zeros((height, width, 3), np.uint8)
     pixels[height // 4 : -height // 4, width // 4 : -width // 4] = (250, 240, 230)
-    return Image.fromarray(pixels)
+    return Image.fromarray(with_grain(pixels))
 
 
 def _apple_double() -> bytes:

@@ -17,7 +17,7 @@ import pytest
 from e2e_server import DEADLINE_S, endless_svg, wait_until
 from PIL import Image
 
-from tiny import TinyModel
+from tiny import TinyModel, with_grain
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -27,7 +27,7 @@ def _write_pictures(folder: Path, count: int, *, side: int = 64) -> None:
     pixels = np.zeros((side, side, 3), np.uint8)
     pixels[side // 4 : -side // 4, side // 4 : -side // 4] = 240
     for number in range(count):
-        Image.fromarray(pixels).save(folder / f"picture{number:03}.png")
+        Image.fromarray(with_grain(pixels)).save(folder / f"picture{number:03}.png")
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from pellucid.evaluate.dataset import find_pairs, name_sets, read_samples
 from pellucid.evaluate.run import evaluate, mean, worst_first
 from pellucid.evaluate.sheet import sheet
 from pellucid.settings.model import SettingsTree
-from tiny import TinyModel
+from tiny import TinyModel, with_grain
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def folder(tmp_path: Path) -> Path:
     square = np.zeros((64, 64, 3), np.uint8)
     square[16:48, 16:48] = 255
     for name, mask in (("good", square), ("bad", np.roll(square, 32, axis=1))):
-        Image.fromarray(square).save(tmp_path / "images" / f"{name}.png")
+        Image.fromarray(with_grain(square)).save(tmp_path / "images" / f"{name}.png")
         Image.fromarray(mask).convert("L").save(tmp_path / "masks" / f"{name}.png")
     (tmp_path / "images" / "no-mask.png").write_bytes((tmp_path / "images" / "good.png").read_bytes())
     edge = np.full((64, 64), 255, np.uint8)

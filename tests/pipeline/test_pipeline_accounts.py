@@ -50,7 +50,7 @@ from pellucid.spec import OriginRef, Tier, Token
 from pellucid.store.objects import ObjectBlobs
 from pellucid.tokens import Customer, Customers
 from pellucid.worker import matte_handler
-from tiny import TinyModel
+from tiny import TinyModel, with_grain
 
 PRICES = {Tier.FAST: 100, Tier.STANDARD: 200, Tier.BEST: 400}
 LIMITS = {Token("poor"): 500, Token("rich"): None}
@@ -71,7 +71,7 @@ def _png(kind: str) -> bytes:
         pixels[6:18, 8:24] = 255
     pixels[0, 0] = len(kind), ord(kind[-1]), 0
     out = io.BytesIO()
-    Image.fromarray(pixels).save(out, "PNG")
+    Image.fromarray(with_grain(pixels)).save(out, "PNG")
     return out.getvalue()
 
 
