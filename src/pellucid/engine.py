@@ -42,7 +42,8 @@ _HALVINGS = 3
 
 _SHOWN = 2
 """Where nothing needs more, a picture is decoded at so many times the largest input of its passes; each is reduced from
-that. Reduced twice by Lanczos' kernel is as reduced once to 0.001 of alpha."""
+that. Alpha then differs from that of the whole picture by 0.003 in the mean over 30 photographs of 3 to 12 megapixels
+(the worst by 0.033), and 0.15 % of the pixels change sides at one half."""
 
 _LEAST_SHOWN = 512
 """Pixels a side: on smaller reductions flat graphics are not told."""
