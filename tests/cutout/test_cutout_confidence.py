@@ -7,6 +7,8 @@ import pytest
 
 from pellucid.cutout.confidence import confidence, decidedness, nothing_there
 from pellucid.cutout.runtime import FloatArray
+from pellucid.cutout.tiers import TIERS
+from pellucid.spec import Tier
 
 
 def _matte(alpha: float, *, share: float = 0.25) -> FloatArray:
@@ -23,17 +25,21 @@ def test_decidedness_orders_mattes() -> None:
     assert decidedness(_matte(0.05)) == 0, "to see nothing much is no decision for a subject"
 
 
-def test_confidence_is_a_probability_that_never_falls() -> None:
+@pytest.mark.parametrize("tier", list(Tier))
+def test_confidence_is_a_probability_that_never_falls(tier: Tier) -> None:
+    calibration = TIERS[tier].calibration
     for agreement in (None, 0.9, 1.0):
-        said = [confidence(_matte(float(alpha)), agreement) for alpha in np.linspace(0.5, 1, 60)]
+        said = [confidence(_matte(float(alpha)), agreement, calibration) for alpha in np.linspace(0.5, 1, 60)]
         assert said == sorted(said)
-    assert confidence(_matte(0.5), None) < 0.05
-    assert 0.95 < confidence(_matte(1), None) < 1, "never certain"
-    assert 0.95 < confidence(_matte(1), 1.0) < 1
+    assert confidence(_matte(0.5), None, calibration) < 0.05
+    assert confidence(_matte(0), 1, calibration) < 0.9
+    assert 0.95 < confidence(_matte(1), None, calibration) < 1, "never certain"
+    assert 0.95 < confidence(_matte(1), 1.0, calibration) < 1
 
 
-def test_looks_that_disagree_cost_confidence() -> None:
-    said = [confidence(_matte(1), agreement) for agreement in (0, 0.5, 0.8, 0.95, 1)]
+@pytest.mark.parametrize("tier", list(Tier))
+def test_looks_that_disagree_cost_confidence(tier: Tier) -> None:
+    said = [confidence(_matte(1), agreement, TIERS[tier].calibration) for agreement in (0, 0.5, 0.8, 0.95, 1)]
     assert said == sorted(said)
     assert said[0] < 0.5 < 0.9 < said[-1]
 

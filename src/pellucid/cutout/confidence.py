@@ -14,6 +14,7 @@ subject painted over) it found 25. In the others the model sees something: a blo
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -34,6 +35,20 @@ _NEAR = 0.01
 """Added to what is missing to 1, so that nothing is certain: 0.99 at most."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calibration:
+    """Constants of a beta calibration: the log-odds are `offset` and, for each feature f in [0, 1] with its two
+    weights (rise, near), rise * ln(f + 0.01) - near * ln(1 - f + 0.01).
+    """
+
+    offset: float
+    decidedness: tuple[float, float]
+    agreement: tuple[float, float] = (0, 0)
+
+
+_ONE_LOOK = Calibration(offset=-3.841, decidedness=(0, 1.786))
+
+
 def decidedness(alpha_hw: FloatArray) -> float:
     """How decided the matte is where it sees a subject: 1 = every such pixel is 0 or 1, 0 = all are halves, or none is
     more than faint.
@@ -50,17 +65,19 @@ def decidedness(alpha_hw: FloatArray) -> float:
     return firmness * float((np.abs(2 * alpha_hw - 1) * weight).sum() / total)
 
 
-def confidence(alpha_hw: FloatArray, agreement: float | None) -> float:
+def confidence(alpha_hw: FloatArray, agreement: float | None, calibration: Calibration) -> float:
     """The probability, in [0, 1], that the matte's IoU with the truth is at least 0.9. `agreement` of the looks it was
-    made of, in [0, 1] (`cutout.fuse`); None for one look.
+    made of, in [0, 1] (`cutout.fuse`), to which `calibration` belongs; None for one look.
     """
-    decided = -math.log(1 - decidedness(alpha_hw) + _NEAR)
     if agreement is None:
-        return _logistic(-3.841 + 1.786 * decided)
-    return _logistic(-2.800 + 0.541 * decided - 1.018 * math.log(1 - agreement + _NEAR))
+        return _probability(_ONE_LOOK, decidedness(alpha_hw), 0)
+    return _probability(calibration, decidedness(alpha_hw), agreement)
 
 
-def _logistic(odds: float) -> float:
+def _probability(calibration: Calibration, *features: float) -> float:
+    odds = calibration.offset
+    for feature, (rise, near) in zip(features, (calibration.decidedness, calibration.agreement), strict=True):
+        odds += rise * math.log(feature + _NEAR) - near * math.log(1 - feature + _NEAR)
     return 1 / (1 + math.exp(-odds))
 
 

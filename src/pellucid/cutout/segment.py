@@ -62,11 +62,12 @@ def segment(scaled: Scaled, *, models: Mapping[str, Model], card: ModelCard, tie
     scaled = cache(scaled)
     alphas = [_look(each, scaled, models[each.model or card.name]) for each in card.passes_of(tier)]
     height, width = max((alpha.shape for alpha in alphas), key=lambda shape: shape[0] * shape[1])
-    fused = fuse(alphas, scaled(width, height), colours=TIERS[tier].colours)
+    rule = TIERS[tier]
+    fused = fuse(alphas, scaled(width, height), colours=rule.colours)
     alpha = remove_specks(fused.alpha_hw)
     return CoarseMatte(
         alpha_hw=alpha,
-        confidence=confidence(alpha, fused.agreement),
+        confidence=confidence(alpha, fused.agreement, rule.calibration),
         empty=nothing_there(alpha),
         agreement=fused.agreement,
     )

@@ -1,0 +1,118 @@
+"""One thread does what others ask for; models are loaded, run and given up in it."""
+
+from __future__ import annotations
+
+import gc
+import os
+import threading
+import time
+import weakref
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from pellucid.cutout.one_thread import OneThread
+from pellucid.cutout.runtime import Precision, Session
+from tiny import TINY_SIDE, TinyModel
+
+
+class _Thing:
+    """Something that a task works on."""
+
+
+def test_everything_is_done_in_one_thread_in_order() -> None:
+    one = OneThread("one")
+    done: list[int] = []
+    threads = set()
+
+    def do(number: int) -> int:
+        threads.add(threading.get_ident())
+        done.append(number)
+        return -number
+
+    futures = [one.submit(do, number) for number in range(100)]
+    assert [future.result() for future in futures] == [-number for number in range(100)]
+    assert done == list(range(100))
+    assert len(threads) == 1
+    assert threading.get_ident() not in threads
+
+
+def test_what_is_raised_is_raised_where_it_was_asked_for_and_the_next_is_done() -> None:
+    one = OneThread("one")
+    with pytest.raises(ZeroDivisionError):
+        one.call(lambda: 1 // 0)
+    assert one.call(int, "7") == 7
+
+
+def test_nothing_is_kept_of_what_was_done() -> None:
+    one = OneThread("one")
+    thing = _Thing()
+    gone = weakref.ref(thing)
+    with pytest.raises(TypeError):
+        one.call(len, thing)  # type: ignore[arg-type]
+    one.call(id, thing)
+    one.call(int)
+    del thing
+    assert gone() is None, "without a collection of cycles"
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_process_has_a_thread_of_its_own() -> None:
+    one = OneThread("one")
+    one.call(int)
+    child = os.fork()
+    if child == 0:
+        os._exit(one.call(int, "42"))
+    for _ in range(500):
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            break
+        time.sleep(0.02)
+    else:
+        os.kill(child, 9)
+        os.waitpid(child, 0)
+        pytest.fail("the child waits for ever")
+    assert os.waitstatus_to_exitcode(status) == 42
+
+
+def test_models_of_all_threads_live_in_one(tiny_model: TinyModel) -> None:
+    batch = np.ones((1, 3, TINY_SIDE, TINY_SIDE), np.float32)
+
+    def run(_: int) -> float:
+        session = Session(
+            tiny_model.models_dir / "tiny.onnx",
+            device="CPU",
+            precision=Precision.F32,
+            threads=1,
+            cache_dir=None,
+            sizes=[(TINY_SIDE, TINY_SIDE)],
+        )
+        return float(session.run(batch).min())
+
+    with ThreadPoolExecutor(4) as pool:
+        assert min(pool.map(run, range(8))) > 0.99
+    assert [thread.name for thread in threading.enumerate()].count("inference") == 1
+
+
+def test_a_model_is_given_up_in_the_thread_that_ran_it(tiny_model: TinyModel) -> None:
+    size = TINY_SIDE, TINY_SIDE
+    session = Session(
+        tiny_model.models_dir / "tiny.onnx",
+        device="CPU",
+        precision=Precision.F32,
+        threads=1,
+        cache_dir=None,
+        sizes=[size],
+    )
+    requests = session._requests
+    ends: list[str] = []
+    requests[size] = thing = _Thing()
+    weakref.finalize(thing, lambda: ends.append(threading.current_thread().name))
+    del session, thing
+    gc.collect()
+    for _ in range(500):
+        if ends:
+            break
+        time.sleep(0.01)
+    assert ends == ["inference"]
