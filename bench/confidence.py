@@ -40,7 +40,7 @@ from comparison.markdown import table
 from pellucid.engine import Engine
 from pellucid.evaluate.dataset import Sample, name_sets, read_samples
 from pellucid.folders import default_models_dir
-from pellucid.image.decode import decode_rgb_array
+from pellucid.image.decode import decode_layers
 from pellucid.image.probe import probe
 
 SCENES = "small subjects"
@@ -90,7 +90,7 @@ def judge_all(engine: Engine, folders: Sequence[Path]) -> tuple[list[Judged], li
 
 def decoded(sample: Sample) -> Pixels:
     facts = probe(sample.picture, max_pixels=100_000_000)
-    return decode_rgb_array(sample.picture, facts, width=facts.width, height=facts.height)
+    return decode_layers(sample.picture, facts, width=facts.width, height=facts.height)[0]
 
 
 def fits() -> dict[str, tuple[Fit, list[int]]]:

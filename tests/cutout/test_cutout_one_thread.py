@@ -16,9 +16,16 @@ from pellucid.cutout.one_thread import OneThread
 from pellucid.cutout.runtime import Precision, Session
 from tiny import TINY_SIDE, TinyModel
 
+_SIZE = TINY_SIDE, TINY_SIDE
+
 
 class _Thing:
     """Something that a task works on."""
+
+
+def _session(tiny_model: TinyModel) -> Session:
+    weights = tiny_model.models_dir / "tiny.onnx"
+    return Session(weights, device="CPU", precision=Precision.F32, threads=1, cache_dir=None, sizes=[_SIZE])
 
 
 def test_everything_is_done_in_one_thread_in_order() -> None:
@@ -80,14 +87,7 @@ def test_models_of_all_threads_live_in_one(tiny_model: TinyModel) -> None:
     batch = np.ones((1, 3, TINY_SIDE, TINY_SIDE), np.float32)
 
     def run(_: int) -> float:
-        session = Session(
-            tiny_model.models_dir / "tiny.onnx",
-            device="CPU",
-            precision=Precision.F32,
-            threads=1,
-            cache_dir=None,
-            sizes=[(TINY_SIDE, TINY_SIDE)],
-        )
+        session = _session(tiny_model)
         return float(session.run(batch).min())
 
     with ThreadPoolExecutor(4) as pool:
@@ -96,18 +96,10 @@ def test_models_of_all_threads_live_in_one(tiny_model: TinyModel) -> None:
 
 
 def test_a_model_is_given_up_in_the_thread_that_ran_it(tiny_model: TinyModel) -> None:
-    size = TINY_SIDE, TINY_SIDE
-    session = Session(
-        tiny_model.models_dir / "tiny.onnx",
-        device="CPU",
-        precision=Precision.F32,
-        threads=1,
-        cache_dir=None,
-        sizes=[size],
-    )
+    session = _session(tiny_model)
     requests = session._requests
     ends: list[str] = []
-    requests[size] = thing = _Thing()
+    requests[_SIZE] = thing = _Thing()
     weakref.finalize(thing, lambda: ends.append(threading.current_thread().name))
     del session, thing
     gc.collect()

@@ -18,7 +18,7 @@ from pellucid.formats import ImageFormat
 from pellucid.image import vips
 from pellucid.image.box import Box
 from pellucid.image.colour.described import describe
-from pellucid.image.decode import decode_full, decode_rgb_array, decode_scaled
+from pellucid.image.decode import decode_full, decode_layers, decode_scaled
 from pellucid.image.probe import probe
 from pellucid.image.sniff import sniff
 
@@ -326,10 +326,10 @@ def test_described_pictures_stand_upright(orientation: int) -> None:
 def test_models_see_the_same_colours(name: str) -> None:
     chunks, right = DESCRIBED[name]
     data = samples.png(samples.card(), *chunks)
-    seen = decode_rgb_array(data, probe(data, max_pixels=10_000), width=64, height=32)
+    seen = decode_layers(data, probe(data, max_pixels=10_000), width=64, height=32)[0]
     assert np.abs(samples.middles(seen) - right).max() <= 0.6
     see_through = samples.png(samples.card(128), *chunks)
-    seen = decode_rgb_array(see_through, probe(see_through, max_pixels=10_000), width=64, height=32)
+    seen = decode_layers(see_through, probe(see_through, max_pixels=10_000), width=64, height=32)[0]
     assert np.abs(samples.middles(seen) - (right * 128 + 255 * 127) / 255).max() <= 1.6
 
 

@@ -12,7 +12,7 @@ from tiff_files import Directory, Tag
 
 from pellucid.errors import ImageError
 from pellucid.image import vips
-from pellucid.image.decode import decode_full, decode_rgb_array
+from pellucid.image.decode import decode_full, decode_layers
 from pellucid.image.probe import probe
 
 MAX_PIXELS = 4_000_000
@@ -104,7 +104,7 @@ def test_the_page_that_is_the_picture_is_shown(chain: list[Directory], order: st
     assert (facts.width, facts.height) == (shown.tags[256][1][0], shown.tags[257][1][0])
     assert (pixels == PICTURE).all()
     # What the model sees is the same picture.
-    assert (decode_rgb_array(data, facts, width=8, height=8) == PICTURE).all()
+    assert (decode_layers(data, facts, width=8, height=8)[0] == PICTURE).all()
 
 
 def _all(chain: Sequence[Directory]) -> list[Directory]:

@@ -100,7 +100,7 @@ def read_photos(folder: Path, *, side: int, max_pixels: int) -> tuple[list[Pixel
 
     Raises SettingsError when there are fewer than 8 or `folder` cannot be read.
     """
-    from pellucid.image.decode import decode_rgb_array  # noqa: PLC0415 - loads libvips
+    from pellucid.image.decode import decode_layers  # noqa: PLC0415 - loads libvips
     from pellucid.image.probe import probe  # noqa: PLC0415
 
     try:
@@ -113,7 +113,7 @@ def read_photos(folder: Path, *, side: int, max_pixels: int) -> tuple[list[Pixel
         try:
             data = path.read_bytes()
             facts = probe(data, max_pixels=max_pixels)
-            photos.append(decode_rgb_array(data, facts, width=side, height=side))
+            photos.append(decode_layers(data, facts, width=side, height=side)[0])
         except (ImageError, OSError):
             skipped.append(path)
     if len(photos) < _LEAST_PHOTOS:

@@ -55,7 +55,7 @@ the size, is above 0.15, all of it above 0.3."""
 
 _COLOURS_WEIGHT = 0.2
 _COLOURS_CONTRAST = 3
-"""The log-odds of the looks' mean plus 0.2 times those of the colours, all times 3: it is a decision. More weight takes on
+"""The log-odds of the looks' mean plus 0.2 times those of the colours, all times 3: it is a decision. More weight costs
 web photographs and boundaries (docs/adr/0017 has the folds)."""
 
 

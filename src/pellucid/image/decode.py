@@ -28,7 +28,7 @@ from pellucid.image.tiff.pixels import open_picture
 from pellucid.image.vips import FailOn, VipsImage
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    pass
 
 PixelsT = TypeVar("PixelsT")
 
@@ -104,28 +104,6 @@ def decode_full(
     return decode_scaled(data, facts, width=width, height=height, max_bytes=max_bytes, on_damage=on_damage)
 
 
-def decode_rgb_array(
-    data: bytes,
-    facts: ImageFacts,
-    *,
-    width: int,
-    height: int,
-    max_bytes: int = DEFAULT_MAX_DECODE_BYTES,
-    on_damage: OnDamage = ignore_damage,
-) -> NDArray[np.uint8]:
-    """The picture for a model: (height, width, 3) uint8 sRGB, transparency flattened over white.
-
-    Otherwise as `decode_scaled`.
-    """
-    wanted = _Wanted(width=width, height=height, crop=None, max_bytes=max_bytes, on_damage=on_damage)
-
-    def flattened(image: VipsImage) -> NDArray[np.uint8]:
-        return vips.to_array(image.flatten(background=(255, 255, 255)) if image.bands == 4 else image)
-
-    # Straight into the array: by way of libvips' memory it would be there twice.
-    return _decode_tolerantly(data, facts, wanted, flattened, lambda pixels: _is_flat(vips.from_array(pixels)))
-
-
 def decode_layers(
     data: bytes,
     facts: ImageFacts,
@@ -135,15 +113,16 @@ def decode_layers(
     max_bytes: int = DEFAULT_MAX_DECODE_BYTES,
     on_damage: OnDamage = ignore_damage,
 ) -> Layers:
-    """As `decode_rgb_array`, and what it flattened: the alpha (height, width) uint8, None where the picture has none.
+    """The picture for a model: `Layers` in sRGB. Otherwise as `decode_scaled`.
 
-    Together they take what pixels with an alpha take, and come from one run of the decoder.
+    Both take together what pixels with an alpha take, and come from one run of the decoder.
     """
     wanted = _Wanted(width=width, height=height, crop=None, max_bytes=max_bytes, on_damage=on_damage)
 
     def is_flat(layers: Layers) -> bool:
         return _is_flat(vips.from_array(layers[0]))
 
+    # Straight into arrays: by way of libvips' memory they would be there twice.
     return _decode_tolerantly(data, facts, wanted, _layers, is_flat)
 
 
