@@ -35,22 +35,27 @@ class TierRule:
     calibration: Calibration
 
 
+_TWO_LOOKS = Calibration(offset=-4.022, decidedness=(2.496, 0.745), agreement=(0, 1.203))
+_MANY_LOOKS = Calibration(offset=-2.800, decidedness=(0, 0.541), agreement=(0, 1.018))
+"""Fitted on standard's mattes when colours weighed twice as much. A new fit puts more on decidedness: it is better
+calibrated by 0.01, has a Brier score worse by 0.002, and says 0.87 of a firm matte on which looks agree by half."""
+
 TIERS: Mapping[Tier, TierRule] = MappingProxyType(
     {
         Tier.FAST: TierRule(
             colours=False,
             edges=Edges.ENLARGED,
-            calibration=Calibration(offset=-4.022, decidedness=(2.496, 0.745), agreement=(0, 1.203)),
+            calibration=_TWO_LOOKS,
         ),
         Tier.STANDARD: TierRule(
             colours=True,
             edges=Edges.FILTERED,
-            calibration=Calibration(offset=-2.800, decidedness=(0, 0.541), agreement=(0, 1.018)),
+            calibration=_MANY_LOOKS,
         ),
         Tier.BEST: TierRule(
             colours=True,
             edges=Edges.SOLVED,
-            calibration=Calibration(offset=-2.800, decidedness=(0, 0.541), agreement=(0, 1.018)),
+            calibration=_MANY_LOOKS,
         ),
     }
 )
