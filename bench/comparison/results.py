@@ -123,11 +123,13 @@ def joined(earlier: Results, now: Results, measured: Collection[str]) -> Results
     for field in ("quick", "versions", "tiers", "recipes"):
         if getattr(earlier, field) != getattr(now, field):
             raise ValueError(f"the earlier run had other {field}: {getattr(earlier, field)}, now {getattr(now, field)}")
-    busy = max(earlier.machine.busy_elsewhere, now.machine.busy_elsewhere)
+    kept = {part: getattr(earlier, part) for part in PARTS if part not in measured}
+    # Mattes are the same on a busy machine.
+    taken = ((earlier, [part for part in kept if kept[part]]), (now, measured))
+    busy = max((run.machine.busy_elsewhere for run, parts in taken if set(parts) - {"quality"}), default=0)
     machines = [msgspec.structs.replace(run.machine, busy_elsewhere=busy) for run in (earlier, now)]
     if machines[0] != machines[1]:
         raise ValueError(f"the earlier run was on another machine: {earlier.machine}")
-    kept = {part: getattr(earlier, part) for part in PARTS if part not in measured}
     return msgspec.structs.replace(now, machine=machines[1], **kept)
 
 

@@ -160,6 +160,9 @@ def test_a_part_that_is_measured_anew_replaces_the_earlier_one(results: Results)
     )
     both = joined(results, now, ["quality"])
     assert (both.date, list(both.quality), both.latency) == ("2026-01-02", ["new"], results.latency)
+    now.machine.busy_elsewhere = 0.9
+    assert joined(results, now, ["quality"]).machine.busy_elsewhere == results.machine.busy_elsewhere
+    assert joined(results, now, ["latency"]).machine.busy_elsewhere == 0.9
     now.recipes = {"fast": "u2net-bf16-fast-v4"}
     with pytest.raises(ValueError, match="recipes"):
         joined(results, now, ["quality"])
