@@ -10,6 +10,9 @@ from e2e_server import PellucidServer
 from pellucid.demo.samples import SAMPLE_PATHS
 from pellucid.spec import Tier
 
+_DOUBTED = {("osprey.jpg", Tier.FAST): 0.85, ("osprey.jpg", Tier.BEST): 0.87}
+"""A calibrated confidence is below 0.9 where the branch is half cut; the cutouts of the bird were looked at."""
+
 
 @pytest.mark.parametrize("tier", list(Tier))
 @pytest.mark.parametrize("path", SAMPLE_PATHS)
@@ -20,5 +23,5 @@ def test_a_sample_is_cut_out_with_confidence(server: PellucidServer, path: str, 
     assert 0.15 < (alpha > 0.95).mean() < 0.7
     assert (alpha < 0.05).mean() > 0.25
     assert ((alpha > 0.05) & (alpha < 0.95)).mean() < 0.08, "haze"
-    # A probability, calibrated; 0.85 (osprey, fast) to 0.98 for these.
-    assert json.loads(server.ask("/-/status" + url).body)["confidence"] >= 0.85
+    least = _DOUBTED.get((path.rpartition("/")[2], tier), 0.9)
+    assert json.loads(server.ask("/-/status" + url).body)["confidence"] >= least
