@@ -30,7 +30,7 @@ from pellucid.image.examine import examine
 from pellucid.image.facts import ImageFacts
 from pellucid.image.matte_file import pack_matte
 from pellucid.image.probe import DEFAULT_MAX_DECODE_BYTES
-from pellucid.image.vips import from_array, resample_in_place, to_array
+from pellucid.image.vips import from_array, reduced, resample_in_place, to_array
 from pellucid.models.cards import DEFAULT_MODEL, ModelCard, find_cards
 from pellucid.models.weights import require_pulled
 from pellucid.render.cutting import cut_out
@@ -216,7 +216,7 @@ class Engine:
     def _matte_by_model(self, rgb: npt.NDArray[np.uint8], tier: Tier | None) -> FoundMatte:
         height, width = rgb.shape[:2]
         factor = reduction(width, height)
-        small = rgb if factor == 1 else to_array(from_array(rgb).shrink(factor, factor, ceil=True))
+        small = reduced(rgb, factor)
         coarse = self._segment(_scaler(small, rgb), tier)
         matte = draw(rgb, small, coarse.alpha_hw, TIERS[tier or self.recipe.tier].edges)
         return FoundMatte(matte, coarse.confidence, coarse.empty)

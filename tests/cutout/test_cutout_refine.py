@@ -9,7 +9,7 @@ import pytest
 from pellucid.cutout import refine as module
 from pellucid.cutout.refine import enlarge, reduction, refine
 from pellucid.cutout.runtime import FloatArray
-from pellucid.image.vips import from_array, to_array
+from pellucid.image.vips import reduced
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -47,7 +47,7 @@ def _steepness(levels: npt.NDArray[np.generic]) -> npt.NDArray[np.float64]:
 
 def _refined(photo: Pixels, alpha: FloatArray) -> Pixels:
     factor = reduction(photo.shape[1], photo.shape[0])
-    small = photo if factor == 1 else to_array(from_array(photo).shrink(factor, factor, ceil=True))
+    small = reduced(photo, factor)
     return refine(photo, small, alpha, factor=factor)
 
 

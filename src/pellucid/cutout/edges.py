@@ -45,7 +45,7 @@ def _solved(photo: Pixels, alpha_hw: FloatArray) -> Pixels:
     factor = max(1, math.ceil(math.sqrt(height * width / _SOLVED_PIXELS)))
     while True:
         rows, columns = -(-height // factor), -(-width // factor)
-        reduced = photo if factor == 1 else vips.to_array(vips.from_array(photo).shrink(factor, factor, ceil=True))
+        reduced = vips.reduced(photo, factor)
         levels = enlarge(alpha_hw, width=columns, height=rows)
         alpha = levels.astype(np.float32) * np.float32(1 / 255)
         where = band(reduced, alpha)

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pellucid.cutout.graphics.recognise import recognise
-from pellucid.cutout.regions import find_regions
+from pellucid.cutout.regions import along_border, find_regions
 from pellucid.cutout.windows import widened
 from pellucid.image import vips
 
@@ -93,11 +93,7 @@ class OwnCut:
 def reduce_layers(rgb: Pixels, alpha: Pixels) -> tuple[Pixels, Pixels]:
     """A picture (uint8, H x W x 3, over white) and its alpha (uint8, H x W) by area means, as `read_cut` takes them."""
     factor = max(1, -(-max(alpha.shape) // _SIDE))
-    small_rgb, small_alpha = (
-        vips.to_array(vips.from_array(layer).shrink(factor, factor, ceil=True)) if factor > 1 else layer
-        for layer in (rgb, alpha[..., None])
-    )
-    return small_rgb, small_alpha[..., 0]
+    return vips.reduced(rgb, factor), vips.reduced(alpha[..., None], factor)[..., 0]
 
 
 def read_cut(rgb: Pixels, alpha: Pixels) -> OwnCut | None:
@@ -115,7 +111,7 @@ def read_cut(rgb: Pixels, alpha: Pixels) -> OwnCut | None:
         island = labels == label
         if _is_window(rgb, solid & island, clear_share=share):
             window |= island
-        elif share < _MUCH and _share_of_border(solid & island) > 0.5:
+        elif share < _MUCH and along_border(solid & island).mean() > 0.5:
             doubtful |= island
     window, doubtful = widened(window, _RIM), widened(doubtful | window, _RIM)
     return OwnCut(doubtful=doubtful, window=window, clear=clear, is_window_only=not (solid & ~window).any())
@@ -147,7 +143,3 @@ def _shapes(height: int, width: int) -> list[Mask]:
 
 def _from_centre(length: int) -> npt.NDArray[np.float64]:
     return np.abs(np.arange(length, dtype=np.float64) + 0.5 - length / 2)
-
-
-def _share_of_border(island: Mask) -> float:
-    return float(np.concatenate((island[0], island[-1], island[:, 0], island[:, -1])).mean())

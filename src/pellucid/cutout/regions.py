@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from pellucid.image import vips
+
+_Value = TypeVar("_Value", bound=np.generic)
 
 Numbers = npt.NDArray[np.intp]
 
@@ -27,13 +30,16 @@ class Regions:
 
     def enclosed_within(self, mask: npt.NDArray[np.bool_]) -> Numbers:
         """Those of them that do not reach the picture's border, sorted."""
-        labels = self.labels_hw
-        border = np.concatenate((labels[0], labels[-1], labels[:, 0], labels[:, -1]))
-        return np.setdiff1d(self.within(mask), border)
+        return np.setdiff1d(self.within(mask), along_border(self.labels_hw))
 
     def cover(self, regions: Numbers) -> npt.NDArray[np.bool_]:
         """The pixels (H x W) of `regions`."""
         return np.isin(self.labels_hw, regions)
+
+
+def along_border(plane_hw: npt.NDArray[_Value]) -> npt.NDArray[_Value]:
+    """The values of a plane (H x W) at the picture's border; corners twice."""
+    return np.concatenate((plane_hw[0], plane_hw[-1], plane_hw[:, 0], plane_hw[:, -1]))
 
 
 def find_regions(mask: npt.NDArray[np.bool_]) -> Regions:

@@ -38,11 +38,7 @@ def see_through(rgb: Pixels, alpha: Pixels, window: Mask) -> tuple[Pixels, Area]
         _extent(np.flatnonzero(window.any(axis=1)), factor, height),
         _extent(np.flatnonzero(window.any(axis=0)), factor, width),
     )
-    small_rgb, small_alpha = (
-        vips.to_array(vips.from_array(layer).shrink(factor, factor, ceil=True)) if factor > 1 else layer
-        for layer in (rgb, alpha[..., None])
-    )
-    beyond = vips.from_array(_drawn_on(small_rgb, small_alpha[..., 0]))
+    beyond = vips.from_array(_drawn_on(vips.reduced(rgb, factor), vips.reduced(alpha[..., None], factor)[..., 0]))
     if factor > 1:
         beyond = vips.enlarge_in_place(
             beyond, width=beyond.width * factor, height=beyond.height * factor, interpolator="bilinear"

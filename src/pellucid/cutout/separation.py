@@ -26,7 +26,7 @@ def separation(rgb_hwc: npt.NDArray[np.uint8], alpha_hw: FloatArray) -> FloatArr
     """R squared, [0, 1]: float32, H x W. `rgb_hwc`: uint8, sRGB, H x W x 3; `alpha_hw`: float32, [0, 1], H x W."""
     height, width = alpha_hw.shape
     factor = -(-max(height, width) // _SIDE)
-    rgb = vips.to_array(vips.from_array(rgb_hwc).shrink(factor, factor, ceil=True))
+    rgb = vips.reduced(rgb_hwc, factor)
     alpha = vips.to_float_array(vips.from_float_array(alpha_hw).shrink(factor, factor, ceil=True))
     radius = max(3, round(_RADIUS_SHARE * float(np.hypot(*alpha.shape))))
     planes = np.ascontiguousarray(rgb.transpose(2, 0, 1), dtype=np.float32) * np.float32(1 / 255)

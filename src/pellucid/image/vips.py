@@ -183,6 +183,13 @@ def to_array(image: VipsImage) -> NDArray[np.uint8]:
     return np.asarray(image.numpy(), dtype=np.uint8).reshape(image.height, image.width, image.bands)
 
 
+def reduced(pixels: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
+    """Area means of blocks of `factor` x `factor` pixels (height, width, bands), of which those at the right and at the
+    bottom may be partial; the same array for 1.
+    """
+    return pixels if factor == 1 else to_array(from_array(pixels).shrink(factor, factor, ceil=True))
+
+
 def strips(image: VipsImage, rows: int) -> Iterator[NDArray[np.uint8]]:
     """The pixels of a uchar image from top to bottom: arrays of (`rows` or fewer, width, bands) uint8, each its own."""
     # Without a thread pool, which costs 0.2 ms each time.

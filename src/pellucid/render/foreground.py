@@ -100,7 +100,7 @@ def _shrunk(rgba: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
 
     That keeps the mixing equation true: means of mixtures are mixtures of means where F and B are even.
     """
-    return rgba if factor == 1 else vips.to_array(vips.from_array(rgba).shrink(factor, factor, ceil=True))
+    return vips.reduced(rgba, factor)
 
 
 class _Grid:

@@ -77,7 +77,7 @@ def _is_clearer_reduced(rgb: Pixels, evidence: Evidence) -> bool:
     factor = -(-max(rgb.shape[:2]) // _REDUCED_SIDE)
     if factor < 2 or evidence.against > _DOUBTFUL:
         return False
-    reduced = vips.to_array(vips.from_array(rgb).shrink(factor, factor, ceil=True))
+    reduced = vips.reduced(rgb, factor)
     again = gather(reduced, read_border(reduced))
     return again is not None and again.against <= _FIT
 
