@@ -45,6 +45,10 @@ _SHOWN = 2
 that. Alpha then differs from that of the whole picture by 0.003 in the mean over 30 photographs of 3 to 12 megapixels
 (the worst by 0.033), and 0.15 % of the pixels change sides at one half."""
 
+_OWN_GRAPHS = 2
+"""Graphs of a model, each with the weights once more: one for each input size of a tier; where there are more sizes,
+one for that of most passes, and one for any size, which takes 1.5 times as long."""
+
 _LEAST_SHOWN = 512
 """Pixels a side: on smaller reductions flat graphics are not told."""
 
@@ -96,6 +100,7 @@ class Engine:
         precision: str = "auto",
         quality: Tier | str = Tier.STANDARD,
         threads: int = 0,
+        streams: int = 1,
         compiled_dir: Path | None = None,
         cards: Path | None = None,
         allow_noncommercial: bool = False,
@@ -106,9 +111,10 @@ class Engine:
 
         Pictures of more than `max_pixels`, or whose decoding would take more than `max_decode_bytes` of memory, are
         refused. `quality` (fast, standard, best) is the tier where none is named. `threads` 0 leaves the number to the
-        runtime; `compiled_dir` keeps the compiled model between starts. Raises ModelUnavailableError when the weights
-        are missing, damaged or not licensed for the use, DeviceUnavailableError when `device` is not there, ValueError
-        when there is no such `quality`.
+        runtime. With two `streams` two pictures are looked at side by side, each by half of the threads: more pictures
+        in the same time where several threads call. `compiled_dir` keeps the compiled model between starts. Raises
+        ModelUnavailableError when the weights are missing, damaged or not licensed for the use, DeviceUnavailableError
+        when `device` is not there, ValueError when there is no such `quality`.
         """
         tier = Tier(quality)
         cards_used = find_cards(model, extra=cards)
@@ -137,6 +143,7 @@ class Engine:
                 cache_dir=compiled_dir,
                 sizes=sizes,
                 others=others,
+                streams=streams,
             )
             self._models[card.name] = Model(card=card, session=session)
         self.recipe = Recipe(model=model, precision=precisions[model], tier=tier)
@@ -261,8 +268,10 @@ def _graph_sizes(
     used = [shown.input_size(each.side) for each in card.passes_of(tier) if (each.model or card.name) == shown.name]
     if precision is not Precision.INT8 and shown.resizable:
         return [], True
-    most = max(dict.fromkeys(used), key=used.count, default=None)
-    return ([] if most is None else [most]), shown.resizable and len(set(used)) > 1
+    sizes = sorted(dict.fromkeys(used), key=used.count, reverse=True)
+    if len(sizes) <= _OWN_GRAPHS:
+        return sizes, False
+    return sizes[: _OWN_GRAPHS - 1], shown.resizable
 
 
 def _refuse_damaged() -> NoReturn:

@@ -87,7 +87,7 @@ def results() -> Results:
         machine=_machine("avx2", "avx512_vnni"),
         versions={"rembg": "2.0.86"},
         tiers=["fast", "standard"],
-        recipes={"fast": "u2net-int8-fast-v4", "standard": "u2net-int8-standard-v4"},
+        recipes={"fast": "u2net-int8-fast-v5", "standard": "u2net-int8-standard-v5"},
         latency={"1": timings, "12": {REMBG: timings[REMBG], "standard": Timing(seconds=[0.9], png_bytes=[10])}},
         folder=Folder(pictures=40, runs={REMBG: [run], "fast": [FolderRun(seconds=2.5, peak_mb=600)]}),
         memory=Memory(

@@ -38,7 +38,7 @@ def test_confidence_is_a_probability_that_never_falls(tier: Tier) -> None:
 
 
 @pytest.mark.parametrize("tier", list(Tier))
-def test_looks_that_disagree_cost_confidence(tier: Tier) -> None:
+def test_passes_that_disagree_cost_confidence(tier: Tier) -> None:
     said = [confidence(_matte(1), agreement, TIERS[tier].calibration) for agreement in (0, 0.5, 0.8, 0.95, 1)]
     assert said == sorted(said)
     assert said[0] < 0.5 < 0.9 < said[-1]

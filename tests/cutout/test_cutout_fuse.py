@@ -1,4 +1,4 @@
-"""Fusing looks: the weighted median, two looks, what colours decide."""
+"""Fusing passes: the weighted median, two passes, what colours decide."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ def _square(side: int, *, share: float, alpha: float = 1.0) -> FloatArray:
 def _fuse(alphas: list[FloatArray]) -> Fused:
     """Without a say of the picture's colours, which are all one."""
     side = max(alpha.shape[0] for alpha in alphas)
-    return fuse(alphas, np.full((side, side, 3), 128, np.uint8), colours=False)
+    return fuse(alphas, np.full((side, side, 3), 128, np.uint8), contrast=None)
 
 
-def test_one_look_stays_as_it_is() -> None:
-    look = _square(64, share=0.3, alpha=0.7)
-    fused = _fuse([look])
-    assert fused.alpha_hw is look
+def test_one_pass_stays_as_it_is() -> None:
+    alpha = _square(64, share=0.3, alpha=0.7)
+    fused = _fuse([alpha])
+    assert fused.alpha_hw is alpha
     assert fused.agreement is None
 
 
-def test_what_one_look_of_three_sees_leaves_no_ghost() -> None:
+def test_what_one_pass_of_three_sees_leaves_no_ghost() -> None:
     subject = _square(256, share=0.25)
     ghost = subject.copy()
     ghost[160:240, 160:240] = 1
@@ -44,12 +44,12 @@ def test_what_one_look_of_three_sees_leaves_no_ghost() -> None:
 
 
 @pytest.mark.parametrize("count", [2, 3, 4])
-def test_soft_edges_that_looks_agree_on_stay_soft(count: int) -> None:
+def test_soft_edges_that_passes_agree_on_stay_soft(count: int) -> None:
     ramp = np.tile(np.linspace(0, 1, 256, dtype=np.float32), (256, 1))
     assert np.allclose(_fuse([ramp] * count).alpha_hw, ramp, atol=1e-6)
 
 
-def test_of_two_looks_the_surer_one_is_believed() -> None:
+def test_of_two_passes_the_surer_one_is_believed() -> None:
     sure, guessing = _square(64, share=0.5), _square(64, share=1, alpha=0.6)
     assert decidedness(guessing) == pytest.approx(0.2, abs=1e-6)
     fused = _fuse([sure, guessing]).alpha_hw
@@ -57,13 +57,13 @@ def test_of_two_looks_the_surer_one_is_believed() -> None:
     assert fused[60, 60] < 0.01
 
 
-def test_of_three_looks_a_sure_one_outweighs_two_that_guess() -> None:
+def test_of_three_passes_a_sure_one_outweighs_two_that_guess() -> None:
     sure, guessing = _square(64, share=0.5), _square(64, share=1, alpha=0.6)
     assert _fuse([guessing, sure, guessing]).alpha_hw[60, 60] < 0.01
 
 
 @pytest.mark.parametrize("count", [2, 3, 4])
-def test_looks_that_know_nothing(count: int) -> None:
+def test_passes_that_know_nothing(count: int) -> None:
     halves = np.full((32, 32), 0.5, np.float32)
     assert np.allclose(_fuse([halves] * count).alpha_hw, 0.5)
     nothing = np.zeros((32, 32), np.float32)
@@ -106,7 +106,7 @@ def test_the_median_lies_among_the_values(planes: FloatArray, weights: FloatArra
 
 
 def _two_reds_on_blue() -> tuple[np.ndarray, FloatArray, FloatArray]:
-    """A picture with two red fields on blue; a look that sees one field, one that sees both."""
+    """A picture with two red fields on blue; a pass that sees one field, one that sees both."""
     rgb = np.zeros((160, 160, 3), np.uint8)
     rgb[...] = (30, 40, 200)
     rgb[20:60, 20:140] = rgb[100:140, 20:140] = (200, 30, 30)
@@ -117,11 +117,11 @@ def _two_reds_on_blue() -> tuple[np.ndarray, FloatArray, FloatArray]:
     return rgb, one, both
 
 
-def test_colours_decide_where_looks_are_split() -> None:
+def test_colours_decide_where_passes_are_split() -> None:
     rgb, one, both = _two_reds_on_blue()
-    looks = [one, both, one, both]
-    assert fuse(looks, rgb, colours=False).alpha_hw[120, 80] == pytest.approx(0.5, abs=0.1), "a split without colours"
-    with_colours = fuse(looks, rgb, colours=True).alpha_hw
+    alphas = [one, both, one, both]
+    assert fuse(alphas, rgb, contrast=None).alpha_hw[120, 80] == pytest.approx(0.5, abs=0.1), "a split without colours"
+    with_colours = fuse(alphas, rgb, contrast=4).alpha_hw
     assert with_colours[120, 80] > 0.9
     assert with_colours[80, 80] < 0.1
 
@@ -129,7 +129,7 @@ def test_colours_decide_where_looks_are_split() -> None:
 @pytest.mark.parametrize(("height", "width"), [(159, 160), (160, 157), (155, 153)])
 def test_colours_decide_at_odd_sizes_as_well(height: int, width: int) -> None:
     rgb, one, both = (each[:height, :width] for each in _two_reds_on_blue())
-    fused = fuse([one, both, one, both], rgb, colours=True).alpha_hw
+    fused = fuse([one, both, one, both], rgb, contrast=4).alpha_hw
     assert fused.shape == (height, width)
     assert (fused[120, 80], fused[40, 80]) == (pytest.approx(1, abs=0.1), 1)
     assert fused[80, 80] < 0.1
@@ -138,16 +138,16 @@ def test_colours_decide_at_odd_sizes_as_well(height: int, width: int) -> None:
 def test_colours_of_the_background_decide_as_well() -> None:
     rgb, one, both = _two_reds_on_blue()
     rgb[100:140, 20:140] = (30, 40, 200)
-    assert fuse([one, both, one, both], rgb, colours=True).alpha_hw[120, 80] < 0.1
+    assert fuse([one, both, one, both], rgb, contrast=4).alpha_hw[120, 80] < 0.1
 
 
-def test_colours_do_not_outvote_looks_that_agree() -> None:
+def test_colours_do_not_outvote_passes_that_agree() -> None:
     rgb, one, _ = _two_reds_on_blue()
-    assert fuse([one, one, one], rgb, colours=True).alpha_hw[120, 80] == 0
+    assert fuse([one, one, one], rgb, contrast=4).alpha_hw[120, 80] == 0
 
 
 def _ring(inside: tuple[int, int, int]) -> tuple[np.ndarray, FloatArray, FloatArray]:
-    """A gold ring on grey with `inside` in its middle; a look that sees the hole, one that fills it."""
+    """A gold ring on grey with `inside` in its middle; a pass that sees the hole, one that fills it."""
     down, across = np.mgrid[:160, :160] - 79.5
     distance = np.hypot(down, across)
     disc, hole = distance < 60, distance < 45
@@ -159,7 +159,7 @@ def _ring(inside: tuple[int, int, int]) -> tuple[np.ndarray, FloatArray, FloatAr
 @pytest.mark.parametrize("fills", [1, 3])
 def test_a_ring_stays_open(fills: int) -> None:
     rgb, ring, disc = _ring((170, 170, 175))
-    fused = fuse([ring, *[disc] * fills], rgb, colours=False).alpha_hw
+    fused = fuse([ring, *[disc] * fills], rgb, contrast=None).alpha_hw
     assert fused[80, 80] == 0
     assert np.array_equal(fused >= 0.5, ring >= 0.5)
 
@@ -167,7 +167,7 @@ def test_a_ring_stays_open(fills: int) -> None:
 @pytest.mark.parametrize("inside", [(210, 160, 40), (20, 10, 10)])
 def test_the_middle_of_a_disc_is_no_hole(inside: tuple[int, int, int]) -> None:
     rgb, ring, disc = _ring(inside)
-    assert fuse([ring, disc, disc, disc], rgb, colours=False).alpha_hw[80, 80] == 1
+    assert fuse([ring, disc, disc, disc], rgb, contrast=None).alpha_hw[80, 80] == 1
 
 
 def test_there_is_no_evidence_without_a_subject() -> None:

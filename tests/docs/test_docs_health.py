@@ -22,7 +22,7 @@ WORKER = WorkerInfo(
     model="u2net",
     device="CPU (AMD EPYC)",
     precision="int8",
-    recipe_ids=("u2net-int8-standard-v4",),
+    recipe_ids=("u2net-int8-standard-v5",),
 )
 ALL_OK = {"store": "ok", "database": "ok", "model": "ok", "render": "ok"}
 

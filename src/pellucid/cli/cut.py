@@ -30,6 +30,10 @@ from pellucid.settings.model import SettingsTree
 from pellucid.spec import WHITE
 from pellucid.wiring.engines import open_library_engine
 
+_MOST_STREAMS = 4
+"""Pictures that the model looks at side by side, at most: each takes 60 to 110 MB. On two cores two of them are 1.1
+times as many pictures a second as one."""
+
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 _Events = SimpleQueue[Future[list[str]] | signal.Signals]
@@ -78,12 +82,14 @@ def _cut_all(plan: Plan, settings: SettingsTree, results: Results, events: _Even
     """Cut what is planned; returns a line for each that could not be cut. Raises _SignalError."""
     failed: list[str] = []
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    pool = ThreadPoolExecutor(available_cores())
+    cores = available_cores()
+    streams = min(settings.model.threads or cores, len(plan.jobs), _MOST_STREAMS)
+    # While the model works on some pictures, another is read or written.
+    pool = ThreadPoolExecutor(cores + 1)
     try:
         with Progress(*columns, console=console) as bar:
             task = bar.add_task("loading the model", total=len(plan.jobs))
-            engine = pool.submit(open_library_engine, settings)
-            # While the model works on one picture, the next is decoded and the one before written.
+            engine = pool.submit(open_library_engine, settings, streams=streams)
             owed = {pool.submit(_cut_one, engine, job, results): job for job in plan.jobs}
             for future in owed:
                 future.add_done_callback(events.put)

@@ -28,7 +28,7 @@ _SPANS = {"h": 3600, "d": 86_400, "w": 7 * 86_400}
 OlderThan = Annotated[str | None, typer.Option(metavar="SPAN", help="Made longer ago: 12h, 30d, 8w.")]
 UnusedFor = Annotated[str | None, typer.Option(metavar="SPAN", help="Not shown for so long; written to the day.")]
 LargerThan = Annotated[str | None, typer.Option(metavar="SIZE", help="At least so large: 500k, 2M.")]
-RecipeId = Annotated[str | None, typer.Option("--recipe", metavar="ID", help="Of this recipe: u2net-int8-fast-v4.")]
+RecipeId = Annotated[str | None, typer.Option("--recipe", metavar="ID", help="Of this recipe: u2net-int8-fast-v5.")]
 Superseded = Annotated[bool, typer.Option("--superseded", help="In whose place there is one of a newer recipe.")]
 
 

@@ -2,9 +2,9 @@
 
 Calibrated with 228 photographs of seven sets and 214 scenes in which their subjects lie small on other backgrounds
 (`bench/confidence.py`): beta calibration (Kull, Silva Filho and Flach, AISTATS 2017) over decidedness and the agreement
-of the looks. The expected calibration error on the photographs is 0.036 in fast (by ten folds over pictures), 0.053 in
+of the passes. The expected calibration error on the photographs is 0.036 in fast (by ten folds over pictures), 0.053 in
 standard and 0.065 in best, where a perfect one would have 0.05 by chance; the Brier score is 0.131, 0.127 and 0.125.
-docs/benchmarks.md has them set by set. For a model that looks once, decidedness alone.
+docs/benchmarks.md has them set by set. For a model of one pass, decidedness alone.
 
 On the mattes of standard `nothing_there` was wrong 2 times in 442; of 228 pictures without a subject (backgrounds with
 the subject painted over) it found 29. In the others the model sees something: a blot, a shelf, a bench.
@@ -45,7 +45,7 @@ class Calibration:
     agreement: tuple[float, float] = (0, 0)
 
 
-_ONE_LOOK = Calibration(offset=-3.841, decidedness=(0, 1.786))
+_ONE_PASS = Calibration(offset=-3.841, decidedness=(0, 1.786))
 
 
 def decidedness(alpha_hw: FloatArray) -> float:
@@ -65,11 +65,11 @@ def decidedness(alpha_hw: FloatArray) -> float:
 
 
 def confidence(alpha_hw: FloatArray, agreement: float | None, calibration: Calibration) -> float:
-    """The probability, in [0, 1], that the matte's IoU with the truth is at least 0.9. `agreement` of the looks it was
-    made of, in [0, 1] (`cutout.fuse`), to which `calibration` belongs; None for one look.
+    """The probability, in [0, 1], that the matte's IoU with the truth is at least 0.9. `agreement` of the passes it
+    was made of, in [0, 1] (`cutout.fuse`), to which `calibration` belongs; None for one pass.
     """
     if agreement is None:
-        return _probability(_ONE_LOOK, decidedness(alpha_hw), 0)
+        return _probability(_ONE_PASS, decidedness(alpha_hw), 0)
     return _probability(calibration, decidedness(alpha_hw), agreement)
 
 

@@ -1,8 +1,8 @@
 """Holes: what lies inside of the subject and is background, as in a ring, a handle, a pair of glasses. Pure.
 
-At 320 px U2-Net fills them. Where one look is sure of a hole and the others are not, the colours decide: a hole shows
+At 320 px U2-Net fills them. Where one pass is sure of a hole and the others are not, the colours decide: a hole shows
 what is around the subject. Mean log-odds of a ring's hole and of two lenses on plain ground: -4.5 to -6; of what one
-look takes for a hole in 228 photographs: the dark heart of a poppy before dark leaves -2.7, all others above -1.7. So
+pass takes for a hole in 228 photographs: the dark heart of a poppy before dark leaves -2.7, all others above -1.7. So
 none of the 228 changes.
 """
 
@@ -16,7 +16,7 @@ from pellucid.cutout.regions import find_regions
 from pellucid.cutout.runtime import FloatArray
 
 _SEEN = 0.2
-"""A look with an alpha below this sees a hole."""
+"""A pass with an alpha below this sees a hole."""
 
 _SOLID = 0.5
 
@@ -35,7 +35,7 @@ def open_holes(fused: FloatArray, planes: FloatArray, rgb_hwc: npt.NDArray[np.ui
     doubted = (least < _SEEN) & (fused >= _SOLID)
     if doubted.mean() < _LEAST_SHARE:
         return fused
-    # All looks agree on these.
+    # All passes agree on these.
     sure = np.where(least >= 0.8, np.float32(1), np.where(planes.max(axis=0) < 0.1, np.float32(0), np.float32(0.5)))
     evidence = colour_evidence(rgb_hwc, sure)
     if evidence is None:

@@ -9,7 +9,7 @@ from pellucid.cutout.runtime import Precision
 from pellucid.errors import CutoutError
 from pellucid.spec import Tier
 
-RECIPE_VERSION = 4
+RECIPE_VERSION = 5
 """Raise it when the same model, precision and tier give other mattes: older ones are then made anew."""
 
 
@@ -24,7 +24,7 @@ class Recipe:
 
     @property
     def id(self) -> str:
-        """`u2net-int8-standard-v4`."""
+        """`u2net-int8-standard-v5`."""
         return f"{self.model}-{self.precision}-{self.tier}-v{self.version}"
 
     @property

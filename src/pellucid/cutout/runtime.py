@@ -10,6 +10,7 @@ import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from queue import SimpleQueue
 from types import ModuleType
 from typing import Any, cast
 
@@ -74,8 +75,11 @@ thread ends while its model is given up in another, the heap is damaged: called 
 
 
 class Session:
-    """One model on one device: a graph for each input size it is often run at, and one for any other. Calls of several
-    threads, to all sessions of a process, take turns.
+    """One model on one device: a graph for each input size it is often run at, and one for any other.
+
+    With one stream calls of several threads, to all sessions of a process, take turns, each on all threads of the
+    runtime. With two, two calls run side by side, each on half of them: no thread waits for another to finish its part
+    of a layer. Over many pictures of 1 megapixel on two cores that takes a tenth less; one picture alone takes longer.
 
     The graph for any size takes 1.5 times as long in int8 (40 for 27 ms at 224 x 224, 75 for 51 at 320 x 320); one for
     a single size costs 0.9 s once, 0.3 s from the cache, and 100 to 160 MB. In bf16 and f32 any size takes 1.2 times as
@@ -92,19 +96,22 @@ class Session:
         cache_dir: Path | None,
         sizes: Sequence[Size],
         others: bool = False,
+        streams: int = 1,
     ) -> None:
         """Load `weights` (ONNX or OpenVINO IR) and compile a graph for each of `sizes`. The one for other sizes is
-        compiled now with `others`, else when it is first run. `threads` 0 leaves the number to the runtime. `cache_dir`
-        keeps the compiled models.
+        compiled now with `others`, else when it is first run. `threads` of all `streams` together; 0 leaves the number
+        to the runtime. `cache_dir` keeps the compiled models.
 
         Raises ModelUnavailableError when the file is no model, DeviceUnavailableError when the device refuses it.
         """
-        self._requests: dict[Size, Any] = {}
+        self._graphs: dict[Size, SimpleQueue[Any]] = {}
+        self._streams = streams
         self._weights = weights
         self._device = device
         self._config: dict[str, Any] = {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_PRECISION_HINT": _HINTS[precision],
+            "NUM_STREAMS": streams,
         }
         if threads:
             self._config["INFERENCE_NUM_THREADS"] = threads
@@ -116,29 +123,38 @@ class Session:
                     self._config["CACHE_DIR"] = str(cache_dir)
         if not weights.is_file():
             raise ModelUnavailableError(f"{weights} is missing")
-        weakref.finalize(self, _THREAD.submit, self._requests.clear).atexit = False
+        weakref.finalize(self, _THREAD.submit, self._graphs.clear).atexit = False
         _THREAD.call(self._load, (*sizes, _ANY_SIZE) if others else sizes)
 
     def run(self, batch: FloatArray) -> FloatArray:
         """The first output for `batch` (float32, N x 3 x H x W), as a copy."""
-        return _THREAD.call(self._run, batch)
+        free = self._requests_for((batch.shape[3], batch.shape[2]))
+        request = free.get()
+        try:
+            if self._streams == 1:
+                _THREAD.call(request.infer, {0: batch})
+            else:
+                # Runs in a thread of the runtime's own.
+                _THREAD.call(request.start_async, {0: batch})
+                request.wait()
+            return np.array(request.get_output_tensor(0).data, dtype=np.float32)
+        finally:
+            free.put(request)
 
     def _load(self, sizes: Sequence[Size]) -> None:
         for size in sizes:
-            self._requests[size] = self._compile(size)
+            if size not in self._graphs:
+                self._graphs[size] = self._compile(size)
 
-    def _run(self, batch: FloatArray) -> FloatArray:
-        request = self._request_for((batch.shape[3], batch.shape[2]))
-        request.infer({0: batch})
-        return np.array(request.get_output_tensor(0).data, dtype=np.float32)
+    def _requests_for(self, size: Size) -> SimpleQueue[Any]:
+        """The requests of the graph for `size` that nobody uses, one for each stream at most."""
+        free = self._graphs.get(size, self._graphs.get(_ANY_SIZE))
+        if free is None:
+            _THREAD.call(self._load, [_ANY_SIZE])
+            free = self._graphs[_ANY_SIZE]
+        return free
 
-    def _request_for(self, size: Size) -> Any:  # noqa: ANN401 - the runtime's stubs are partial
-        request = self._requests.get(size) or self._requests.get(_ANY_SIZE)
-        if request is None:
-            request = self._requests[_ANY_SIZE] = self._compile(_ANY_SIZE)
-        return request
-
-    def _compile(self, size: Size) -> Any:  # noqa: ANN401 - the runtime's stubs are partial
+    def _compile(self, size: Size) -> SimpleQueue[Any]:
         core = _core()
         width, height = size
         try:
@@ -146,7 +162,11 @@ class Session:
             # A size it already has is left alone: reshaping can fail in graphs with fixed sizes inside.
             if str(model.inputs[0].partial_shape) != f"[1,3,{height},{width}]":
                 model.reshape({model.inputs[0]: [1, 3, height, width]})
-            return core.compile_model(model, self._device, self._config).create_infer_request()
+            graph = core.compile_model(model, self._device, self._config)
+            free: SimpleQueue[Any] = SimpleQueue()
+            for _ in range(self._streams):
+                free.put(graph.create_infer_request())
+            return free
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[-1]
             if self._device not in core.available_devices:

@@ -60,10 +60,10 @@ def segment(scaled: Scaled, *, models: Mapping[str, Model], card: ModelCard, tie
     """
     # Several passes see the same size.
     scaled = cache(scaled)
-    alphas = [_look(each, scaled, models[each.model or card.name]) for each in card.passes_of(tier)]
+    alphas = [_run_pass(each, scaled, models[each.model or card.name]) for each in card.passes_of(tier)]
     height, width = max((alpha.shape for alpha in alphas), key=lambda shape: shape[0] * shape[1])
     rule = TIERS[tier]
-    fused = fuse(alphas, scaled(width, height), colours=rule.colours)
+    fused = fuse(alphas, scaled(width, height), contrast=rule.contrast)
     alpha = remove_specks(fused.alpha_hw)
     return CoarseMatte(
         alpha_hw=alpha,
@@ -73,7 +73,7 @@ def segment(scaled: Scaled, *, models: Mapping[str, Model], card: ModelCard, tie
     )
 
 
-def _look(each: Pass, scaled: Scaled, model: Model) -> FloatArray:
+def _run_pass(each: Pass, scaled: Scaled, model: Model) -> FloatArray:
     rgb = scaled(*model.card.input_size(each.side))
     output = model.session.run(prepare(_flipped(rgb, each.flip), model.card))
     alpha = np.clip(np.nan_to_num(output[0, 0], nan=0.0), 0.0, 1.0)

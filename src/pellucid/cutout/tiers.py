@@ -26,36 +26,39 @@ class Edges(enum.Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TierRule:
-    """What a tier does. `colours`: where passes disagree over an area, the picture's colours decide. `calibration` of
-    the confidence: fitted to this tier of the default model (`bench/confidence.py`).
+    """What a tier does. `contrast`: where passes disagree over an area, the picture's colours decide, with it
+    (`cutout.fuse`); None: they do not. `calibration` of the confidence: fitted to this tier of the default model
+    (`bench/confidence.py`).
     """
 
-    colours: bool
+    contrast: float | None
     edges: Edges
     calibration: Calibration
 
 
-_TWO_LOOKS = Calibration(offset=-4.022, decidedness=(2.496, 0.745), agreement=(0, 1.203))
-_MANY_LOOKS = Calibration(offset=-2.800, decidedness=(0, 0.541), agreement=(0, 1.018))
+_TWO_PASSES = Calibration(offset=-4.022, decidedness=(2.496, 0.745), agreement=(0, 1.203))
+_MANY_PASSES = Calibration(offset=-2.800, decidedness=(0, 0.541), agreement=(0, 1.018))
 """Fitted on standard's mattes when colours weighed twice as much. A new fit puts more on decidedness: it is better
-calibrated by 0.01, has a Brier score worse by 0.002, and says 0.87 of a firm matte on which looks agree by half."""
+calibrated by 0.01, has a Brier score worse by 0.002, and says 0.87 of a firm matte on which passes agree by half."""
 
+# Contrasts: with 3 standard has half as much veil again, and with 8 a gradient error larger by a hundredth; best solves
+# its edges from the picture, and needs less (docs/adr/0017).
 TIERS: Mapping[Tier, TierRule] = MappingProxyType(
     {
         Tier.FAST: TierRule(
-            colours=False,
+            contrast=None,
             edges=Edges.ENLARGED,
-            calibration=_TWO_LOOKS,
+            calibration=_TWO_PASSES,
         ),
         Tier.STANDARD: TierRule(
-            colours=True,
+            contrast=5,
             edges=Edges.FILTERED,
-            calibration=_MANY_LOOKS,
+            calibration=_MANY_PASSES,
         ),
         Tier.BEST: TierRule(
-            colours=True,
+            contrast=3,
             edges=Edges.SOLVED,
-            calibration=_MANY_LOOKS,
+            calibration=_MANY_PASSES,
         ),
     }
 )

@@ -60,7 +60,7 @@ _STEP = 32
 
 
 class Pass(msgspec.Struct, frozen=True, kw_only=True):
-    """One look at the picture: by the model of the card, or another card's (`model`), squeezed to `side` x `side`
+    """One run over the picture: by the model of the card, or another card's (`model`), squeezed to `side` x `side`
     pixels (None: the published input size).
     """
 
@@ -120,7 +120,7 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def others(self) -> tuple[str, ...]:
-        """Names of other cards whose models are looked through as well, each once."""
+        """Names of other cards whose models its passes run as well, each once."""
         named = (each.model for passes in self.passes.values() for each in passes)
         return tuple(dict.fromkeys(name for name in named if name not in (None, self.name)))
 

@@ -41,18 +41,29 @@ def open_engine(settings: SettingsTree, recipe: Recipe) -> Engine:
     )
 
 
-def open_library_engine(settings: SettingsTree) -> Engine:
-    """The engine of a command without a server: all cores, the compiled model kept beside the weights."""
+def open_library_engine(settings: SettingsTree, *, streams: int = 1) -> Engine:
+    """The engine of a command without a server: all cores, for `streams` pictures side by side; the compiled model kept
+    beside the weights.
+    """
     return _open(
         settings,
         precision=settings.model.precision,
         threads=settings.model.threads,
         compiled_dir=settings.models_dir / "compiled",
         max_decode_bytes=settings.image.max_decode_bytes,
+        streams=streams,
     )
 
 
-def _open(settings: SettingsTree, *, precision: str, threads: int, compiled_dir: Path, max_decode_bytes: int) -> Engine:
+def _open(
+    settings: SettingsTree,
+    *,
+    precision: str,
+    threads: int,
+    compiled_dir: Path,
+    max_decode_bytes: int,
+    streams: int = 1,
+) -> Engine:
     model = settings.model
     return Engine(
         models_dir=settings.models_dir,
@@ -61,6 +72,7 @@ def _open(settings: SettingsTree, *, precision: str, threads: int, compiled_dir:
         precision=precision,
         quality=model.quality,
         threads=threads,
+        streams=streams,
         compiled_dir=compiled_dir,
         cards=model.cards,
         allow_noncommercial=model.allow_noncommercial,
