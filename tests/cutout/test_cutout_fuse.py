@@ -24,7 +24,7 @@ def _square(side: int, *, share: float, alpha: float = 1.0) -> FloatArray:
 def _fuse(alphas: list[FloatArray]) -> Fused:
     """Without a say of the picture's colours, which are all one."""
     side = max(alpha.shape[0] for alpha in alphas)
-    return fuse(alphas, np.full((side, side, 3), 128, np.uint8), contrast=None)
+    return fuse(alphas, np.full((side, side, 3), 128, np.uint8), colours=False)
 
 
 def test_one_pass_stays_as_it_is() -> None:
@@ -120,8 +120,8 @@ def _two_reds_on_blue() -> tuple[np.ndarray, FloatArray, FloatArray]:
 def test_colours_decide_where_passes_are_split() -> None:
     rgb, one, both = _two_reds_on_blue()
     alphas = [one, both, one, both]
-    assert fuse(alphas, rgb, contrast=None).alpha_hw[120, 80] == pytest.approx(0.5, abs=0.1), "a split without colours"
-    with_colours = fuse(alphas, rgb, contrast=4).alpha_hw
+    assert fuse(alphas, rgb, colours=False).alpha_hw[120, 80] == pytest.approx(0.5, abs=0.1), "a split without colours"
+    with_colours = fuse(alphas, rgb, colours=True).alpha_hw
     assert with_colours[120, 80] > 0.9
     assert with_colours[80, 80] < 0.1
 
@@ -129,7 +129,7 @@ def test_colours_decide_where_passes_are_split() -> None:
 @pytest.mark.parametrize(("height", "width"), [(159, 160), (160, 157), (155, 153)])
 def test_colours_decide_at_odd_sizes_as_well(height: int, width: int) -> None:
     rgb, one, both = (each[:height, :width] for each in _two_reds_on_blue())
-    fused = fuse([one, both, one, both], rgb, contrast=4).alpha_hw
+    fused = fuse([one, both, one, both], rgb, colours=True).alpha_hw
     assert fused.shape == (height, width)
     assert (fused[120, 80], fused[40, 80]) == (pytest.approx(1, abs=0.1), 1)
     assert fused[80, 80] < 0.1
@@ -138,12 +138,12 @@ def test_colours_decide_at_odd_sizes_as_well(height: int, width: int) -> None:
 def test_colours_of_the_background_decide_as_well() -> None:
     rgb, one, both = _two_reds_on_blue()
     rgb[100:140, 20:140] = (30, 40, 200)
-    assert fuse([one, both, one, both], rgb, contrast=4).alpha_hw[120, 80] < 0.1
+    assert fuse([one, both, one, both], rgb, colours=True).alpha_hw[120, 80] < 0.1
 
 
 def test_colours_do_not_outvote_passes_that_agree() -> None:
     rgb, one, _ = _two_reds_on_blue()
-    assert fuse([one, one, one], rgb, contrast=4).alpha_hw[120, 80] == 0
+    assert fuse([one, one, one], rgb, colours=True).alpha_hw[120, 80] == 0
 
 
 def _ring(inside: tuple[int, int, int]) -> tuple[np.ndarray, FloatArray, FloatArray]:
@@ -159,7 +159,7 @@ def _ring(inside: tuple[int, int, int]) -> tuple[np.ndarray, FloatArray, FloatAr
 @pytest.mark.parametrize("fills", [1, 3])
 def test_a_ring_stays_open(fills: int) -> None:
     rgb, ring, disc = _ring((170, 170, 175))
-    fused = fuse([ring, *[disc] * fills], rgb, contrast=None).alpha_hw
+    fused = fuse([ring, *[disc] * fills], rgb, colours=False).alpha_hw
     assert fused[80, 80] == 0
     assert np.array_equal(fused >= 0.5, ring >= 0.5)
 
@@ -167,7 +167,7 @@ def test_a_ring_stays_open(fills: int) -> None:
 @pytest.mark.parametrize("inside", [(210, 160, 40), (20, 10, 10)])
 def test_the_middle_of_a_disc_is_no_hole(inside: tuple[int, int, int]) -> None:
     rgb, ring, disc = _ring(inside)
-    assert fuse([ring, disc, disc, disc], rgb, contrast=None).alpha_hw[80, 80] == 1
+    assert fuse([ring, disc, disc, disc], rgb, colours=False).alpha_hw[80, 80] == 1
 
 
 def test_there_is_no_evidence_without_a_subject() -> None:

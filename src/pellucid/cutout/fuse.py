@@ -54,8 +54,9 @@ _COLOURS_WHOLLY = 0.15
 half the size, is above 0.05, all of it above 0.15."""
 
 _COLOURS_WEIGHT = 0.2
-"""The log-odds of the passes' mean plus 0.2 times those of the colours, all times the contrast of the tier: it is a
-decision. More weight costs web photographs and boundaries (docs/adr/0017 has the folds)."""
+_COLOURS_CONTRAST = 3
+"""The log-odds of the passes' mean plus 0.2 times those of the colours, all times 3: it is a decision. More weight costs
+web photographs and boundaries (docs/adr/0017 has the folds)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,10 +69,9 @@ class Fused:
     agreement: float | None
 
 
-def fuse(alphas: list[FloatArray], rgb_hwc: npt.NDArray[np.uint8], *, contrast: float | None) -> Fused:
+def fuse(alphas: list[FloatArray], rgb_hwc: npt.NDArray[np.uint8], *, colours: bool) -> Fused:
     """Alphas of passes (float32, [0, 1]) of any size. `rgb_hwc`: the picture (uint8, sRGB) at the size of the largest,
-    which opens holes; its colours also decide where three or more disagree over an area, with `contrast`; None: they do
-    not.
+    which opens holes; with `colours` it also decides where three or more disagree over an area.
     """
     if len(alphas) == 1:
         return Fused(alpha_hw=alphas[0], agreement=None)
@@ -83,8 +83,8 @@ def fuse(alphas: list[FloatArray], rgb_hwc: npt.NDArray[np.uint8], *, contrast: 
     else:
         weights = _weights(decided, _MEDIAN_POWER)
         fused = weighted_median(planes, weights)
-        if contrast is not None:
-            fused = _settled_by_colours(fused, planes, weights, rgb_hwc, contrast)
+        if colours:
+            fused = _settled_by_colours(fused, planes, weights, rgb_hwc)
     fused = open_holes(fused, planes, rgb_hwc)
     return Fused(alpha_hw=fused, agreement=_agreement(planes, fused))
 
@@ -136,7 +136,7 @@ def _mean_of_two(planes: FloatArray, weights: FloatArray) -> FloatArray:
 
 
 def _settled_by_colours(
-    fused: FloatArray, planes: FloatArray, weights: FloatArray, rgb_hwc: npt.NDArray[np.uint8], contrast: float
+    fused: FloatArray, planes: FloatArray, weights: FloatArray, rgb_hwc: npt.NDArray[np.uint8]
 ) -> FloatArray:
     height, width = fused.shape
     halves = np.stack([_halved(plane) for plane in planes])
@@ -151,7 +151,7 @@ def _settled_by_colours(
         return fused
     certain = np.clip(mean, 0.02, 0.98)
     odds = np.log(certain / (1 - certain)) + _COLOURS_WEIGHT * evidence
-    decided = (1 / (1 + np.exp(-contrast * odds))).astype(np.float32)
+    decided = (1 / (1 + np.exp(-_COLOURS_CONTRAST * odds))).astype(np.float32)
     weight, decided = (np.clip(resampled(each, width=width, height=height), 0, 1) for each in (weight, decided))
     return (fused + (decided - fused) * weight).astype(np.float32)
 

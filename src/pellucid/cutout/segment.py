@@ -15,6 +15,7 @@ from pellucid.cutout.fuse import fuse
 from pellucid.cutout.runtime import FloatArray, Session
 from pellucid.cutout.specks import remove_specks
 from pellucid.cutout.tiers import TIERS
+from pellucid.cutout.veils import lift_veils
 from pellucid.models.cards import Flip, ModelCard, Pass
 from pellucid.spec import Tier
 
@@ -63,10 +64,11 @@ def segment(scaled: Scaled, *, models: Mapping[str, Model], card: ModelCard, tie
     alphas = [_run_pass(each, scaled, models[each.model or card.name]) for each in card.passes_of(tier)]
     height, width = max((alpha.shape for alpha in alphas), key=lambda shape: shape[0] * shape[1])
     rule = TIERS[tier]
-    fused = fuse(alphas, scaled(width, height), contrast=rule.contrast)
+    fused = fuse(alphas, scaled(width, height), colours=rule.colours)
+    # How far it can be trusted shows before doubt is lifted.
     alpha = remove_specks(fused.alpha_hw)
     return CoarseMatte(
-        alpha_hw=alpha,
+        alpha_hw=lift_veils(alpha),
         confidence=confidence(alpha, fused.agreement, rule.calibration),
         empty=nothing_there(alpha),
         agreement=fused.agreement,

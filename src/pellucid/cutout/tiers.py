@@ -26,37 +26,34 @@ class Edges(enum.Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TierRule:
-    """What a tier does. `contrast`: where passes disagree over an area, the picture's colours decide, with it
-    (`cutout.fuse`); None: they do not. `calibration` of the confidence: fitted to this tier of the default model
-    (`bench/confidence.py`).
+    """What a tier does. `colours`: where passes disagree over an area, the picture's colours decide. `calibration` of
+    the confidence: fitted to this tier of the default model (`bench/confidence.py`).
     """
 
-    contrast: float | None
+    colours: bool
     edges: Edges
     calibration: Calibration
 
 
 _TWO_PASSES = Calibration(offset=-4.022, decidedness=(2.496, 0.745), agreement=(0, 1.203))
 _MANY_PASSES = Calibration(offset=-2.800, decidedness=(0, 0.541), agreement=(0, 1.018))
-"""Fitted on standard's mattes when colours weighed twice as much. A new fit puts more on decidedness: it is better
-calibrated by 0.01, has a Brier score worse by 0.002, and says 0.87 of a firm matte on which passes agree by half."""
+"""Fitted on mattes of four passes. New fits, to three and to six, are calibrated worse by 0.027 and 0.010 and have the
+same Brier score; docs/benchmarks.md has the numbers."""
 
-# Contrasts: with 3 standard has half as much veil again, and with 8 a gradient error larger by a hundredth; best solves
-# its edges from the picture, and needs less (docs/adr/0017).
 TIERS: Mapping[Tier, TierRule] = MappingProxyType(
     {
         Tier.FAST: TierRule(
-            contrast=None,
+            colours=False,
             edges=Edges.ENLARGED,
             calibration=_TWO_PASSES,
         ),
         Tier.STANDARD: TierRule(
-            contrast=5,
+            colours=True,
             edges=Edges.FILTERED,
             calibration=_MANY_PASSES,
         ),
         Tier.BEST: TierRule(
-            contrast=3,
+            colours=True,
             edges=Edges.SOLVED,
             calibration=_MANY_PASSES,
         ),
