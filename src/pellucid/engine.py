@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import NoReturn
@@ -34,6 +34,7 @@ from pellucid.image.vips import from_array, reduced, resample_in_place, to_array
 from pellucid.models.cards import DEFAULT_MODEL, ModelCard, find_cards
 from pellucid.models.weights import require_pulled
 from pellucid.render.cutting import cut_out
+from pellucid.render.foreground import WORKING_SIDE
 from pellucid.spec import WHITE, Tier
 
 DEFAULT_MAX_PIXELS = 100_000_000
@@ -71,6 +72,7 @@ class Cutout:
     confidence: float
     empty: bool
     damaged: bool = False
+    _working_side: int = field(default=WORKING_SIDE, repr=False)
 
     @cached_property
     def matte(self) -> FloatArray:
@@ -79,7 +81,7 @@ class Cutout:
 
     @cached_property
     def _rgba(self) -> npt.NDArray[np.uint8]:
-        return cut_out(self.photo, self.matte_hw)
+        return cut_out(self.photo, self.matte_hw, working_side=self._working_side)
 
     def rgba(self) -> npt.NDArray[np.uint8]:
         """The subject without its background: uint8, H x W x 4, sRGB, straight alpha, edge colours estimated."""
@@ -188,12 +190,15 @@ class Engine:
             confidence=found.confidence,
             empty=found.empty,
             damaged=damaged,
+            _working_side=TIERS[tier or self.recipe.tier].working_side,
         )
 
     def cut_png(self, image: Picture, *, tier: Tier | None = None) -> bytes:
         """`cut(image).rgba()` as a PNG file. Raises as `cut` does."""
         cutout = self.cut(image, tier=tier)
-        return encode(from_array(cut_out(cutout.photo, cutout.matte_hw)), format=ImageFormat.PNG, quality=None)
+        working_side = TIERS[tier or self.recipe.tier].working_side
+        rgba = cut_out(cutout.photo, cutout.matte_hw, working_side=working_side)
+        return encode(from_array(rgba), format=ImageFormat.PNG, quality=None)
 
     def _segment(self, scaled: Scaled, tier: Tier | None) -> CoarseMatte:
         return segment(scaled, models=self._models, card=self.card, tier=tier or self.recipe.tier)

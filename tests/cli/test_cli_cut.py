@@ -8,6 +8,7 @@ import os
 import resource
 import shutil
 import subprocess
+import sys
 import threading
 import zipfile
 from collections.abc import Callable
@@ -376,3 +377,11 @@ class TestResults:
             resource.setrlimit(resource.RLIMIT_FSIZE, before)
         assert _names(tmp_path) == ["old.png"]
         assert (tmp_path / "old.png").read_text() == "whole"
+
+
+def test_it_does_without_what_a_server_needs() -> None:
+    """A database and web servers, whose import takes 0.2 s."""
+    code = (
+        "import sys, pellucid.cli.cut; print(*{'sqlalchemy', 'aiohttp', 'starlette', 'uvicorn'} & sys.modules.keys())"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout == b"\n"

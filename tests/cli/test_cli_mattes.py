@@ -18,7 +18,8 @@ from pellucid.mattes.facts import MatteFacts
 from pellucid.mattes.files import MatteFiles
 from pellucid.settings.load import load_settings
 from pellucid.spec import Tier
-from pellucid.wiring.storage import Paths, open_blobs, open_database, store_name
+from pellucid.wiring.paths import Paths
+from pellucid.wiring.storage import open_blobs, open_database, store_name
 
 pytestmark = pytest.mark.slow
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from pellucid.demo.samples import SAMPLE_PATHS, SAMPLES, SAMPLES_FOLDER
 from pellucid.settings.model import SettingsTree
-from pellucid.wiring.storage import Paths
+from pellucid.wiring.paths import Paths
 from pellucid.wiring.values import aliases_of
 
 LICENCES = (SAMPLES_FOLDER / "LICENCES.txt").read_text(encoding="utf-8")

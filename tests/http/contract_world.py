@@ -32,7 +32,8 @@ from pellucid.queue.values import Asking, Job, JobRefusedError, Owed
 from pellucid.queue.work import Workplace
 from pellucid.settings.model import SettingsTree
 from pellucid.spec import DEFAULT_TOKEN, Tier, Token
-from pellucid.wiring.storage import Paths, open_blobs, open_database, open_queue, store_name
+from pellucid.wiring.paths import Paths
+from pellucid.wiring.storage import open_blobs, open_database, open_queue, store_name
 
 RECIPE = Recipe(model="u2net", precision=Precision.INT8)
 OLDER = Recipe(model="u2net", precision=Precision.INT8, version=RECIPE.version - 1)

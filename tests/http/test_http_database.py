@@ -23,7 +23,8 @@ from pellucid.notify.sender import Sender
 from pellucid.queue.values import Asking, Job
 from pellucid.settings.model import SettingsTree
 from pellucid.spec import DEFAULT_TOKEN, Tier, Token
-from pellucid.wiring.storage import Paths, open_database, open_queue
+from pellucid.wiring.paths import Paths
+from pellucid.wiring.storage import open_database, open_queue
 
 NOBODY = "postgresql://pellucid:topsecret@127.0.0.1:1/pellucid"
 """Where no server listens."""

@@ -12,9 +12,11 @@ from pellucid.render.compose import with_alpha
 from pellucid.render.foreground import unmix
 
 
-def estimate_foreground(photo: NDArray[np.uint8], matte_hw: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def estimate_foreground(
+    photo: NDArray[np.uint8], matte_hw: NDArray[np.uint8], *, working_side: int = foreground.WORKING_SIDE
+) -> NDArray[np.uint8]:
     rgba = with_alpha(photo, matte_hw)
-    unmix(rgba)
+    unmix(rgba, working_side=working_side)
     assert (rgba[..., 3] == matte_hw).all()
     return rgba[..., :3]
 
@@ -108,11 +110,10 @@ def test_strips_leave_no_trace(monkeypatch: pytest.MonkeyPatch, side: int) -> No
     photo = rng.integers(0, 256, (700, 300, 3), dtype=np.uint8)
     matte_hw = levels(disc(700, 300, softness=0.4))
     # Smaller: cells of 3 x 3 or 7 x 7 pixels do not end where strips do.
-    monkeypatch.setattr(foreground, "_WORKING_SIDE", side)
-    whole = estimate_foreground(photo, matte_hw)
+    whole = estimate_foreground(photo, matte_hw, working_side=side)
     monkeypatch.setattr(foreground, "_STRIP_PIXELS", 300 * 7 + 5)
     monkeypatch.setattr(foreground, "_AT_A_TIME", 400)
-    assert (estimate_foreground(photo, matte_hw) == whole).all()
+    assert (estimate_foreground(photo, matte_hw, working_side=side) == whole).all()
 
 
 def test_faint_specks_in_large_pictures_get_a_colour() -> None:

@@ -84,8 +84,9 @@ def _cut_all(plan: Plan, settings: SettingsTree, results: Results, events: _Even
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     cores = available_cores()
     streams = min(settings.model.threads or cores, len(plan.jobs), _MOST_STREAMS)
-    # While the model works on some pictures, another is read or written.
-    pool = ThreadPoolExecutor(cores + 1)
+    # While the model works on some pictures, others are read and written: of two cores 3 and 4 threads take 4 and 8 %
+    # less time than 2.
+    pool = ThreadPoolExecutor(cores + 2)
     try:
         with Progress(*columns, console=console) as bar:
             task = bar.add_task("loading the model", total=len(plan.jobs))

@@ -72,7 +72,8 @@ async def _check(settings: SettingsTree) -> int:
 
 async def _upgrade(settings: SettingsTree) -> None:
     from pellucid.database.condition import bring_up_to_date  # noqa: PLC0415 - the database's imports
-    from pellucid.wiring.storage import Paths, open_database, store_name  # noqa: PLC0415
+    from pellucid.wiring.paths import Paths  # noqa: PLC0415
+    from pellucid.wiring.storage import open_database, store_name  # noqa: PLC0415
 
     store = await asyncio.to_thread(store_name, Paths.below(settings.data_dir))
     async with open_database(settings) as database:
@@ -84,7 +85,7 @@ async def _upgrade(settings: SettingsTree) -> None:
 
 def _old_files(settings: SettingsTree) -> OldFiles:
     from pellucid.database.old_files import OldFiles  # noqa: PLC0415 - the database's imports
-    from pellucid.wiring.storage import Paths  # noqa: PLC0415
+    from pellucid.wiring.paths import Paths  # noqa: PLC0415
 
     paths = Paths.below(settings.data_dir)
     return OldFiles(queue=paths.old_queue, invalidations=paths.old_invalidations)

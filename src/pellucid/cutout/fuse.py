@@ -55,8 +55,8 @@ half the size, is above 0.05, all of it above 0.15."""
 
 _COLOURS_WEIGHT = 0.2
 _COLOURS_CONTRAST = 3
-"""The log-odds of the passes' mean plus 0.2 times those of the colours, all times 3: it is a decision. More weight costs
-web photographs and boundaries (docs/adr/0017 has the folds)."""
+"""The log-odds of the passes' mean plus 0.2 times those of the colours, all times 3: it is a decision. More weight
+costs web photographs and boundaries (docs/adr/0017 has the folds)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 _Result = TypeVar("_Result")
 
 _PATIENCE_S = 10
-"""How long a process that ends waits for what is under way: a pass takes a tenth of a second, giving a model up less."""
+"""So long a process that ends waits for what is under way. A pass takes a tenth of a second, giving a model up less."""
 
 _Task = tuple[Future[Any], Callable[..., Any], tuple[Any, ...]]
 

@@ -27,10 +27,12 @@ class Edges(enum.Enum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TierRule:
     """What a tier does. `colours`: where passes disagree over an area, the picture's colours decide. `calibration` of
-    the confidence: fitted to this tier of the default model (`bench/confidence.py`).
+    the confidence: fitted to this tier of the default model (`bench/confidence.py`). `working_side`, in pixels: where
+    the picture is cut at its own size, how large it is when the colours of edges are found (`render.foreground`).
     """
 
     colours: bool
+    working_side: int
     edges: Edges
     calibration: Calibration
 
@@ -44,16 +46,19 @@ TIERS: Mapping[Tier, TierRule] = MappingProxyType(
     {
         Tier.FAST: TierRule(
             colours=False,
+            working_side=600,
             edges=Edges.ENLARGED,
             calibration=_TWO_PASSES,
         ),
         Tier.STANDARD: TierRule(
             colours=True,
+            working_side=800,
             edges=Edges.FILTERED,
             calibration=_MANY_PASSES,
         ),
         Tier.BEST: TierRule(
             colours=True,
+            working_side=800,
             edges=Edges.SOLVED,
             calibration=_MANY_PASSES,
         ),

@@ -29,7 +29,7 @@ _AT_MOST = np.float32(0.3)
 
 
 def lift_veils(alpha_hw: FloatArray) -> FloatArray:
-    """`alpha_hw` (float32, H x W, [0, 1]) with 0 where it is faint in all of a window, 1 where it is nearly firm in all."""
+    """`alpha_hw` (float32, H x W, [0, 1]) with 0 where all of a window is faint, 1 where all of it is nearly firm."""
     radius = max(1, round(_RADIUS_SHARE * max(alpha_hw.shape)))
     stays = _share(widened(alpha_hw, radius)) * _share(widened(1 - alpha_hw, radius))
     return (stays * alpha_hw + (1 - stays) * (alpha_hw > 0.5)).astype(np.float32)

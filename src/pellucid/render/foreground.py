@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     """(positions, 4): pixels, or one value of each four times."""
 
 _ONE = np.float32(1)
-_WORKING_SIDE = 800
+WORKING_SIDE = 800
+"""Pixels. With 600 the error above is 2.44, with 450 it is 2.47; a cutout of 1 megapixel then takes 6.5 ms, not 14."""
 
 _STRIP_PIXELS = 1 << 21
 """Pixels that one thread takes at a time."""
@@ -53,11 +54,12 @@ With 0.5 cutouts by the model have 3.7 % fewer bytes, not 3, and where alpha is 
 _ALPHA_OF_ONE = np.uint32(1 << 24)
 
 
-def unmix(rgba: NDArray[np.uint8]) -> None:
+def unmix(rgba: NDArray[np.uint8], *, working_side: int = WORKING_SIDE) -> None:
     """Put the subject's own colours in place of the photo's; straight alpha, (height, width, 4) uint8, contiguous.
 
     Where alpha is 255 the photo stays bit by bit; where it is 0 the result is black, which compresses to nothing.
-    Between them a colour is rounded to as many bits as its alpha lets through.
+    Between them a colour is rounded to as many bits as its alpha lets through. Smooth colours are found on a picture
+    of at most `working_side` pixels a side.
     """
     height, width = rgba.shape[:2]
     # The first byte in memory is the lowest one here, so alpha counts most.
@@ -89,7 +91,7 @@ def unmix(rgba: NDArray[np.uint8]) -> None:
 
     for_each_strip(find, strips)
     if any(at.size for at in mixed.values()):
-        grid = _Grid(rgba, mixed.values(), factor=-(-max(height, width) // _WORKING_SIDE))
+        grid = _Grid(rgba, mixed.values(), factor=-(-max(height, width) // working_side))
         shares, rounding = _shares(), _Rounding(grid.usual)
         for_each_strip(correct, strips)
     for_each_strip(blacken, strips)

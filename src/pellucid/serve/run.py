@@ -36,7 +36,8 @@ from pellucid.settings.types import MIB
 from pellucid.store.objects import free_bytes, sweep_staging
 from pellucid.wiring.accounts import customers_of, describe_closed
 from pellucid.wiring.engines import resolve_recipe
-from pellucid.wiring.storage import Paths, open_blobs, prepare_database
+from pellucid.wiring.paths import Paths
+from pellucid.wiring.storage import open_blobs, prepare_database
 
 _log = structlog.get_logger(__name__)
 

@@ -11,7 +11,7 @@ from pellucid.engine import Engine
 from pellucid.models.cards import find_card
 from pellucid.settings.cores import available_cores
 from pellucid.settings.model import SettingsTree
-from pellucid.wiring.storage import Paths
+from pellucid.wiring.paths import Paths
 
 _INFERENCE_BYTES = 448 << 20
 """What a worker takes beside the picture: in `best` 270 MiB for U2-Net and U2-Netp at all sizes they were shown, kept

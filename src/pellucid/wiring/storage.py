@@ -1,4 +1,4 @@
-"""What every process of one server shares: the folder's layout, the store, the database and the queue in it."""
+"""What every process of one server shares: the store, the database and the queue in its folder."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -30,6 +29,7 @@ from pellucid.settings.model import SettingsTree
 from pellucid.store.objects import ObjectBlobs
 from pellucid.uploads.secret import folder_secret
 from pellucid.wiring.accounts import ledger_of
+from pellucid.wiring.paths import Paths
 
 _log = structlog.get_logger(__name__)
 
@@ -44,38 +44,6 @@ _BUSY_S = 2.0
 """How long another process's write to the database is waited for. Writes take milliseconds; a backup that holds the
 file longer makes answers `busy`, not slow.
 """
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Paths:
-    """Where things lie below the data directory."""
-
-    store: Path
-    database: Path
-    workers: Path
-    old_queue: Path
-    """Where versions before the one database kept what was owed."""
-    old_invalidations: Path
-    cache_index: Path
-    compiled: Path
-    uploads: Path
-    receiving: Path
-    instance: Path
-
-    @classmethod
-    def below(cls, data_dir: Path) -> Paths:
-        return cls(
-            store=data_dir / "store",
-            database=data_dir / "pellucid.sqlite",
-            workers=data_dir / "workers",
-            old_queue=data_dir / "queue" / "jobs.sqlite",
-            old_invalidations=data_dir / "purges.jsonl",
-            cache_index=data_dir / "cache.sqlite",
-            compiled=data_dir / "compiled",
-            uploads=data_dir / "uploads",
-            receiving=data_dir / "receiving",
-            instance=data_dir / "instance",
-        )
 
 
 def open_blobs(settings: SettingsTree) -> ObjectBlobs:

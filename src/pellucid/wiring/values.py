@@ -19,7 +19,7 @@ from pellucid.source.weburl import parse_web_url
 from pellucid.spec import DEFAULT_TOKEN, Token
 from pellucid.uploads.shelf import UPLOADS_ALIAS
 from pellucid.uploads.table import UploadLimits
-from pellucid.wiring.storage import Paths
+from pellucid.wiring.paths import Paths
 
 
 def listening_of(settings: SettingsTree, guard: Guard) -> Listening:
