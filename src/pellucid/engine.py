@@ -116,7 +116,8 @@ class Engine:
         runtime. With two `streams` two pictures are looked at side by side, each by half of the threads: more pictures
         in the same time where several threads call. `compiled_dir` keeps the compiled model between starts. Raises
         ModelUnavailableError when the weights are missing, damaged or not licensed for the use, DeviceUnavailableError
-        when `device` is not there, ValueError when there is no such `quality`.
+        when `device` is not there, ValueError when there is no such `quality`, or
+        for less than one stream.
         """
         tier = Tier(quality)
         cards_used = find_cards(model, extra=cards)

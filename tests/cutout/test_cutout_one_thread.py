@@ -141,6 +141,13 @@ def test_every_caller_gets_the_answer_to_its_own_picture(tiny_model: TinyModel, 
     assert [thread.name for thread in threading.enumerate()].count("inference") == 1
 
 
+@pytest.mark.parametrize("streams", [0, -1])
+def test_a_session_without_a_stream_is_refused(tiny_model: TinyModel, streams: int) -> None:
+    """It would wait for ever."""
+    with pytest.raises(ValueError, match="streams"):
+        _session(tiny_model, streams=streams)
+
+
 def test_a_stream_is_free_again_after_an_error(tiny_model: TinyModel) -> None:
     session = _session(tiny_model, streams=2)
     for _ in range(5):

@@ -31,8 +31,11 @@ from pellucid.spec import WHITE
 from pellucid.wiring.engines import open_library_engine
 
 _MOST_STREAMS = 4
-"""Pictures that the model looks at side by side, at most: each takes 60 to 110 MB. On two cores two of them are 1.1
+"""Pictures that the model works on side by side, at most: each takes 90 to 130 MB. On two cores two of them are 1.1
 times as many pictures a second as one."""
+
+_MOST_PICTURES = 10
+"""Pictures in memory, at most, however many cores there are: one of 50 megapixels takes 400 MB until it is written."""
 
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -86,7 +89,7 @@ def _cut_all(plan: Plan, settings: SettingsTree, results: Results, events: _Even
     streams = min(settings.model.threads or cores, len(plan.jobs), _MOST_STREAMS)
     # While the model works on some pictures, others are read and written: of two cores 3 and 4 threads take 4 and 8 %
     # less time than 2.
-    pool = ThreadPoolExecutor(cores + 2)
+    pool = ThreadPoolExecutor(min(cores + 2, _MOST_PICTURES))
     try:
         with Progress(*columns, console=console) as bar:
             task = bar.add_task("loading the model", total=len(plan.jobs))

@@ -76,7 +76,8 @@ def fuse(alphas: list[FloatArray], rgb_hwc: npt.NDArray[np.uint8], *, colours: b
     if len(alphas) == 1:
         return Fused(alpha_hw=alphas[0], agreement=None)
     height, width = max((alpha.shape for alpha in alphas), key=lambda shape: shape[0] * shape[1])
-    planes = np.stack([resampled(alpha, width=width, height=height) for alpha in alphas])
+    # The cubic kernel overshoots.
+    planes = np.stack([resampled(alpha, width=width, height=height) for alpha in alphas]).clip(0, 1)
     decided = np.array([decidedness(alpha) for alpha in alphas], np.float32)
     if len(alphas) == 2:
         fused = _mean_of_two(planes, _weights(decided, _MEAN_POWER))

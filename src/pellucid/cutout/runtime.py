@@ -102,8 +102,11 @@ class Session:
         compiled now with `others`, else when it is first run. `threads` of all `streams` together; 0 leaves the number
         to the runtime. `cache_dir` keeps the compiled models.
 
-        Raises ModelUnavailableError when the file is no model, DeviceUnavailableError when the device refuses it.
+        Raises ModelUnavailableError when the file is no model, DeviceUnavailableError when the device refuses it,
+        ValueError for less than one stream.
         """
+        if streams < 1:
+            raise ValueError(f"streams = {streams}; one is the least")
         self._graphs: dict[Size, SimpleQueue[Any]] = {}
         self._streams = streams
         self._weights = weights

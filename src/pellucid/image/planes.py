@@ -3,7 +3,8 @@ of the plane.
 
 An alpha of 320 x 320 at 1, 12 and 50 megapixels in 8 bits: 2, 10 and 43 ms on two cores, where libvips' affine
 transformation takes 6, 54 (the last factor bilinear) and 190: it has 16 neighbours for each pixel, one direction after
-the other four and four. Pillow's resampling, which is as fast, gives its pixels back in as long again.
+the other four and four. Pillow's takes 7 at 1 megapixel in floats, most of it to give its pixels back, and 3, 43 and
+170 in 8 bits, with three times the memory.
 """
 
 from __future__ import annotations
