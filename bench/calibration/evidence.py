@@ -11,10 +11,10 @@ import numpy.typing as npt
 from calibration.fit import Floats
 from calibration.scenes import Alpha, Pixels
 from pellucid.cutout.confidence import decidedness
-from pellucid.cutout.refine import enlarge
 from pellucid.cutout.segment import CoarseMatte
 from pellucid.engine import Engine
 from pellucid.evaluate.measures import iou
+from pellucid.image.planes import resampled_levels
 
 GOOD_IOU = 0.9
 
@@ -43,7 +43,7 @@ def judge(
     engine: Engine, photo: Pixels, truth: Alpha, valid: npt.NDArray[np.bool_] | None = None, *, of: str, picture: int
 ) -> Judged:
     coarse = engine.segment(photo)
-    matte = enlarge(coarse.alpha_hw, width=photo.shape[1], height=photo.shape[0])
+    matte = resampled_levels(coarse.alpha_hw, width=photo.shape[1], height=photo.shape[0])
     everywhere = np.ones(truth.shape, np.bool_)
     return Judged(
         of=of,

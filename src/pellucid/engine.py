@@ -16,7 +16,7 @@ from pellucid.cutout.edges import draw
 from pellucid.cutout.graphics.recognise import may_be_graphic
 from pellucid.cutout.graphs import find_graph
 from pellucid.cutout.recipe import Recipe
-from pellucid.cutout.refine import enlarge, reduction
+from pellucid.cutout.refine import reduction
 from pellucid.cutout.runtime import FloatArray, Precision, Session, describe_device
 from pellucid.cutout.segment import CoarseMatte, Model, Scaled, segment
 from pellucid.cutout.tiers import TIERS, Edges
@@ -29,6 +29,7 @@ from pellucid.image.encode import encode
 from pellucid.image.examine import examine
 from pellucid.image.facts import ImageFacts
 from pellucid.image.matte_file import pack_matte
+from pellucid.image.planes import resampled_levels
 from pellucid.image.probe import DEFAULT_MAX_DECODE_BYTES
 from pellucid.image.vips import from_array, reduced, resample_in_place, to_array
 from pellucid.models.cards import DEFAULT_MODEL, ModelCard, find_cards
@@ -163,7 +164,7 @@ class Engine:
         matte = found.matte_hw
         if matte.shape != (facts.height, facts.width):
             levels = matte.astype(np.float32) * np.float32(1 / 255)
-            matte = enlarge(levels, width=facts.width, height=facts.height)
+            matte = resampled_levels(levels, width=facts.width, height=facts.height)
         return pack_matte(
             matte,
             width=facts.width,
@@ -218,7 +219,7 @@ class Engine:
             small, _ = self._decoded(data, facts, min(width, facts.width), min(height, facts.height))
             if not may_be_graphic(small):
                 coarse = self._segment(_scaler(small), tier)
-                matte = enlarge(coarse.alpha_hw, width=facts.width, height=facts.height)
+                matte = resampled_levels(coarse.alpha_hw, width=facts.width, height=facts.height)
                 return FoundMatte(matte, coarse.confidence, coarse.empty)
         return self._matte(*self._largest(data, facts), tier)
 

@@ -7,8 +7,9 @@ import numpy.typing as npt
 import pytest
 
 from pellucid.cutout import refine as module
-from pellucid.cutout.refine import enlarge, reduction, refine
+from pellucid.cutout.refine import reduction, refine
 from pellucid.cutout.runtime import FloatArray
+from pellucid.image.planes import resampled_levels
 from pellucid.image.vips import reduced
 
 Pixels = npt.NDArray[np.uint8]
@@ -54,7 +55,7 @@ def _refined(photo: Pixels, alpha: FloatArray) -> Pixels:
 @pytest.mark.parametrize("side", [256, 700, 1500])
 def test_edges_follow_the_picture(side: int) -> None:
     photo, gear = _photo(side)
-    coarse, refined = enlarge(_coarse(), width=side, height=side), _refined(photo, _coarse())
+    coarse, refined = resampled_levels(_coarse(), width=side, height=side), _refined(photo, _coarse())
     truth = gear * 255.0
     steep = _steepness(truth)
     before, after = (((_steepness(each) - steep) ** 2).mean() for each in (coarse, refined))
@@ -63,7 +64,7 @@ def test_edges_follow_the_picture(side: int) -> None:
 
 def test_what_is_decided_stays() -> None:
     photo, _ = _photo(600)
-    coarse, refined = enlarge(_coarse(), width=600, height=600), _refined(photo, _coarse())
+    coarse, refined = resampled_levels(_coarse(), width=600, height=600), _refined(photo, _coarse())
     decided = (coarse == 0) | (coarse == 255)
     changed = refined[decided].astype(int) - coarse[decided]
     assert np.count_nonzero(changed) < 0.01 * changed.size
@@ -77,7 +78,7 @@ def test_texture_beside_a_hard_edge_does_not_show() -> None:
     disc = _disc(side)
     stripes = np.where(np.arange(side) // 3 % 2, 150, 70)[:, None]
     photo = np.repeat(np.where(disc, 235, stripes).astype(np.uint8)[:, :, None], 3, axis=2)
-    coarse, refined = enlarge(_coarse(), width=side, height=side), _refined(photo, _coarse())
+    coarse, refined = resampled_levels(_coarse(), width=side, height=side), _refined(photo, _coarse())
     beside = (coarse <= 1) & (~disc)
     assert refined[beside].mean() < 0.25
     assert np.percentile(refined[beside & _disc(side, radius=0.34)], 99) < 13
@@ -94,7 +95,7 @@ def test_a_flat_picture_gives_no_contour_and_no_nonsense() -> None:
     photo = np.full((300, 400, 3), 77, np.uint8)
     coarse = _coarse()
     refined = _refined(photo, coarse)
-    difference = np.abs(refined.astype(int) - enlarge(coarse, width=400, height=300).astype(int))
+    difference = np.abs(refined.astype(int) - resampled_levels(coarse, width=400, height=300).astype(int))
     assert difference.mean() < 2
 
 

@@ -8,10 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from pellucid.cutout.matting import band, solve
-from pellucid.cutout.refine import enlarge, reduction, refine, to_levels
+from pellucid.cutout.refine import reduction, refine, to_levels
 from pellucid.cutout.runtime import FloatArray
 from pellucid.cutout.tiers import Edges
 from pellucid.image import vips
+from pellucid.image.planes import resampled_levels
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -33,7 +34,7 @@ def draw(photo: Pixels, small: Pixels, alpha_hw: FloatArray, edges: Edges) -> Pi
     height, width = photo.shape[:2]
     match edges:
         case Edges.ENLARGED:
-            return enlarge(alpha_hw, width=width, height=height)
+            return resampled_levels(alpha_hw, width=width, height=height)
         case Edges.FILTERED:
             return refine(photo, small, alpha_hw, factor=reduction(width, height))
         case Edges.SOLVED:
@@ -46,7 +47,7 @@ def _solved(photo: Pixels, alpha_hw: FloatArray) -> Pixels:
     while True:
         rows, columns = -(-height // factor), -(-width // factor)
         reduced = vips.reduced(photo, factor)
-        levels = enlarge(alpha_hw, width=columns, height=rows)
+        levels = resampled_levels(alpha_hw, width=columns, height=rows)
         alpha = levels.astype(np.float32) * np.float32(1 / 255)
         where = band(reduced, alpha)
         unknown = int(where.unknown.sum())

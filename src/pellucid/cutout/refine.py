@@ -57,11 +57,6 @@ def reduction(width: int, height: int) -> int:
     return max(1, -(-max(width, height) // STATISTICS_SIDE))
 
 
-def enlarge(alpha_hw: FloatArray, *, width: int, height: int) -> Pixels:
-    """A coarse alpha at `width` x `height` in 8 bits, by the cubic kernel, without shifting it."""
-    return resampled_levels(alpha_hw, width=width, height=height)
-
-
 def refine(photo: Pixels, small: Pixels, alpha_hw: FloatArray, *, factor: int, radius: int | None = None) -> Pixels:
     """The matte of `photo` (uint8, H x W x 3, sRGB) from its coarse alpha (float32, [0, 1], any size): uint8, H x W.
 
@@ -73,7 +68,7 @@ def refine(photo: Pixels, small: Pixels, alpha_hw: FloatArray, *, factor: int, r
     small_alpha = resampled(alpha_hw, width=columns, height=rows).clip(0, 1)
     diagonal = math.hypot(rows, columns)
     weight = _undecidedness(small_alpha)
-    matte = enlarge(alpha_hw, width=width, height=height)
+    matte = resampled_levels(alpha_hw, width=width, height=height)
     if not weight.any():
         return matte
     near = widened(weight, 1) > 0

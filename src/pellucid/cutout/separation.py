@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from pellucid.cutout.guided import explained
-from pellucid.cutout.refine import enlarge
 from pellucid.cutout.runtime import FloatArray
 from pellucid.cutout.windows import window_means
 from pellucid.image import vips
+from pellucid.image.planes import resampled_levels
 
 _SIDE = 300
 """The longer side, in pixels, that it is found at: it has no details."""
@@ -31,4 +31,4 @@ def separation(rgb_hwc: npt.NDArray[np.uint8], alpha_hw: FloatArray) -> FloatArr
     radius = max(3, round(_RADIUS_SHARE * float(np.hypot(*alpha.shape))))
     planes = np.ascontiguousarray(rgb.transpose(2, 0, 1), dtype=np.float32) * np.float32(1 / 255)
     share = window_means(explained(planes, alpha, radius=radius)[None], max(1, radius // 2))[0]
-    return enlarge(share, width=width, height=height).astype(np.float32) * np.float32(1 / 255)
+    return resampled_levels(share, width=width, height=height).astype(np.float32) * np.float32(1 / 255)

@@ -14,8 +14,8 @@ import numpy.typing as npt
 from pellucid.cutout.graphics.recognise import recognise
 from pellucid.cutout.graphics.unmix import remove_ground
 from pellucid.cutout.own_alpha import CUT_CONFIDENCE, OwnCut, read_cut, reduce_layers
-from pellucid.cutout.refine import enlarge
 from pellucid.cutout.seen_through import see_through
+from pellucid.image.planes import resampled_levels
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -78,5 +78,5 @@ def _restored(found: FoundMatte, cut: OwnCut) -> FoundMatte:
     """`found` with what the picture's own alpha shows to be foreground."""
     height, width = found.matte_hw.shape
     stays = cut.restored(found.matte_hw).astype(np.float32) * np.float32(1 / 255)
-    np.maximum(found.matte_hw, enlarge(stays, width=width, height=height), out=found.matte_hw)
+    np.maximum(found.matte_hw, resampled_levels(stays, width=width, height=height), out=found.matte_hw)
     return replace(found, empty=False)
