@@ -46,7 +46,7 @@ from comparison.results import (
 from comparison.sides import Programs, find_sides
 from comparison.startup import measure_startup
 
-from pellucid.extras import install_command
+from pellucid.system.extras import install_command
 
 SPEED = [part for part in PARTS if part != "quality"]
 DOCS = BENCH.parent / "docs"

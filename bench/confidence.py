@@ -39,9 +39,9 @@ from comparison.markdown import table
 
 from pellucid.engine import Engine
 from pellucid.evaluate.dataset import Sample, name_sets, read_samples
-from pellucid.folders import default_models_dir
 from pellucid.image.decode import decode_layers
 from pellucid.image.probe import probe
+from pellucid.models.folder import default_models_dir
 
 SCENES = "small subjects"
 POOLED = ("photographs", "all")

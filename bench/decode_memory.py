@@ -36,7 +36,7 @@ from pellucid.errors import ImageError
 from pellucid.image import footprint, vips
 from pellucid.image.decode import decode_scaled
 from pellucid.image.probe import probe
-from pellucid.memory import keep_freed
+from pellucid.system.memory import keep_freed
 
 def resident(name):
     line = next(line for line in open("/proc/self/status") if line.startswith(name))

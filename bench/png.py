@@ -40,12 +40,12 @@ from pellucid.image import vips
 from pellucid.image.matte_file import pack_matte
 from pellucid.image.png import save_png
 from pellucid.image.probe import probe
-from pellucid.memory import keep_freed
 from pellucid.render import foreground
 from pellucid.render.cutting import cut_out
 from pellucid.render.plan import plan
 from pellucid.render.run import RenderJob, planned_matte, scale
 from pellucid.spec import RenderSpec
+from pellucid.system.memory import keep_freed
 
 MAX_PIXELS = 100_000_000
 QUALITY = 92

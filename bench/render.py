@@ -28,16 +28,16 @@ from comparison.machine import busy_share, describe_machine
 from comparison.pictures import Pictures
 
 from pellucid.engine import Engine
-from pellucid.folders import default_models_dir
 from pellucid.formats import ImageFormat
 from pellucid.image import vips
 from pellucid.image.encode import DEFAULT_QUALITY, encode, webp_effort
 from pellucid.image.probe import probe
-from pellucid.memory import keep_freed
+from pellucid.models.folder import default_models_dir
 from pellucid.render.cutting import cut_out
 from pellucid.render.plan import plan
 from pellucid.render.run import RenderJob, planned_matte, scale
 from pellucid.spec import RenderSpec
+from pellucid.system.memory import keep_freed
 
 MAX_PIXELS = 100_000_000
 SLOW_PIXELS = 4_000_000

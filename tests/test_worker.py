@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pellucid import keys
 from pellucid.engine import Engine
 from pellucid.errors import ImageError, ModelUnavailableError, StoreError
 from pellucid.image.matte_file import matte_at, unpack_header
@@ -20,6 +19,7 @@ from pellucid.mattes.facts import MatteFacts
 from pellucid.mattes.files import MatteFiles
 from pellucid.queue.values import Job, JobMootError, JobRefusedError
 from pellucid.spec import Tier
+from pellucid.store import keys
 from pellucid.store.objects import ObjectBlobs
 from tiny import TinyModel, with_grain
 from worker_world import handler_of, job_of, matte_of, photo

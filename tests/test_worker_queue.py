@@ -14,15 +14,15 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from pellucid import keys
 from pellucid.database.database import Database
 from pellucid.engine import Engine
 from pellucid.errors import DatabaseError
-from pellucid.exits import EXIT_MEMORY
 from pellucid.mattes.facts import MatteFacts
 from pellucid.mattes.files import MatteFiles
 from pellucid.queue.values import Failed, Job, Owed
+from pellucid.store import keys
 from pellucid.store.objects import ObjectBlobs
+from pellucid.system.exit_codes import EXIT_MEMORY
 from tiny import TinyModel
 from worker_world import BLOG, SHOP, Clock, World, handler_of, info_of, job_of, matte_of, photo
 

@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from pellucid import keys
 from pellucid.crew.lock_files import LockFiles
 from pellucid.crew.port import WorkerInfo
 from pellucid.database.database import Database
@@ -29,6 +28,7 @@ from pellucid.queue.turns import Patience
 from pellucid.queue.values import Answer, Asking, Handler, Job
 from pellucid.queue.work import Workplace
 from pellucid.spec import Tier, Token
+from pellucid.store import keys
 from pellucid.store.objects import ObjectBlobs
 from pellucid.worker import matte_handler
 from tiny import with_grain

@@ -14,7 +14,7 @@ def main() -> None:
     messages = claim_stdout()
     from pellucid.engine import Engine  # noqa: PLC0415 - imports are part of the start-up that is measured
     from pellucid.errors import PellucidError  # noqa: PLC0415
-    from pellucid.folders import default_models_dir  # noqa: PLC0415
+    from pellucid.models.folder import default_models_dir  # noqa: PLC0415
 
     compiled = Path(sys.argv[2]) if len(sys.argv) > 2 else default_models_dir() / "compiled"
     try:

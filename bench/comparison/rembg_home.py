@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from pellucid.folders import default_models_dir
 from pellucid.models.cards import find_card
+from pellucid.models.folder import default_models_dir
 
 BENCH = Path(__file__).parents[1]
 LOCK = BENCH / "rembg.lock"

@@ -22,7 +22,6 @@ from pellucid.cutout.segment import CoarseMatte, Model, Scaled, segment
 from pellucid.cutout.tiers import TIERS, Edges
 from pellucid.cutout.without_model import FoundMatte, find_without_model
 from pellucid.errors import DamagedImageError, ImageError, ImageLimitError, ModelUnavailableError
-from pellucid.folders import default_models_dir
 from pellucid.formats import ImageFormat
 from pellucid.image.decode import Damage, Layers, decode_full, decode_layers
 from pellucid.image.encode import encode
@@ -33,6 +32,7 @@ from pellucid.image.planes import resampled_levels
 from pellucid.image.probe import DEFAULT_MAX_DECODE_BYTES
 from pellucid.image.vips import from_array, reduced, resample_in_place, to_array
 from pellucid.models.cards import DEFAULT_MODEL, ModelCard, find_cards
+from pellucid.models.folder import default_models_dir
 from pellucid.models.weights import require_pulled
 from pellucid.render.cutting import cut_out
 from pellucid.render.foreground import WORKING_SIDE

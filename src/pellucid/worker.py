@@ -9,17 +9,18 @@ from collections.abc import Coroutine
 
 import structlog
 
-from pellucid import keys, memory
 from pellucid.engine import Engine
 from pellucid.errors import DamagedImageError, ImageError, ImageLimitError, StoreError
-from pellucid.exits import EXIT_MEMORY, EXIT_STUCK
 from pellucid.image.examine import examine
 from pellucid.image.matte_file import unpack_header
 from pellucid.mattes.facts import MatteFacts
 from pellucid.mattes.files import MatteFiles
 from pellucid.queue.values import DAMAGED, Handler, Job, JobMootError, JobRefusedError
 from pellucid.spec import Tier
+from pellucid.store import keys
 from pellucid.store.port import BlobStore
+from pellucid.system import memory
+from pellucid.system.exit_codes import EXIT_MEMORY, EXIT_STUCK
 
 _log = structlog.get_logger(__name__)
 

@@ -20,9 +20,9 @@ import sqlalchemy as sa
 
 from command_line import run_in_process
 from pellucid.cli.usage import bar
+from pellucid.customers.customer import hash_key
 from pellucid.settings.load import load_settings
 from pellucid.settings.model import SettingsTree
-from pellucid.tokens import hash_key
 from pellucid.wiring.accounts import customers_of
 from pellucid.wiring.storage import open_database
 from usage_rows import Charge, many, write_charges, write_hold

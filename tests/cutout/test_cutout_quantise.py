@@ -26,9 +26,9 @@ from pellucid.cutout.quantise import (
 )
 from pellucid.cutout.runtime import FloatArray, Precision, Session, openvino_module
 from pellucid.errors import ModelUnavailableError
-from pellucid.folders import default_models_dir
 from pellucid.models.calibration import Calibration, load_calibration
 from pellucid.models.cards import ModelCard, find_card
+from pellucid.models.folder import default_models_dir
 from pellucid.models.weights import is_pulled
 
 Model = tuple[ModelCard, Calibration]

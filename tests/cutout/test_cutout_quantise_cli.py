@@ -18,12 +18,12 @@ from pellucid.cli.optimise import read_photos
 from pellucid.cutout.calibrate import Agreement, calibration_side, compare, layer_errors, objection
 from pellucid.cutout.quantise import build_int8, int8_path
 from pellucid.errors import SettingsError
-from pellucid.extras import install_command
 from pellucid.formats import ImageFormat
 from pellucid.image.encode import encode
 from pellucid.image.vips import from_array
 from pellucid.models.calibration import Calibration, load_calibration, own_calibration_path, save_own_calibration
 from pellucid.models.cards import ModelCard, find_card
+from pellucid.system.extras import install_command
 
 Model = tuple[ModelCard, Calibration]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pellucid.extras import install_command
+from pellucid.system.extras import install_command
 
 ROOT = Path(__file__).parents[2]
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
@@ -76,7 +76,11 @@ def test_the_printed_command_works_where_a_wheel_was_installed(tmp_path: Path) -
     site = tmp_path / "a site"
     subprocess.run([*pip, "install", *offline, "--target", site, wheel], check=True, timeout=120)
     done = subprocess.run(
-        [sys.executable, "-c", "import pellucid.extras as e; print(e.__file__); print(e.install_command('postgres'))"],
+        [
+            sys.executable,
+            "-c",
+            "import pellucid.system.extras as e; print(e.__file__); print(e.install_command('postgres'))",
+        ],
         env=os.environ | {"PYTHONPATH": str(site)},
         capture_output=True,
         text=True,

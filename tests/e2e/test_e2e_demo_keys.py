@@ -14,7 +14,7 @@ from demo_page import DESKTOP, PHONE, Carried, Demo, OpenDemo, held_workers, nee
 from e2e_server import PellucidServer, PhotoOrigin, StartServer, running_server
 from playwright.sync_api import expect
 
-from pellucid.tokens import hash_key, make_key
+from pellucid.customers.customer import hash_key, make_key
 
 pytestmark = needs_chromium
 

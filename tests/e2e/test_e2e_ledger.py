@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from e2e_server import DEADLINE_S, PellucidServer, PhotoOrigin, StartServer
 
 from database_fixtures import make_postgres_database
-from pellucid.tokens import hash_key, make_key
+from pellucid.customers.customer import hash_key, make_key
 
 REMOVALS = int(os.environ.get("TEST_REMOVALS", "60"))
 """60 and a worker killed after every 7 show in some twenty seconds what 300 show at night."""

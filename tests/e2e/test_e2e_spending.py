@@ -9,7 +9,7 @@ from typing import Any
 
 from e2e_server import PellucidServer, PhotoOrigin, StartServer
 
-from pellucid.tokens import hash_key, make_key
+from pellucid.customers.customer import hash_key, make_key
 
 REFUSED = "no-credits;reason=origin-not-listed"
 

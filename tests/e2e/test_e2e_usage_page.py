@@ -18,8 +18,8 @@ import sqlalchemy as sa
 from e2e_server import DEADLINE_S, PellucidServer, running_server
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from pellucid.customers.customer import hash_key, make_key
 from pellucid.settings.model import SettingsTree
-from pellucid.tokens import hash_key, make_key
 from pellucid.wiring.storage import open_database
 from usage_rows import Charge, many, write_charges, write_hold
 

@@ -16,7 +16,6 @@ import numpy as np
 from PIL import Image
 from starlette.types import ASGIApp, Message
 
-from pellucid import keys
 from pellucid.crew.lock_files import LockFiles
 from pellucid.crew.port import WorkerInfo
 from pellucid.cutout.recipe import Recipe
@@ -32,6 +31,7 @@ from pellucid.queue.values import Asking, Job, JobRefusedError, Owed
 from pellucid.queue.work import Workplace
 from pellucid.settings.model import SettingsTree
 from pellucid.spec import DEFAULT_TOKEN, Tier, Token
+from pellucid.store import keys
 from pellucid.wiring.paths import Paths
 from pellucid.wiring.storage import open_blobs, open_database, open_queue, store_name
 

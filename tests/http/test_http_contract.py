@@ -17,7 +17,7 @@ import pytest_asyncio
 from contract_world import OLDER, Answer, ask, fail_matte, pay, photo, put_matte, running, settings_for
 from starlette.types import ASGIApp
 
-from pellucid import keys
+from pellucid.store import keys
 
 LONG = r"public, max-age=2592000, s-maxage=31536000"
 PENDING = r"public, max-age=5, s-maxage=5"

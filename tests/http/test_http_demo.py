@@ -11,6 +11,7 @@ import pytest
 from contract_world import Answer, ask
 from starlette.applications import Starlette
 
+from pellucid.customers.customer import hash_key
 from pellucid.http.callers import Callers
 from pellucid.http.demo import demo_routes, embedded_json
 from pellucid.http.pages import open_pages
@@ -18,7 +19,6 @@ from pellucid.settings.model import SettingsTree
 from pellucid.settings.sections.origin import UploadSettings
 from pellucid.settings.sections.web import WebSettings
 from pellucid.spec import Tier
-from pellucid.tokens import hash_key
 from pellucid.wiring.accounts import customers_of
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,image/webp,*/*;q=0.8"}

@@ -11,7 +11,7 @@ import pytest
 from contract_world import ask, owe, photo, put_matte, running, settings_for
 from event_client import Client
 
-from pellucid.clients import Client as Address
+from pellucid.concurrency.clients import Client as Address
 from pellucid.http.app import App
 from pellucid.pipeline.deliver import Pipeline
 from pellucid.pipeline.states import Cutting

@@ -26,10 +26,10 @@ from pellucid.http.withheld import withheld_answer
 from pellucid.image.facts import ImageFacts
 from pellucid.pipeline.states import Bill, CutoutState, Cutting, Delivery, Stages, Withheld
 from pellucid.queue.values import Failed, Full, Owed
-from pellucid.renditions import Found, make_rendition
 from pellucid.source.answers import Sharing
 from pellucid.source.origin import Origin
 from pellucid.spec import DEFAULT_TOKEN, OriginRef, Pending, Spec
+from pellucid.store.renditions import Found, make_rendition
 from pellucid.uploads.shelf import UPLOADS_ALIAS
 
 LIVES = Lifetimes(browser_s=2592000, cdn_s=31536000, pending_s=5, failed_s=300, stale_s=60)

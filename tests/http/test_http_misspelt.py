@@ -16,7 +16,7 @@ from contract_world import Answer, ask, photo, put_matte, running, settings_for
 from starlette.types import ASGIApp
 from structlog.testing import capture_logs
 
-from pellucid.tokens import hash_key
+from pellucid.customers.customer import hash_key
 
 LONG = "public, max-age=2592000, s-maxage=31536000"
 FIVE_MINUTES = "public, max-age=300, s-maxage=300"

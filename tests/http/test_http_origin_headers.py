@@ -14,7 +14,7 @@ from PIL import Image
 from starlette.types import ASGIApp
 from structlog.testing import capture_logs
 
-from pellucid.tokens import hash_key
+from pellucid.customers.customer import hash_key
 
 PICTURES = {"key-of-the-shop": photo(1, suffix="PNG"), "key-of-the-blog": photo(2, suffix="PNG")}
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import cast
 
-from pellucid import keys
 from pellucid.errors import DatabaseAwayError
 from pellucid.queue.queue import Queue
+from pellucid.store import keys
 from pellucid.wiring.web import Pins
 
 

@@ -15,9 +15,9 @@ import pytest_asyncio
 from contract_world import Answer, ask, running, settings_for
 from starlette.types import ASGIApp
 
+from pellucid.customers.customer import hash_key, make_key
 from pellucid.http.usage import preferred
 from pellucid.settings.model import SettingsTree
-from pellucid.tokens import hash_key, make_key
 from pellucid.wiring.storage import open_database
 from usage_rows import Charge, many, write_charges, write_hold
 

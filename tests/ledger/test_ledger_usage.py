@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pellucid.customers.customer import Customer, Customers
 from pellucid.database.database import Database
 from pellucid.database.tables import balances, charges
 from pellucid.errors import BadValueError
@@ -30,7 +31,6 @@ from pellucid.ledger.usage import (
     parse_query,
 )
 from pellucid.spec import DEFAULT_TOKEN, Token
-from pellucid.tokens import Customer, Customers
 from usage_rows import Charge, many, write_charges, write_hold
 
 NOVEMBER = date(2026, 11, 1)

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import sqlalchemy as sa
 
-from pellucid import keys
 from pellucid.cutout.recipe import Recipe
 from pellucid.cutout.runtime import Precision
 from pellucid.database.database import Database
@@ -16,6 +15,7 @@ from pellucid.database.tables import mattes
 from pellucid.image.matte_file import pack_matte, unpack_header
 from pellucid.mattes.facts import MatteFacts
 from pellucid.spec import Tier
+from pellucid.store import keys
 
 DIGEST, OTHER = "d" * 32, "e" * 32
 STORE = "here"

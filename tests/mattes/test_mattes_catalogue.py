@@ -24,7 +24,6 @@ from matte_samples import (
     rows,
 )
 
-from pellucid import keys
 from pellucid.cutout.recipe import Recipe, tier_of
 from pellucid.database.database import Database
 from pellucid.database.tables import stores
@@ -33,6 +32,7 @@ from pellucid.mattes import facts
 from pellucid.mattes.catalogue import Catalogue
 from pellucid.mattes.files import MatteFiles
 from pellucid.spec import Tier
+from pellucid.store import keys
 from pellucid.store.objects import ObjectBlobs
 
 

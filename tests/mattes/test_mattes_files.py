@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from matte_samples import blob_of, make_unreadable, name_of, recipe
 
-from pellucid import keys
 from pellucid.errors import StoreError
 from pellucid.image.matte_file import unpack_header
 from pellucid.mattes.files import MatteFiles
+from pellucid.store import keys
 from pellucid.store.objects import ObjectBlobs
 
 NAME, BLOB = name_of(recipe(3)), blob_of(recipe(3))

@@ -27,8 +27,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from PIL import Image
 
-from pellucid import keys
 from pellucid.crew.lock_files import LockFiles
+from pellucid.customers.customer import Customer, Customers
 from pellucid.database.database import Database
 from pellucid.database.tables import METADATA, balances, charges, holds, identity, removals
 from pellucid.engine import Engine
@@ -47,8 +47,8 @@ from pellucid.queue.values import Handler, Job, JobRefusedError
 from pellucid.source.origin import Origin
 from pellucid.source.origins import Origins
 from pellucid.spec import OriginRef, Tier, Token
+from pellucid.store import keys
 from pellucid.store.objects import ObjectBlobs
-from pellucid.tokens import Customer, Customers
 from pellucid.worker import matte_handler
 from tiny import TinyModel, with_grain
 

@@ -10,8 +10,8 @@ from typing import cast
 import numpy as np
 import pytest
 
-from pellucid import keys
 from pellucid.crew.lock_files import LockFiles
+from pellucid.customers.customer import Customer, Customers
 from pellucid.cutout.recipe import Recipe, tier_of
 from pellucid.cutout.runtime import Precision
 from pellucid.database.database import Database
@@ -32,8 +32,8 @@ from pellucid.source.origin import Origin
 from pellucid.source.origins import Origins
 from pellucid.source.records import FormerBytes
 from pellucid.spec import OriginRef, Tier, Token
+from pellucid.store import keys
 from pellucid.store.objects import ObjectBlobs
-from pellucid.tokens import Customer, Customers
 
 RECIPE = Recipe(model="tiny", precision=Precision.F32, tier=Tier.STANDARD)
 OLDER = replace(RECIPE, version=RECIPE.version - 1)

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from pellucid.customers.customer import Customer
 from pellucid.pipeline.spending import may_spend
 from pellucid.settings.load import load_settings
 from pellucid.spec import DEFAULT_TOKEN, OriginRef, Token
-from pellucid.tokens import Customer
 from pellucid.uploads.shelf import UPLOADS_ALIAS
 from pellucid.wiring.accounts import customers_of, describe_closed
 

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 from render_samples import saved
 
-from pellucid.clients import SERVER, Client
+from pellucid.concurrency.clients import SERVER, Client
 from pellucid.errors import BusyError, ImageError, ImageLimitError, RenderError, UnsupportedFormatError
 from pellucid.formats import ImageFormat
 from pellucid.image.examine import examine

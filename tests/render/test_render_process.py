@@ -9,7 +9,7 @@ import pytest
 _COUNT_FAULTS = """
 import resource
 import numpy as np
-from pellucid.memory import keep_freed
+from pellucid.system.memory import keep_freed
 
 def new_pages():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

@@ -7,7 +7,7 @@ import time
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from pellucid.exits import EXIT_CANNOT_START, EXIT_MEMORY
+from pellucid.system.exit_codes import EXIT_CANNOT_START, EXIT_MEMORY
 
 
 def _begin(file: Path) -> int:

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from pellucid.customers.customer import hash_key
 from pellucid.http.callers import Callers
 from pellucid.serve.tries import lines_to_try
 from pellucid.settings.model import SettingsTree
-from pellucid.tokens import hash_key
 from pellucid.wiring.accounts import customers_of
 
 _KEY = "pel_shops"

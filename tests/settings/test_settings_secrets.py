@@ -17,7 +17,7 @@ from pydantic import BaseModel, SecretStr
 
 from pellucid.cli.doctor import list_settings
 from pellucid.errors import SettingsError
-from pellucid.observe import set_up_logging
+from pellucid.serve.log import set_up_logging
 from pellucid.settings.load import load_settings
 from pellucid.settings.model import SettingsTree
 from pellucid.settings.names import holds_secret, setting_names

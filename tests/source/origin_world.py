@@ -11,19 +11,19 @@ from aiohttp import web
 from origin_servers import FRESHNESS, Server, serving
 
 from memory_blobs import MemoryBlobs
-from pellucid import keys
-from pellucid.clients import SERVER, Client
+from pellucid.concurrency.clients import SERVER, Client
 from pellucid.errors import PellucidError, UnsupportedFormatError
 from pellucid.formats import ImageFormat
 from pellucid.image.facts import ImageFacts
+from pellucid.invalidation.heard import Heard
 from pellucid.source.bodies import Bodies
 from pellucid.source.fetch import Fetcher
 from pellucid.source.headers import OriginHeaders
-from pellucid.source.heard import Heard
 from pellucid.source.limits import FetchLimits
 from pellucid.source.memory import BodyMemory
 from pellucid.source.origins import Origins
 from pellucid.spec import OriginRef, Token
+from pellucid.store import keys
 
 LIMITS = FetchLimits(max_bytes=1000, connect_timeout_s=0.5, total_timeout_s=3, idle_timeout_s=0.5)
 

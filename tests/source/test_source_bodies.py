@@ -7,10 +7,10 @@ from aiohttp import web
 from origin_servers import serving
 from origin_world import Picture, World, at, showing
 
-from pellucid import keys
 from pellucid.errors import ImageLimitError, PellucidError, RenderError
 from pellucid.source.fetch import Fetcher
 from pellucid.spec import DEFAULT_TOKEN, Token
+from pellucid.store import keys
 
 
 async def test_one_picture_under_many_urls_is_probed_once(world: World, fetcher: Fetcher) -> None:

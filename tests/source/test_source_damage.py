@@ -9,13 +9,13 @@ import pytest
 from origin_servers import FRESHNESS, fetch, serving_raw
 from origin_world import Picture, World, showing
 
-from pellucid import keys
 from pellucid.errors import BusyError, DamagedImageError, PellucidError, RenderError, StoreError
 from pellucid.source.answers import Fetched
 from pellucid.source.fetch import Fetcher
 from pellucid.source.origins import Origins
 from pellucid.source.records import KnownOrigin, decode_record
 from pellucid.spec import DEFAULT_TOKEN, OriginRef
+from pellucid.store import keys
 
 HALF, WHOLE, OLD = b"half a picture", b"half a picture and the rest", b"another picture"
 

@@ -13,7 +13,7 @@ import pytest
 from aiohttp import web
 from origin_servers import FRESHNESS, SHORT, fetch, make_fetcher, serving, serving_raw
 
-from pellucid.clients import Client
+from pellucid.concurrency.clients import Client
 from pellucid.errors import (
     BusyError,
     OriginError,

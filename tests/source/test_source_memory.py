@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from origin_servers import make_fetcher, serving
 from origin_world import World, at
 
-from pellucid.clients import Client
+from pellucid.concurrency.clients import Client
 from pellucid.errors import BusyError, UnsupportedFormatError
 from pellucid.source.limits import FetchLimits
 from pellucid.source.memory import FIRST_BYTES, BodyMemory, Reservation

@@ -13,8 +13,7 @@ from aiohttp import web
 from origin_servers import FRESHNESS, serving
 from origin_world import Picture, World, at, showing
 
-from pellucid import keys
-from pellucid.clients import SERVER
+from pellucid.concurrency.clients import SERVER
 from pellucid.errors import (
     BusyError,
     EmptyOriginError,
@@ -31,6 +30,7 @@ from pellucid.errors import (
 from pellucid.source.answers import Sharing
 from pellucid.source.fetch import Fetcher
 from pellucid.spec import DEFAULT_TOKEN, OriginRef, Token
+from pellucid.store import keys
 
 
 async def test_fetch_once_then_from_memory(world: World, fetcher: Fetcher) -> None:

@@ -15,7 +15,7 @@ from aiohttp import web
 from name_server import NameServer, serving_names
 from origin_servers import FRESHNESS, LOOPBACK, serving
 
-from pellucid.clients import Client
+from pellucid.concurrency.clients import Client
 from pellucid.errors import BusyError, OriginRefusedError
 from pellucid.source.answers import Fetched
 from pellucid.source.fetch import ConnectTimeoutError, Fetcher, NoConnectionError

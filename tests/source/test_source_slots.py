@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from pellucid.clients import Client
+from pellucid.concurrency.clients import Client
 from pellucid.errors import BusyError
 from pellucid.source.slots import FetchSlots
 

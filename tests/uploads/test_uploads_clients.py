@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pellucid.clients import client_network
+from pellucid.concurrency.clients import client_network
 from pellucid.uploads.clients import client_digest
 
 KEY = bytes(32)

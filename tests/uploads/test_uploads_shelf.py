@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 from uploads_world import LIMITS, World, picture, take
 
-from pellucid import keys
+from pellucid.customers.customer import hash_key
 from pellucid.database.database import Database
 from pellucid.errors import (
     BusyError,
@@ -33,7 +33,7 @@ from pellucid.errors import (
     UploadTooLargeError,
 )
 from pellucid.spec import DEFAULT_TOKEN
-from pellucid.tokens import hash_key
+from pellucid.store import keys
 from pellucid.uploads import table
 from pellucid.uploads.parts import Part
 from pellucid.uploads.table import Upload

@@ -13,7 +13,7 @@ import numpy as np
 import sqlalchemy as sa
 from PIL import Image
 
-from pellucid.clients import Client
+from pellucid.concurrency.clients import Client
 from pellucid.database.database import Database
 from pellucid.database.tables import uploads
 from pellucid.image.facts import ImageFacts

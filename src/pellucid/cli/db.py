@@ -42,7 +42,7 @@ def restored(*, data_dir: DataDir = None, config: Config = None) -> None:
 
 
 async def _restored(settings: SettingsTree) -> None:
-    from pellucid.invalidations import renew_identity  # noqa: PLC0415 - the database's imports
+    from pellucid.invalidation.log import renew_identity  # noqa: PLC0415 - the database's imports
     from pellucid.wiring.storage import open_database  # noqa: PLC0415
 
     async with open_database(settings) as database:

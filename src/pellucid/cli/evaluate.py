@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.progress import track
 
 from pellucid.errors import ModelUnavailableError, SettingsError
-from pellucid.extras import install_command
 from pellucid.settings.model import SettingsTree
+from pellucid.system.extras import install_command
 from pellucid.wiring.engines import open_library_engine
 
 if TYPE_CHECKING:

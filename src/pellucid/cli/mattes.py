@@ -80,7 +80,7 @@ def prune(
 
 
 def _settings(config: Path | None, data_dir: Path | None) -> SettingsTree:
-    from pellucid.observe import set_up_logging  # noqa: PLC0415
+    from pellucid.serve.log import set_up_logging  # noqa: PLC0415
 
     settings = read_settings(config, data_dir=data_dir)
     set_up_logging(

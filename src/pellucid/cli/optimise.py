@@ -14,10 +14,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from pellucid.cli.words import counted
 from pellucid.errors import ImageError, ModelUnavailableError, SettingsError
-from pellucid.extras import install_command
 from pellucid.models.calibration import Calibration, load_calibration, save_own_calibration
 from pellucid.models.cards import find_card
 from pellucid.models.weights import verify
+from pellucid.system.extras import install_command
 
 if TYPE_CHECKING:
     from pellucid.cutout.calibrate import Agreement, Pixels

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pellucid.cli.options import Config, DataDir, read_settings
+from pellucid.customers.customer import hash_key, make_key
 from pellucid.errors import SettingsError
 from pellucid.spec import DEFAULT_TOKEN, Token
-from pellucid.tokens import hash_key, make_key
 
 if TYPE_CHECKING:
     from pellucid.settings.model import SettingsTree

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pellucid.cli.words import counted
+from pellucid.customers.customer import Customers
 from pellucid.ledger.report import describe_usage, write_csv
 from pellucid.ledger.usage import (
     LOOKUP_S,
@@ -24,7 +25,6 @@ from pellucid.ledger.usage import (
     look_up_balances,
     parse_query,
 )
-from pellucid.tokens import Customers
 from pellucid.wiring.accounts import customers_of
 from pellucid.wiring.storage import look_into_database
 

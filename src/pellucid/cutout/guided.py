@@ -10,7 +10,7 @@ import numpy as np
 
 from pellucid.cutout.runtime import FloatArray
 from pellucid.cutout.windows import window_means
-from pellucid.strips import for_each_strip
+from pellucid.image.strips import for_each_strip
 
 _EPSILON = np.float32(1e-3)
 """Regularises the windows' colour covariance, colours in [0, 1]: contrast below about 3 % is no contour."""

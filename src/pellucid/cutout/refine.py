@@ -30,7 +30,7 @@ from pellucid.cutout.guided import fit
 from pellucid.cutout.runtime import FloatArray
 from pellucid.cutout.windows import widened
 from pellucid.image.planes import resampled, resampled_levels
-from pellucid.strips import for_each_strip
+from pellucid.image.strips import for_each_strip
 
 Pixels = npt.NDArray[np.uint8]
 

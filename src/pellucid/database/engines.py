@@ -17,7 +17,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection, QueuePool
 
 from pellucid.errors import SettingsError
-from pellucid.extras import install_command
+from pellucid.system.extras import install_command
 
 IDLE_S = 10
 """PostgreSQL ends a transaction whose process says nothing for so long, a stopped one: others wait for its locks."""

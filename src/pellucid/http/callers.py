@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 from starlette.types import Scope
 
-from pellucid.clients import Client, client_network
+from pellucid.concurrency.clients import Client, client_network
+from pellucid.customers.customer import Customers
 from pellucid.errors import KeyNeededError
 from pellucid.spec import DEFAULT_TOKEN, Token
-from pellucid.tokens import Customers
 
 _SCHEME = "bearer "
 _TELLING = frozenset({b"host", b"authorization"})

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from pellucid.clients import Client, client_network
+from pellucid.concurrency.clients import Client, client_network
 
 MIB = 1 << 20
 

@@ -18,7 +18,6 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from pellucid import keys
 from pellucid.errors import PellucidError, SpecError
 from pellucid.http.answers import NO_STORE, image_of, problem_answer, split_url
 from pellucid.http.callers import Caller, Callers, client_of
@@ -27,6 +26,7 @@ from pellucid.http.hub import CutoutHub, CutoutKey, Subscription, Watcher
 from pellucid.http.problems import describe_error, kind_of
 from pellucid.http.status import Links, StatusDocument, describe_cutting
 from pellucid.spec import Spec
+from pellucid.store import keys
 from pellucid.url.build import build_url
 from pellucid.url.parse import parse_url
 

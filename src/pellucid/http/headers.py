@@ -6,14 +6,14 @@ import math
 import random
 from dataclasses import dataclass
 
-from pellucid import keys
 from pellucid.http.filenames import content_disposition
 from pellucid.pipeline.states import Bill, CutoutState, Cutting, Delivery
 from pellucid.queue.values import Failed, Owed
-from pellucid.renditions import Found
 from pellucid.source.answers import Sharing
 from pellucid.source.limits import DAMAGED_S
 from pellucid.spec import Spec, Token
+from pellucid.store import keys
+from pellucid.store.renditions import Found
 from pellucid.uploads.shelf import UPLOADS_ALIAS
 from pellucid.url.build import build_url
 from pellucid.url.spelling import MAX_LOOKED_AT, Meant, is_any_meant, meant_by

@@ -20,9 +20,9 @@ from typing import NamedTuple, Protocol
 
 import structlog
 
-from pellucid.clients import Client
+from pellucid.concurrency.clients import Client
+from pellucid.concurrency.fair_semaphore import FairSemaphore
 from pellucid.errors import BusyError, DatabaseError, PellucidError
-from pellucid.fairness import FairSemaphore
 from pellucid.http.callers import Caller
 from pellucid.http.problems import kind_of
 from pellucid.pipeline.states import FINAL, Cutting

@@ -17,7 +17,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from pellucid.clients import Client
+from pellucid.concurrency.clients import Client
 from pellucid.http.connections import Connection, Connections, Phase
 from pellucid.http.problems import (
     BAD_REQUEST,

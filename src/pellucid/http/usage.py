@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from pellucid.customers.customer import Customers
 from pellucid.database.database import Database
 from pellucid.errors import BadValueError, KeyNeededError
 from pellucid.http.answers import NO_STORE, Answering, guarded, json_answer
@@ -20,7 +21,6 @@ from pellucid.ledger.usage import LOOKUP_S, UsageQuery, look_up, look_up_balance
 from pellucid.pages.files import read_text
 from pellucid.pages.frame import USAGE, Frame
 from pellucid.spec import Token
-from pellucid.tokens import Customers
 
 _LOOKUPS = 2
 """Look-ups at a time per process. A million charges by everything take SQLite 5 s, and the database has four threads,

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pellucid.strips import for_each_strip
+from pellucid.image.strips import for_each_strip
 
 Plane = NDArray[np.float32]
 

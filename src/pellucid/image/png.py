@@ -33,8 +33,8 @@ import numpy as np
 from zlib_ng import zlib_ng
 
 from pellucid.image import vips
+from pellucid.image.strips import in_order
 from pellucid.image.vips import VipsImage
-from pellucid.strips import in_order
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

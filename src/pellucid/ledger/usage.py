@@ -14,11 +14,11 @@ from types import MappingProxyType
 
 import sqlalchemy as sa
 
+from pellucid.customers.customer import Customers
 from pellucid.database.tables import balances, charges, holds
 from pellucid.errors import BadValueError
 from pellucid.ledger.values import month_of, next_month
 from pellucid.spec import Token
-from pellucid.tokens import Customers
 
 MAX_DAYS = 400
 """Days of one look-up: a year and the month before, to compare."""

@@ -11,7 +11,6 @@ from typing import TypeVar
 import sqlalchemy as sa
 import structlog
 
-from pellucid import keys
 from pellucid.database import store_row
 from pellucid.database.database import Database
 from pellucid.database.tables import mattes, stores
@@ -20,6 +19,7 @@ from pellucid.mattes import facts
 from pellucid.mattes.facts import MatteFacts
 from pellucid.mattes.files import MatteFiles
 from pellucid.spec import Tier
+from pellucid.store import keys
 from pellucid.store.port import BlobStore
 
 _log = structlog.get_logger(__name__)

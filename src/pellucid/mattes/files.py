@@ -7,9 +7,9 @@ import time
 import structlog
 from cachetools import TTLCache
 
-from pellucid import keys
 from pellucid.errors import ImageError, StoreError
 from pellucid.image.matte_file import MatteHeader, verify_matte
+from pellucid.store import keys
 from pellucid.store.port import BlobStore
 
 _UNREADABLE_S = 5.0

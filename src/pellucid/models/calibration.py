@@ -14,8 +14,8 @@ from pathlib import Path
 import msgspec
 
 from pellucid.errors import ModelUnavailableError
-from pellucid.keys import digest
 from pellucid.models.cards import ModelCard
+from pellucid.store.keys import digest
 
 
 class Calibration(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import PurePosixPath
 
-from pellucid import keys
+from pellucid.store import keys
 
 MEDIA_TYPES = {
     ".css": "text/css; charset=utf-8",

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 import structlog
 from cachetools import LRUCache
 
-from pellucid import keys
+from pellucid.concurrency.single_flight import SingleFlight
+from pellucid.customers.customer import Customers
 from pellucid.cutout.recipe import Recipe
 from pellucid.errors import DatabaseError, StoreError
-from pellucid.flight import SingleFlight
 from pellucid.ledger.ledger import Ledger
 from pellucid.ledger.values import Account, Balance, Claim, Standing
 from pellucid.mattes.facts import KnownMatte
@@ -23,7 +23,7 @@ from pellucid.queue.values import DAMAGED, Answer, Asking, Failed, Full, Job, Li
 from pellucid.source.origin import Origin
 from pellucid.source.origins import Origins
 from pellucid.spec import OriginRef, Tier, Token
-from pellucid.tokens import Customers
+from pellucid.store import keys
 
 _log = structlog.get_logger(__name__)
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 
 import structlog
 
-from pellucid import keys
-from pellucid.clients import SERVER, Client
+from pellucid.concurrency.clients import SERVER, Client
+from pellucid.concurrency.single_flight import SingleFlight
 from pellucid.errors import (
     BusyError,
     DamagedImageError,
@@ -18,7 +18,6 @@ from pellucid.errors import (
     SpecError,
     StoreError,
 )
-from pellucid.flight import SingleFlight
 from pellucid.formats import FORMATS, ImageFormat
 from pellucid.mattes.files import MatteFiles
 from pellucid.notify.listening import Listening
@@ -30,10 +29,11 @@ from pellucid.render.output import DEFAULT_MEMORY_BYTES, choose_output, is_negot
 from pellucid.render.plan import Plan, plan
 from pellucid.render.pool import RenderPool
 from pellucid.render.run import BlankJob, RenderJob
-from pellucid.renditions import Found, Rendition, Renditions, make_rendition
 from pellucid.source.origin import Origin
 from pellucid.source.origins import Origins
 from pellucid.spec import Pending, Spec, Token
+from pellucid.store import keys
+from pellucid.store.renditions import Found, Rendition, Renditions, make_rendition
 
 _log = structlog.get_logger(__name__)
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from pellucid.customers.customer import Customer
 from pellucid.source.weburl import bare_host, covers, parse_web_url
 from pellucid.spec import OriginRef
-from pellucid.tokens import Customer
 from pellucid.uploads.shelf import UPLOADS_ALIAS
 
 ORIGIN_NOT_LISTED = "origin-not-listed"

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from pellucid.queue.values import DAMAGED, Failed, Owed, Receipt
-from pellucid.renditions import Found, Rendition
 from pellucid.source.origin import Origin
+from pellucid.store.renditions import Found, Rendition
 
 
 class CutoutState(enum.StrEnum):

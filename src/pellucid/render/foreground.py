@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from pellucid.image import vips
+from pellucid.image.strips import for_each_strip
 from pellucid.render.smooth import smooth_colours
-from pellucid.strips import for_each_strip
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -21,9 +21,9 @@ from typing import cast
 
 from cachetools import TTLCache
 
-from pellucid.clients import SERVER, Client
+from pellucid.concurrency.clients import SERVER, Client
+from pellucid.concurrency.fair_semaphore import FairSemaphore
 from pellucid.errors import BusyError, RenderError
-from pellucid.fairness import FairSemaphore
 from pellucid.formats import ImageFormat
 from pellucid.image.facts import ImageFacts
 from pellucid.render.cost import is_heavy, is_heavy_blank

@@ -15,10 +15,11 @@ from typing import Any
 
 import setproctitle
 
-from pellucid import errors, memory
+from pellucid import errors
 from pellucid.image.examine import examine
 from pellucid.image.vips import harden
 from pellucid.render.run import render, render_blank
+from pellucid.system import memory
 
 TASKS: dict[str, Callable[..., Any]] = {"examine": examine, "render": render, "blank": render_blank}
 

@@ -20,12 +20,12 @@ import structlog
 from pellucid.crew.port import WorkerInfo
 from pellucid.cutout.recipe import Recipe
 from pellucid.errors import PERMANENT_ERRORS, DatabaseError, PellucidError
-from pellucid.exits import EXIT_CANNOT_START, EXIT_FAILED
-from pellucid.observe import set_up_logging
 from pellucid.queue.values import Handler
 from pellucid.queue.work import Workplace
 from pellucid.serve.allocator import give_large_blocks_back
+from pellucid.serve.log import set_up_logging
 from pellucid.settings.model import SettingsTree
+from pellucid.system.exit_codes import EXIT_CANNOT_START, EXIT_FAILED
 
 _log = structlog.get_logger(__name__)
 

@@ -24,10 +24,10 @@ from pellucid.demo.samples import SAMPLE_PATHS
 from pellucid.errors import SettingsError
 from pellucid.models.cards import find_cards
 from pellucid.models.weights import require_pulled
-from pellucid.observe import set_up_logging
 from pellucid.serve.children import run_web, run_worker
 from pellucid.serve.descriptors import connections_within, is_low, raise_limit
 from pellucid.serve.listen import address_of, end_listening, listen
+from pellucid.serve.log import set_up_logging
 from pellucid.serve.supervisor import Supervisor
 from pellucid.serve.tries import lines_to_try
 from pellucid.settings.load import refuse_open_proxy

@@ -17,7 +17,7 @@ from typing import Any
 
 import structlog
 
-from pellucid.exits import EXIT_CANNOT_START, EXIT_MEMORY
+from pellucid.system.exit_codes import EXIT_CANNOT_START, EXIT_MEMORY
 
 _log = structlog.get_logger(__name__)
 

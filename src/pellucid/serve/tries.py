@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pellucid.tokens import Customers
+from pellucid.customers.customer import Customers
 
 _QUERIES = ("?w=400", "?w=400&bg_remove=1", "?w=400&bg_remove=1&bg_color=456")
 

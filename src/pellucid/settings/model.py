@@ -10,8 +10,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from pellucid.folders import default_data_dir, default_models_dir
+from pellucid.models.folder import default_models_dir
 from pellucid.settings.cores import half_the_cores
+from pellucid.settings.folders import default_data_dir
 from pellucid.settings.sections.accounts import CreditSettings, DatabaseSettings, TokenName, TokenSettings
 from pellucid.settings.sections.caches import CacheSettings
 from pellucid.settings.sections.mattes import MatteSettings, ModelSettings, QueueSettings

@@ -9,7 +9,7 @@ from functools import partial
 
 from cachetools import TTLCache
 
-from pellucid.clients import Client
+from pellucid.concurrency.clients import Client
 from pellucid.errors import LoopDetectedError, OriginError, OriginRefusedError, OriginTimeoutError
 from pellucid.source.answers import Fetched, NotModified, Validators
 from pellucid.source.fetch import ConnectTimeoutError, Fetcher, NoConnectionError

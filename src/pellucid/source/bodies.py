@@ -11,14 +11,14 @@ from functools import partial
 import structlog
 from cachetools import LRUCache, TTLCache
 
-from pellucid import keys
-from pellucid.clients import Client
+from pellucid.concurrency.clients import Client
 from pellucid.errors import BusyError, EmptyOriginError, ImageError, RenderError, StoreError
 from pellucid.image.facts import ImageFacts
 from pellucid.image.sniff import HEAD_BYTES, check_head
 from pellucid.source.answers import Fetched
 from pellucid.source.limits import DAMAGED_S
 from pellucid.source.memory import HeldBody, Reservation
+from pellucid.store import keys
 from pellucid.store.port import BlobStore
 
 _log = structlog.get_logger(__name__)

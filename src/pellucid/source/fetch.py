@@ -13,7 +13,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver
 from yarl import URL
 
-from pellucid.clients import SERVER, Client
+from pellucid.concurrency.clients import SERVER, Client
 from pellucid.errors import (
     LoopDetectedError,
     OriginError,

@@ -9,7 +9,7 @@ import structlog
 from cachetools import LRUCache
 
 from pellucid.errors import StoreError
-from pellucid.source.heard import Heard
+from pellucid.invalidation.heard import Heard
 from pellucid.source.records import KnownOrigin, Record, decode_record, encode_record
 from pellucid.store.port import BlobStore
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
-from pellucid.clients import Client
+from pellucid.concurrency.clients import Client
 from pellucid.errors import BusyError
 
 FIRST_BYTES = 256 << 10

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from pellucid.clients import Client
+from pellucid.concurrency.clients import Client
 from pellucid.image.facts import ImageFacts
 from pellucid.source.answers import Sharing
 from pellucid.source.location import Location

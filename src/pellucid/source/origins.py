@@ -8,14 +8,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 
-from pellucid import keys
-from pellucid.clients import SERVER, Client
-from pellucid.flight import SingleFlight
+from pellucid.concurrency.clients import SERVER, Client
+from pellucid.concurrency.single_flight import SingleFlight
+from pellucid.invalidation.heard import Heard
 from pellucid.source.asking import Asker
 from pellucid.source.bodies import Bodies
 from pellucid.source.fetch import Fetcher
 from pellucid.source.headers import OriginHeaders
-from pellucid.source.heard import Heard
 from pellucid.source.known import KnownOrigins
 from pellucid.source.limits import Freshness
 from pellucid.source.location import check_aliases, resolve
@@ -26,6 +25,7 @@ from pellucid.source.records import FormerBytes, KnownFailure, KnownOrigin, reca
 from pellucid.source.renewing import STAND_IN_FOR, Changed, Renewer
 from pellucid.source.weburl import normalise_hosts
 from pellucid.spec import OriginRef, Token
+from pellucid.store import keys
 from pellucid.store.port import BlobStore
 
 _STALE_PATIENCE_S = 0.5

@@ -9,7 +9,7 @@ import msgspec
 import structlog
 from cachetools import TLRUCache
 
-from pellucid.clients import Client
+from pellucid.concurrency.clients import Client
 from pellucid.errors import (
     BusyError,
     DamagedImageError,

@@ -16,10 +16,10 @@ import aiodns
 from aiohttp.abc import AbstractResolver, ResolveResult
 from cachetools import TLRUCache
 
-from pellucid.clients import SERVER, Client
+from pellucid.concurrency.clients import SERVER, Client
+from pellucid.concurrency.fair_semaphore import FairSemaphore
+from pellucid.concurrency.single_flight import SingleFlight
 from pellucid.errors import BusyError
-from pellucid.fairness import FairSemaphore
-from pellucid.flight import SingleFlight
 
 _LOOKUPS = 512
 """Look-ups at a time, of which one client gets three quarters. Each is a query of about 1 kB on a socket that all

@@ -17,7 +17,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver
 from yarl import URL
 
-from pellucid.clients import SERVER, Client
+from pellucid.concurrency.clients import SERVER, Client
 from pellucid.errors import BusyError, OriginRefusedError
 from pellucid.source.connections import AddrInfo, BoundedConnector, OpenSockets
 from pellucid.source.netguard import Guard

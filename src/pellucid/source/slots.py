@@ -8,9 +8,9 @@ from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
-from pellucid.clients import Client
+from pellucid.concurrency.clients import Client
+from pellucid.concurrency.fair_semaphore import FairSemaphore
 from pellucid.errors import BusyError
-from pellucid.fairness import FairSemaphore
 
 _WAITING = 1000
 """Fetches that may wait, for all hosts together; each is a request, which weighs some 20 kB."""

@@ -1,4 +1,4 @@
-"""The store port: blobs by key. Keys are slash-separated, made by `pellucid.keys`."""
+"""The store port: blobs by key. Keys are slash-separated, made by `pellucid.store.keys`."""
 
 from __future__ import annotations
 

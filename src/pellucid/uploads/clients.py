@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from pellucid.clients import client_network
+from pellucid.concurrency.clients import client_network
 
 
 def client_digest(address: str, *, key: bytes) -> str:

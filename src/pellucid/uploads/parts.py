@@ -7,7 +7,7 @@ import fcntl
 import os
 from pathlib import Path
 
-from pellucid import keys
+from pellucid.store import keys
 
 _SUFFIX = ".part"
 _UNLOCKED = ".new"

@@ -23,7 +23,8 @@ from typing import Protocol, TypeVar
 
 import structlog
 
-from pellucid.clients import Client, client_network
+from pellucid.concurrency.clients import Client, client_network
+from pellucid.customers.customer import hash_key
 from pellucid.database.database import Database
 from pellucid.errors import (
     BusyError,
@@ -37,7 +38,6 @@ from pellucid.errors import (
 )
 from pellucid.image.facts import ImageFacts
 from pellucid.spec import Token
-from pellucid.tokens import hash_key
 from pellucid.uploads import parts, table
 from pellucid.uploads.clients import client_digest
 from pellucid.uploads.parts import Part

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from pellucid.customers.customer import Customer, Customers
 from pellucid.ledger.ledger import Ledger
 from pellucid.settings.model import SettingsTree
 from pellucid.source.weburl import normalise_hosts
 from pellucid.spec import DEFAULT_TOKEN, OriginRef, Token
-from pellucid.tokens import Customer, Customers
 
 
 def customers_of(settings: SettingsTree) -> Customers:

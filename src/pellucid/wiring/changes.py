@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 import structlog
 
-from pellucid import keys
-from pellucid.clients import Client
+from pellucid.concurrency.clients import Client
 from pellucid.errors import DatabaseError
-from pellucid.invalidations import Invalidation, Invalidations
+from pellucid.invalidation.log import Invalidation, Invalidations
 from pellucid.notify.purge import CdnPurger
 from pellucid.spec import OriginRef, Token
+from pellucid.store import keys
 
 _log = structlog.get_logger(__name__)
 

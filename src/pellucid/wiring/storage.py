@@ -12,7 +12,6 @@ from typing import TypeVar
 
 import structlog
 
-from pellucid import keys
 from pellucid.crew.lock_files import LockFiles
 from pellucid.cutout.recipe import tier_of
 from pellucid.database.database import Database
@@ -26,6 +25,7 @@ from pellucid.queue.queue import Queue
 from pellucid.queue.turns import Patience
 from pellucid.queue.work import Workplace
 from pellucid.settings.model import SettingsTree
+from pellucid.store import keys
 from pellucid.store.objects import ObjectBlobs
 from pellucid.uploads.secret import folder_secret
 from pellucid.wiring.accounts import ledger_of

@@ -12,11 +12,12 @@ from functools import partial
 
 import structlog
 
-from pellucid import keys
+from pellucid.customers.customer import Customers
 from pellucid.cutout.recipe import Recipe, tier_of
 from pellucid.database.database import Database
 from pellucid.errors import DatabaseError
-from pellucid.invalidations import Invalidation, Invalidations
+from pellucid.invalidation.heard import Heard
+from pellucid.invalidation.log import Invalidation, Invalidations
 from pellucid.mattes.catalogue import Catalogue
 from pellucid.mattes.files import MatteFiles
 from pellucid.notify.cdn import ANYWHERE
@@ -26,19 +27,18 @@ from pellucid.pipeline.cuttings import Cuttings
 from pellucid.pipeline.deliver import Pipeline
 from pellucid.queue.queue import Queue
 from pellucid.render.pool import RenderPool
-from pellucid.renditions import Renditions
 from pellucid.settings.model import SettingsTree
 from pellucid.source.bodies import Bodies
 from pellucid.source.fetch import Fetcher
-from pellucid.source.heard import Heard
 from pellucid.source.memory import BodyMemory
 from pellucid.source.netguard import Guard
 from pellucid.source.origins import Origins
 from pellucid.source.resolver import NameResolver
 from pellucid.spec import DEFAULT_TOKEN, OriginRef, Token
+from pellucid.store import keys
 from pellucid.store.bounded import BoundedBlobs
 from pellucid.store.objects import ObjectBlobs, free_bytes
-from pellucid.tokens import Customers
+from pellucid.store.renditions import Renditions
 from pellucid.uploads.shelf import UPLOADS_ALIAS, Shelf
 from pellucid.wiring.accounts import charge_every_s_of, customers_of, ledger_of
 from pellucid.wiring.changes import ChangedOrigins

@@ -12,15 +12,15 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-import pellucid.invalidations as module
-from pellucid import keys
+import pellucid.invalidation.log as module
 from pellucid.database import old_files, takeover
 from pellucid.database.database import Database
 from pellucid.database.tables import METADATA, invalidations
 from pellucid.errors import DatabaseAwayError
-from pellucid.invalidations import Invalidation, Invalidations
-from pellucid.source.heard import Heard
+from pellucid.invalidation.heard import Heard
+from pellucid.invalidation.log import Invalidation, Invalidations
 from pellucid.spec import OriginRef, Token
+from pellucid.store import keys
 
 SHOP = Token("shop")
 

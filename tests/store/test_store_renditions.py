@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from memory_blobs import MemoryBlobs
-from pellucid import keys
-from pellucid.clients import Client
-from pellucid.renditions import Found, Rendition, Renditions, make_rendition
+from pellucid.concurrency.clients import Client
 from pellucid.spec import DEFAULT_TOKEN
+from pellucid.store import keys
 from pellucid.store.objects import ObjectBlobs
+from pellucid.store.renditions import Found, Rendition, Renditions, make_rendition
 
 KEY = keys.rendition_key(DEFAULT_TOKEN, "x")
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-import pellucid.source.heard as module
-from pellucid import keys
-from pellucid.source.heard import Heard
+import pellucid.invalidation.heard as module
+from pellucid.invalidation.heard import Heard
 from pellucid.spec import OriginRef, Token
+from pellucid.store import keys
 
 SHOP = Token("shop")
 

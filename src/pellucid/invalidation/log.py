@@ -15,7 +15,7 @@ from pellucid.database.bell import ring
 from pellucid.database.database import Database
 from pellucid.database.locks import Lock, lock
 from pellucid.database.tables import identity, invalidations
-from pellucid.source.heard import Heard
+from pellucid.invalidation.heard import Heard
 
 _VERSION = 1
 """Of the rows that are written here; rows of a later one are passed over."""

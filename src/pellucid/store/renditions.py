@@ -11,11 +11,11 @@ import msgspec
 import structlog
 from cachetools import LRUCache
 
-from pellucid import keys
-from pellucid.clients import SERVER, Client
+from pellucid.concurrency.clients import SERVER, Client
+from pellucid.concurrency.fair_semaphore import FairSemaphore
+from pellucid.concurrency.single_flight import SingleFlight
 from pellucid.errors import StoreError
-from pellucid.fairness import FairSemaphore
-from pellucid.flight import SingleFlight
+from pellucid.store import keys
 from pellucid.store.envelope import seal, unseal
 from pellucid.store.port import BlobStore
 

@@ -9,16 +9,16 @@ import json
 import pytest_asyncio
 import sqlalchemy as sa
 
-from pellucid import keys
-from pellucid.clients import Client
+from pellucid.concurrency.clients import Client
 from pellucid.database.database import Database
 from pellucid.database.tables import outbox
-from pellucid.invalidations import Invalidation, Invalidations
+from pellucid.invalidation.heard import Heard
+from pellucid.invalidation.log import Invalidation, Invalidations
 from pellucid.notify.cdn import CdnApi
 from pellucid.notify.purge import CdnPurger
 from pellucid.queue.outbox import Outbox
-from pellucid.source.heard import Heard
 from pellucid.spec import DEFAULT_TOKEN, OriginRef
+from pellucid.store import keys
 from pellucid.wiring.changes import ChangedOrigins
 
 STRANGER, SHOP = Client("stranger"), Client("shop")

@@ -19,7 +19,7 @@ def install_command(extra: str) -> str:
 
 
 def _requirement(extra: str) -> list[str]:
-    checkout = Path(__file__).resolve().parents[2]
+    checkout = Path(__file__).resolve().parents[3]
     if (checkout / "pyproject.toml").is_file():
         return ["-e", f"{checkout}[{extra}]"]
     url = _installed_from()

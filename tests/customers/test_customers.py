@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from pellucid.customers.customer import Customer, Customers, hash_key, make_key
 from pellucid.errors import KeyNeededError
 from pellucid.http.callers import Callers
 from pellucid.spec import DEFAULT_TOKEN, Token
-from pellucid.tokens import Customer, Customers, hash_key, make_key
 
 KEY = make_key()
 SHOP = Customer(token=Token("shop"), hosts=("img.shop.example", "cdn.shop.example"), credits_per_month=1000)

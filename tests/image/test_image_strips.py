@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pellucid.strips import for_each_strip, in_order
+from pellucid.image.strips import for_each_strip, in_order
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 50])

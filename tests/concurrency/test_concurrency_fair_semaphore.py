@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pellucid.clients import Client
+from pellucid.concurrency.clients import Client
+from pellucid.concurrency.fair_semaphore import FairSemaphore
 from pellucid.errors import BusyError
-from pellucid.fairness import FairSemaphore
 
 CROWD, SOMEBODY = Client("192.0.2.1"), Client("192.0.2.2")
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from pellucid import keys
 from pellucid.errors import DatabaseAwayError
-from pellucid.invalidations import Invalidation
+from pellucid.invalidation.log import Invalidation
 from pellucid.spec import DEFAULT_TOKEN, OriginRef, Token
+from pellucid.store import keys
 from pellucid.wiring import web as module
 from pellucid.wiring.web import Web
 

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from pellucid.flight import SingleFlight
+from pellucid.concurrency.single_flight import SingleFlight
 
 
 async def test_simultaneous_calls_share_one_run() -> None:

@@ -1,0 +1,1 @@
+"""What is known to have changed: written once in the database, read by every process."""
