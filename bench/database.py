@@ -25,16 +25,16 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from pellucid.crew.lock_files import LockFiles
-from pellucid.crew.port import WorkerInfo
 from pellucid.database.database import Database
 from pellucid.database.engines import file_url
 from pellucid.database.tables import balances, charges, mattes
 from pellucid.ledger.ledger import Ledger
 from pellucid.ledger.values import Claim, day_of, month_of
+from pellucid.liveness.lock_files import LockFiles
+from pellucid.liveness.port import WorkerInfo
 from pellucid.mattes.facts import MatteFacts
 from pellucid.queue.queue import Queue
-from pellucid.queue.values import Asking, Job
+from pellucid.queue.values import Job, Submission
 from pellucid.spec import Tier, Token
 
 _TOKENS = [Token(f"customer-{number}") for number in range(20)]
@@ -57,13 +57,13 @@ class Bench:
         now = time.time()
         for first in range(0, self.rows, _BATCH):
             numbers = range(first, min(self.rows, first + _BATCH))
-            await self.database.run(partial(_insert, numbers=numbers, now=now), patience_s=60)
+            await self.database.run(partial(_insert, numbers=numbers, now=now), max_wait_s=60)
         month = month_of(now)
         await self.database.run(
             lambda db: db.execute(balances.insert(), [{"token": t, "month": month, "charged": 10**6} for t in _TOKENS])
         )
         if not self.database.is_sqlite:
-            await self.database.run(lambda db: db.exec_driver_sql("ANALYZE"), patience_s=60)
+            await self.database.run(lambda db: db.exec_driver_sql("ANALYZE"), max_wait_s=60)
 
     async def ready(self) -> None:
         """A cutout that is there, asked for first in this process."""
@@ -73,9 +73,9 @@ class Bench:
 
     async def pending(self) -> None:
         """A page that waits asks again."""
-        asking = _asking(-1)
+        asking = _submission(-1)
         await self.queue.known(asking.claim.token, [asking.claim.origin_digest])
-        answer = await self.queue.ask(asking)
+        answer = await self.queue.submit(asking)
         assert answer.receipt is not None
 
     async def balance(self) -> None:
@@ -84,8 +84,8 @@ class Bench:
 
     async def whole_way(self) -> None:
         """Owed, claimed, done: held, charged, known."""
-        asking = _asking(random.randrange(10**9, 10**10))
-        await self.queue.ask(asking)
+        asking = _submission(random.randrange(10**9, 10**10))
+        await self.queue.submit(asking)
         course = self.queue.course
         job = await self.database.run(partial(course.claim, worker_id="w", recipes=[_RECIPE]))
         assert job is not None
@@ -96,13 +96,13 @@ def _digest(number: int) -> str:
     return f"{number % 2**128:032x}"
 
 
-def _asking(number: int) -> Asking:
+def _submission(number: int) -> Submission:
     digest = _digest(number)
     job = Job(key=f"{digest}.0.{_RECIPE}", origin_digest=digest, page=0, recipe_id=_RECIPE)
     claim = Claim(
         token=_TOKENS[number % 20], origin_digest=digest, tier=Tier.STANDARD, origin=digest, charge_every_s=86_400
     )
-    return Asking(job=job, claim=claim)
+    return Submission(job=job, claim=claim)
 
 
 def _facts(name: str) -> MatteFacts:
@@ -201,7 +201,7 @@ async def _bench(url: str, folder: Path, *, rows: int, repeats: int) -> dict[str
             bench.statements = 0
             await work()
             found[name] = (median, worst, bench.statements)
-        await queue.ask(_asking(-1))
+        await queue.submit(_submission(-1))
         median, worst = await _measure(bench.pending, repeats)
         bench.statements = 0
         await bench.pending()
@@ -227,25 +227,25 @@ def main() -> int:
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--repeats", type=int, default=300)
     parser.add_argument("--postgres", default="")
-    wished = parser.parse_args()
-    print(f"| database | answer | statements | 1,000 rows, ms (p99) | {wished.rows:,} rows, ms (p99) | ratio |")
+    requested = parser.parse_args()
+    print(f"| database | answer | statements | 1,000 rows, ms (p99) | {requested.rows:,} rows, ms (p99) | ratio |")
     print("|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory(prefix="pellucid-bench-") as folder:
         for kind in ("sqlite", "postgresql"):
             by_rows: dict[int, dict[str, tuple[float, float, int]]] = {}
-            for rows in (1000, wished.rows):
+            for rows in (1000, requested.rows):
                 if kind == "sqlite":
                     url = file_url(Path(folder) / f"{rows}.sqlite")
                 else:
-                    server = sa.make_url(wished.postgres or _postgres(f"{folder}-postgres"))
+                    server = sa.make_url(requested.postgres or _postgres(f"{folder}-postgres"))
                     name = f"bench_{rows}_{random.randrange(10**9)}"
                     engine = sa.create_engine(server.set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT")
                     with engine.connect() as connection:
                         connection.exec_driver_sql(f"CREATE DATABASE {name}")
                     engine.dispose()
                     url = server.set(database=name).render_as_string(hide_password=False)
-                by_rows[rows] = asyncio.run(_bench(url, Path(folder), rows=rows, repeats=wished.repeats))
-            few, many = by_rows[1000], by_rows[wished.rows]
+                by_rows[rows] = asyncio.run(_bench(url, Path(folder), rows=rows, repeats=requested.repeats))
+            few, many = by_rows[1000], by_rows[requested.rows]
             for name, (median, worst, statements) in few.items():
                 more, worse, _ = many[name]
                 print(

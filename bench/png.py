@@ -41,7 +41,7 @@ from pellucid.image.matte_file import pack_matte
 from pellucid.image.png import save_png
 from pellucid.image.probe import probe
 from pellucid.render import foreground
-from pellucid.render.cutting import cut_out
+from pellucid.render.apply_matte import apply_matte
 from pellucid.render.plan import plan
 from pellucid.render.run import RenderJob, planned_matte, scale
 from pellucid.spec import RenderSpec
@@ -113,7 +113,7 @@ def ways(data: bytes, mask: Pixels) -> dict[str, Callable[[], bytes]]:
     matte = planned_matte(
         pack_matte(mask, width=width, height=height, confidence=1, empty=False, recipe_id="truth"), target
     )
-    cutout = cut_out(photo, matte)
+    cutout = apply_matte(photo, matte)
     exact = unrounded(photo, matte)
     naive = composite(photo, matte)
     return {
@@ -133,7 +133,7 @@ def unrounded(photo: Pixels, matte: Pixels) -> Pixels:
     kept = rounding.LEAST_SHOWN
     rounding.LEAST_SHOWN = 0.0
     try:
-        return cut_out(photo, matte)
+        return apply_matte(photo, matte)
     finally:
         rounding.LEAST_SHOWN = kept
 

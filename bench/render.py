@@ -33,7 +33,7 @@ from pellucid.image import vips
 from pellucid.image.encode import DEFAULT_QUALITY, encode, webp_effort
 from pellucid.image.probe import probe
 from pellucid.models.folder import default_models_dir
-from pellucid.render.cutting import cut_out
+from pellucid.render.apply_matte import apply_matte
 from pellucid.render.plan import plan
 from pellucid.render.run import RenderJob, planned_matte, scale
 from pellucid.spec import RenderSpec
@@ -145,7 +145,7 @@ def render_in_stages(case: Case, photo: bytes, matte: bytes, job: RenderJob, tim
     image = timed(times, "decode", lambda: scale(photo, job))
     if case.cut:
         matte_hw = timed(times, "matte", lambda: planned_matte(matte, job.plan))
-        image = timed(times, "colours", lambda: vips.from_array(cut_out(vips.to_array(image), matte_hw)))
+        image = timed(times, "colours", lambda: vips.from_array(apply_matte(vips.to_array(image), matte_hw)))
     return len(timed(times, "encode", lambda: encode(image, format=job.format, quality=None)))
 
 

@@ -17,7 +17,7 @@ from pellucid.image.matte_file import matte_at, unpack_header
 from pellucid.image.vips import to_array
 from pellucid.mattes.facts import MatteFacts
 from pellucid.mattes.files import MatteFiles
-from pellucid.queue.values import Job, JobMootError, JobRefusedError
+from pellucid.queue.values import Job, JobDiscardedError, JobPermanentError
 from pellucid.spec import Tier
 from pellucid.store import keys
 from pellucid.store.objects import ObjectBlobs
@@ -76,12 +76,12 @@ async def test_a_stored_matte_is_not_made_again(engine: Engine, blobs: ObjectBlo
 
 async def test_what_cannot_be_done_is_said(engine: Engine, blobs: ObjectBlobs) -> None:
     handle = handler_of(engine, blobs)
-    with pytest.raises(JobMootError):
+    with pytest.raises(JobDiscardedError):
         await handle(job_of(engine, b"never stored"))
     await blobs.put(keys.origin_bytes_key(keys.digest(b"no picture")), b"no picture")
-    with pytest.raises(JobRefusedError, match="undecodable"):
+    with pytest.raises(JobPermanentError, match="undecodable"):
         await handle(job_of(engine, b"no picture"))
-    with pytest.raises(JobRefusedError, match="recipe-not-here"):
+    with pytest.raises(JobPermanentError, match="recipe-not-here"):
         await handle(replace(job_of(engine, b"no picture"), recipe_id="another"))
 
 
@@ -117,7 +117,7 @@ async def test_of_a_damaged_file_no_matte_is_made(engine: Engine, blobs: ObjectB
     digest, recipe_id = keys.digest(data), engine.recipe.by_tier[tier].id
     job = Job(key=keys.matte_name(digest, 0, recipe_id), origin_digest=digest, page=0, recipe_id=recipe_id)
     await blobs.put(keys.origin_bytes_key(digest), data)
-    with pytest.raises(JobRefusedError, match="damaged"):
+    with pytest.raises(JobPermanentError, match="damaged"):
         await handler_of(engine, blobs)(job)
     assert await blobs.get(keys.matte_key(job.key)) is None
 
@@ -175,7 +175,7 @@ async def test_an_unreadable_origin_is_fetched_again_if_the_store_works(
     await blobs.put(keys.origin_bytes_key(job.origin_digest), photo())
     path = tmp_path / "store" / keys.origin_bytes_key(job.origin_digest)
     _loop(path)
-    with pytest.raises(JobMootError):
+    with pytest.raises(JobDiscardedError):
         await handler_of(engine, blobs)(job)
     assert not path.is_symlink()
     assert [info.key async for info in blobs.list("check")] == []
@@ -238,7 +238,7 @@ async def test_a_damaged_origin_is_no_bad_picture(engine: Engine, blobs: ObjectB
     data = photo()
     job = job_of(engine, data)
     await blobs.put(keys.origin_bytes_key(job.origin_digest), b"\0" * len(data))
-    with pytest.raises(JobMootError, match="damaged"):
+    with pytest.raises(JobDiscardedError, match="damaged"):
         await handler_of(engine, blobs)(job)
     assert not await blobs.exists(keys.origin_bytes_key(job.origin_digest))
 
@@ -315,5 +315,5 @@ async def test_a_job_that_would_take_too_much_memory_to_decode_is_refused(
     Image.new("P", (800, 600), 3).save(out, "GIF")
     job = job_of(engine, out.getvalue())
     await blobs.put(keys.origin_bytes_key(job.origin_digest), out.getvalue())
-    with pytest.raises(JobRefusedError, match="too-large"):
+    with pytest.raises(JobPermanentError, match="too-large"):
         await handler_of(engine, blobs)(job)

@@ -19,7 +19,7 @@ from pellucid.engine import Engine
 from pellucid.errors import DatabaseError
 from pellucid.mattes.facts import MatteFacts
 from pellucid.mattes.files import MatteFiles
-from pellucid.queue.values import Failed, Job, Owed
+from pellucid.queue.values import Failed, Job, Pending
 from pellucid.store import keys
 from pellucid.store.objects import ObjectBlobs
 from pellucid.system.exit_codes import EXIT_MEMORY
@@ -52,7 +52,7 @@ async def test_the_queue_drives_the_handler(engine: Engine, blobs: ObjectBlobs, 
         await blobs.put(keys.origin_bytes_key(keys.digest(data)), data)
     async with world.working(engine, handler_of(engine, blobs)):
         for data in (good, bad, lost):
-            assert isinstance((await world.ask(job_of(engine, data))).receipt, Owed)
+            assert isinstance((await world.ask(job_of(engine, data))).receipt, Pending)
         for data in (good, bad, lost):
             assert await world.queue.wait(job_of(engine, data).key, timeout_s=30)
         (known,) = await world.queue.known(SHOP, [keys.digest(good)])
@@ -61,7 +61,7 @@ async def test_the_queue_drives_the_handler(engine: Engine, blobs: ObjectBlobs, 
         failed = (await world.ask(job_of(engine, bad))).receipt
         assert isinstance(failed, Failed)
         assert failed.reason == "undecodable"
-        assert isinstance((await world.ask(job_of(engine, lost))).receipt, Owed), "forgotten"
+        assert isinstance((await world.ask(job_of(engine, lost))).receipt, Pending), "forgotten"
 
 
 async def test_all_who_wait_are_charged_once(
@@ -72,7 +72,7 @@ async def test_all_who_wait_are_charged_once(
     job = job_of(engine, data)
     await blobs.put(keys.origin_bytes_key(job.origin_digest), data)
     for token in (SHOP, BLOG):
-        assert isinstance((await world.ask(job, token)).receipt, Owed)
+        assert isinstance((await world.ask(job, token)).receipt, Pending)
         assert await world.account(token) == (0, 200)
     await handler_of(engine, blobs)(await world.claim(engine, "dead"))
     assert [await world.account(token) for token in (SHOP, BLOG)] == [(0, 200), (0, 200)]
@@ -122,7 +122,7 @@ async def test_a_job_stays_owed_while_the_database_is_away(engine: Engine, blobs
         other.execute("ROLLBACK")
     assert await MatteFiles(blobs).header(job.key) is not None
     assert await world.queue.known(SHOP, [job.origin_digest]) == []
-    assert job.key in await world.queue.owed_keys()
+    assert job.key in await world.queue.pending_keys()
     assert await world.account() == (0, 200)
     async with world.working(engine, handle):
         assert await world.queue.wait(job.key, timeout_s=30)
@@ -160,8 +160,8 @@ async def test_a_store_that_is_away_puts_off_longer_each_time(
 _OVERFED = """
 import asyncio, os, sys
 from pathlib import Path
-from pellucid.crew.lock_files import LockFiles
-from pellucid.crew.port import WorkerInfo
+from pellucid.liveness.lock_files import LockFiles
+from pellucid.liveness.port import WorkerInfo
 from pellucid.database.database import Database
 from pellucid.engine import Engine
 from pellucid.image.vips import harden

@@ -13,19 +13,19 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from pellucid.crew.lock_files import LockFiles
-from pellucid.crew.port import WorkerInfo
 from pellucid.database.database import Database
 from pellucid.engine import Engine
 from pellucid.image.matte_file import pack_matte
 from pellucid.ledger.ledger import Ledger
 from pellucid.ledger.values import Claim
+from pellucid.liveness.lock_files import LockFiles
+from pellucid.liveness.port import WorkerInfo
 from pellucid.mattes.files import MatteFiles
 from pellucid.queue import rows
 from pellucid.queue.queue import Queue
 from pellucid.queue.rows import Row
-from pellucid.queue.turns import Patience
-from pellucid.queue.values import Answer, Asking, Handler, Job
+from pellucid.queue.turns import RetryPolicy
+from pellucid.queue.values import Answer, Handler, Job, Submission
 from pellucid.queue.work import Workplace
 from pellucid.spec import Tier, Token
 from pellucid.store import keys
@@ -54,15 +54,17 @@ class World:
         self.folder = folder
         self.database = database
         self.clock = clock
-        crew = LockFiles(folder / "workers")
+        registry = LockFiles(folder / "workers")
         ledger = Ledger(price=lambda _: 200, limit=lambda _: None)
-        patience = Patience(backoff_s=0)
-        self.queue = Queue(database, store="here", crew=crew, ledger=ledger, patience=patience, clock=clock)
-        self.workplace = Workplace(database, self.queue, crew)
+        retry_policy = RetryPolicy(backoff_s=0)
+        self.queue = Queue(
+            database, store="here", registry=registry, ledger=ledger, retry_policy=retry_policy, clock=clock
+        )
+        self.workplace = Workplace(database, self.queue, registry)
 
     async def ask(self, job: Job, token: Token = SHOP) -> Answer:
         claim = Claim(token=token, origin_digest=job.origin_digest, tier=Tier.STANDARD)
-        return await self.queue.ask(Asking(job=job, claim=claim))
+        return await self.queue.submit(Submission(job=job, claim=claim))
 
     async def claim(self, engine: Engine, worker_id: str) -> Job:
         """As a worker does that may die any moment."""

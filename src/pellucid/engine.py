@@ -34,7 +34,7 @@ from pellucid.image.vips import from_array, reduced, resample_in_place, to_array
 from pellucid.models.cards import DEFAULT_MODEL, ModelCard, find_cards
 from pellucid.models.folder import default_models_dir
 from pellucid.models.weights import require_pulled
-from pellucid.render.cutting import cut_out
+from pellucid.render.apply_matte import apply_matte
 from pellucid.render.foreground import WORKING_SIDE
 from pellucid.spec import WHITE, Tier
 
@@ -82,7 +82,7 @@ class Cutout:
 
     @cached_property
     def _rgba(self) -> npt.NDArray[np.uint8]:
-        return cut_out(self.photo, self.matte_hw, working_side=self._working_side)
+        return apply_matte(self.photo, self.matte_hw, working_side=self._working_side)
 
     def rgba(self) -> npt.NDArray[np.uint8]:
         """The subject without its background: uint8, H x W x 4, sRGB, straight alpha, edge colours estimated."""
@@ -137,7 +137,7 @@ class Engine:
         precisions: dict[str, Precision] = {}
         self._models: dict[str, Model] = {}
         for card in cards_used:
-            precisions[card.name], graph = find_graph(card, models_dir, wished=precision, device=self.device)
+            precisions[card.name], graph = find_graph(card, models_dir, requested=precision, device=self.device)
             sizes, others = _graph_sizes(self.card, card, tier, precisions[card.name])
             session = Session(
                 graph,
@@ -199,7 +199,7 @@ class Engine:
         """`cut(image).rgba()` as a PNG file. Raises as `cut` does."""
         cutout = self.cut(image, tier=tier)
         working_side = TIERS[tier or self.recipe.tier].working_side
-        rgba = cut_out(cutout.photo, cutout.matte_hw, working_side=working_side)
+        rgba = apply_matte(cutout.photo, cutout.matte_hw, working_side=working_side)
         return encode(from_array(rgba), format=ImageFormat.PNG, quality=None)
 
     def _segment(self, scaled: Scaled, tier: Tier | None) -> CoarseMatte:

@@ -35,7 +35,7 @@ PellucidError
 │   ├── DatabaseBusyError      another process keeps it locked
 │   ├── DatabaseDamagedError   its file is none any more
 │   └── DatabaseSchemaError    it was written by a newer Pellucid
-├── KeyNeededError         the request is in nobody's name, or asks for more than its key allows
+├── AuthenticationError         the request is in nobody's name, or asks for more than its key allows
 └── SettingsError          the configuration is wrong
 """
 
@@ -180,7 +180,7 @@ class WorkerNameError(PellucidError):
     """A living worker has that name."""
 
 
-class KeyNeededError(PellucidError):
+class AuthenticationError(PellucidError):
     """The request is in nobody's name, or asks for what only the holder of a key may have."""
 
 

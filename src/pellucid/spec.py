@@ -51,7 +51,7 @@ class Tier(enum.StrEnum):
     BEST = "best"
 
 
-class Pending(enum.StrEnum):
+class Interim(enum.StrEnum):
     """What is answered while a matte is owed (`bg_pending`). No part of any rendition."""
 
     ORIGINAL = "original"
@@ -165,7 +165,7 @@ class Spec:
     origin: OriginRef
     cutout: bool = False
     tier: Tier | None = None
-    pending: Pending = Pending.ORIGINAL
+    interim: Interim = Interim.ORIGINAL
     notify: str | None = None
     render: RenderSpec = field(default_factory=RenderSpec)
     output: OutputSpec = field(default_factory=OutputSpec)

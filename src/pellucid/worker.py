@@ -15,7 +15,7 @@ from pellucid.image.examine import examine
 from pellucid.image.matte_file import unpack_header
 from pellucid.mattes.facts import MatteFacts
 from pellucid.mattes.files import MatteFiles
-from pellucid.queue.values import DAMAGED, Handler, Job, JobMootError, JobRefusedError
+from pellucid.queue.values import DAMAGED, Handler, Job, JobDiscardedError, JobPermanentError
 from pellucid.spec import Tier
 from pellucid.store import keys
 from pellucid.store.port import BlobStore
@@ -111,7 +111,7 @@ class _MatteHandler:
     async def handle(self, job: Job) -> MatteFacts:
         tier = self._tiers.get(job.recipe_id)
         if tier is None:
-            raise JobRefusedError("recipe-not-here")
+            raise JobPermanentError("recipe-not-here")
         there = await self._mattes.header(job.key)
         if there is not None:
             # The last attempt was killed after its matte was stored; or the database was lost.
@@ -130,13 +130,13 @@ class _MatteHandler:
             os._exit(EXIT_STUCK)
         except (ImageLimitError, MemoryError) as error:
             _log.warning("origin is too large to be cut", origin=job.origin_digest, error=str(error))
-            raise JobRefusedError("too-large") from error
+            raise JobPermanentError("too-large") from error
         except DamagedImageError as error:
             _log.warning("origin is damaged", origin=job.origin_digest, error=str(error))
-            raise JobRefusedError(DAMAGED) from error
+            raise JobPermanentError(DAMAGED) from error
         except ImageError as error:
             _log.warning("origin cannot be cut", origin=job.origin_digest, error=str(error))
-            raise JobRefusedError("undecodable") from error
+            raise JobPermanentError("undecodable") from error
         try:
             await self._mattes.write(job.key, matte)
         except StoreError:
@@ -145,7 +145,7 @@ class _MatteHandler:
         return MatteFacts.of_header(job.key, unpack_header(matte), tier=tier, size_bytes=len(matte))
 
     async def _origin_bytes(self, job: Job) -> bytes:
-        """The bytes to cut. Raises JobMootError for those that are gone or damaged, StoreError."""
+        """The bytes to cut. Raises JobDiscardedError for those that are gone or damaged, StoreError."""
         key = keys.origin_bytes_key(job.origin_digest)
         try:
             data = await self._origins.get(key)
@@ -153,13 +153,13 @@ class _MatteHandler:
             # If the store works otherwise, this is a damaged file like others. It is fetched again.
             await self._store.check()
             await self._origins.delete(key)
-            raise JobMootError("the stored origin cannot be read") from error
+            raise JobDiscardedError("the stored origin cannot be read") from error
         if data is None:
-            raise JobMootError(f"the bytes of origin {job.origin_digest} are gone")
+            raise JobDiscardedError(f"the bytes of origin {job.origin_digest} are gone")
         if await asyncio.to_thread(keys.digest, data) != job.origin_digest:
             # A power cut left a damaged file, which a tolerant decoder might take for a picture. It is fetched again.
             await self._origins.delete(key)
-            raise JobMootError("the stored origin is damaged")
+            raise JobDiscardedError("the stored origin is damaged")
         return data
 
 
@@ -206,7 +206,7 @@ async def _watched(
             _end_soon()
             if stop is not None:
                 stop.set()
-            raise JobRefusedError("too-large")
+            raise JobPermanentError("too-large")
     headroom.give_back()
     return await making
 

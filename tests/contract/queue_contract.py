@@ -32,8 +32,8 @@ from queue_turns_contract import TurnsContract, TurnsEndContract
 from queue_workers_contract import WorkersContract
 
 from pellucid.database.tables import listeners
-from pellucid.queue.turns import Patience, Urgency
-from pellucid.queue.values import Full, Job, Owed
+from pellucid.queue.turns import RetryPolicy, Urgency
+from pellucid.queue.values import Full, Job, Pending
 
 
 class QueueContract(
@@ -43,7 +43,7 @@ class QueueContract(
 
     async def test_a_job_is_done_once_and_forgotten(self, make_process: MakeProcess) -> None:
         here = await make_process()
-        assert await here.owe("k", origin="o", recipe="r7") == Owed(position=1, eta_s=1.0)
+        assert await here.owe("k", origin="o", recipe="r7") == Pending(position=1, eta_s=1.0)
         done = Recorder()
         async with working(here, done, recipes=("r6", "r7")):
             assert await here.wait("k")
@@ -68,8 +68,8 @@ class QueueContract(
     async def test_a_key_is_owed_once_by_many_who_ask_at_once(self, make_process: MakeProcess) -> None:
         here, there = await make_process(), await make_process()
         asked = [(f"k{n % 3}", token) for n in range(12) for token in (SHOP, BLOG)]
-        answers = await asyncio.gather(*(each.ask(key, token=of) for key, of in asked for each in (here, there)))
-        assert {type(answer.receipt) for answer in answers} == {Owed}
+        answers = await asyncio.gather(*(each.submit(key, token=of) for key, of in asked for each in (here, there)))
+        assert {type(answer.receipt) for answer in answers} == {Pending}
         assert await here.counts() == (3, 0, 0)
         assert await here.account(SHOP) == await here.account(BLOG) == (0, 600)
 
@@ -100,7 +100,7 @@ class QueueContract(
     async def test_stores_on_one_database_do_not_mix(self, make_process: MakeProcess) -> None:
         """A key is owed in each, and made by who works for its store."""
         here = await make_process()
-        elsewhere = await make_process(store="elsewhere", patience=Patience(wait_s=-1))
+        elsewhere = await make_process(store="elsewhere", retry_policy=RetryPolicy(wait_s=-1))
         await here.owe("k", notify=[HOOK])
         assert await elsewhere.counts() == (0, 0, 0)
         assert await elsewhere.wait("k", 0)
@@ -123,16 +123,16 @@ class QueueContract(
 
     async def test_owed_keys_are_told_as_soon_as_they_change(self, make_process: MakeProcess) -> None:
         here, there = await make_process(), await make_process()
-        assert await here.queue.owed_keys() == frozenset()
-        waiting = asyncio.create_task(here.queue.owed_keys(other_than=frozenset()))
+        assert await here.queue.pending_keys() == frozenset()
+        waiting = asyncio.create_task(here.queue.pending_keys(other_than=frozenset()))
         await asyncio.sleep(NEVER_S)
         assert not waiting.done()
         await there.owe("k")
         async with asyncio.timeout(SOON_S):
             assert await waiting == {"k"}
-            assert await here.queue.owed_keys(other_than=frozenset()) == {"k"}
+            assert await here.queue.pending_keys(other_than=frozenset()) == {"k"}
             async with working(there, Recorder()):
-                assert await here.queue.owed_keys(other_than=frozenset({"k"})) == frozenset()
+                assert await here.queue.pending_keys(other_than=frozenset({"k"})) == frozenset()
 
     async def test_the_backlog_says_of_all_what_a_look_says_of_one(self, make_process: MakeProcess) -> None:
         here = await make_process()
@@ -160,7 +160,7 @@ class QueueContract(
             assert len(backlog) == 16
             for key, owed in backlog.items():
                 recipe = "r1" if key[0] != "u" else "nobody's" if int(key[1]) % 2 else "nobody's either"
-                assert (await here.look(key, recipe=recipe)).receipt == owed, key
+                assert (await here.status(key, recipe=recipe)).receipt == owed, key
             gate.opened.set()
 
     async def test_waits_end_when_the_process_stops(self, make_process: MakeProcess) -> None:
@@ -208,8 +208,8 @@ class QueueContract(
             await gate.reached()
             for key in ("a", "b"):
                 await here.owe(key)
-            answer = await here.ask("c")
-            assert (answer.receipt, answer.standing) == (Full(of_token=3, depth=3), None)
+            answer = await here.submit("c")
+            assert (answer.receipt, answer.claim_status) == (Full(of_token=3, depth=3), None)
             assert await here.wait("c", 0)
             assert await here.account() == (0, 600), "nothing is held for what is not owed"
             await here.owe("a")
@@ -220,8 +220,8 @@ class QueueContract(
 
     async def test_a_crowd_that_asks_at_once_gets_no_further_than_the_depth(self, make_process: MakeProcess) -> None:
         here, there = await make_process(depth=5), await make_process(depth=5)
-        answers = await asyncio.gather(*(each.ask(f"k{n}-{id(each)}") for n in range(10) for each in (here, there)))
-        assert sum(isinstance(answer.receipt, Owed) for answer in answers) == 5
+        answers = await asyncio.gather(*(each.submit(f"k{n}-{id(each)}") for n in range(10) for each in (here, there)))
+        assert sum(isinstance(answer.receipt, Pending) for answer in answers) == 5
         assert sum(isinstance(answer.receipt, Full) for answer in answers) == 15
 
     async def test_wait(self, make_process: MakeProcess) -> None:
@@ -278,7 +278,7 @@ class QueueContract(
         here, there = await make_process(), await make_process()
         assert (await here.queue.stats()).job_s == 0
         assert (await here.queue.stats()).workers == ()
-        assert await here.queue.owed_origins() == frozenset()
+        assert await here.queue.pending_origins() == frozenset()
         await here.owe("bad", origin="o0")
         async with working(here, refuse):
             assert await here.wait("bad")
@@ -294,7 +294,7 @@ class QueueContract(
             assert (stats.waiting, stats.running, stats.failed) == (5, 1, 1)
             assert stats.workers == (make_info("w7"),)
             assert stats.unserved == {"nobody's": 3}
-            assert await there.queue.owed_origins() == {"o1", "o2", "o3"}
+            assert await there.queue.pending_origins() == {"o1", "o2", "o3"}
             gate.opened.set()
             assert await there.wait("a")
         await there.workers_are()
@@ -313,7 +313,7 @@ class QueueContract(
         job_s = (await here.queue.stats()).job_s
         assert 0.09 < job_s < SOON_S
         for position in (1, 2, 3):
-            assert await here.owe(f"d{position}") == Owed(position=position, eta_s=pytest.approx(position * job_s))
+            assert await here.owe(f"d{position}") == Pending(position=position, eta_s=pytest.approx(position * job_s))
 
     async def test_stopping_finishes_the_job_in_hand_and_begins_no_other(self, make_process: MakeProcess) -> None:
         here = await make_process()

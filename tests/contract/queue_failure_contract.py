@@ -23,8 +23,8 @@ from queue_helpers import (
 from pellucid.database.tables import removals
 from pellucid.errors import DatabaseError, StoreError
 from pellucid.queue import rows
-from pellucid.queue.turns import Patience
-from pellucid.queue.values import Failed, Full, Job, Owed
+from pellucid.queue.turns import RetryPolicy
+from pellucid.queue.values import Failed, Full, Job, Pending
 
 
 class FailureContract:
@@ -32,14 +32,14 @@ class FailureContract:
 
     async def test_a_look_owes_nothing(self, make_process: MakeProcess) -> None:
         here = await make_process()
-        answer = await here.look("k")
-        assert (answer.receipt, answer.standing) == (None, None)
+        answer = await here.status("k")
+        assert (answer.receipt, answer.claim_status) == (None, None)
         assert await here.counts() == (0, 0, 0)
         await here.owe("k")
-        assert (await here.look("k")).receipt == Owed(position=1, eta_s=pytest.approx(1), attempts=0)
+        assert (await here.status("k")).receipt == Pending(position=1, eta_s=pytest.approx(1), attempts=0)
         async with working(here, refuse):
             assert await here.wait("k")
-        receipt = (await here.look("k")).receipt
+        receipt = (await here.status("k")).receipt
         assert receipt == Failed(reason="undecodable", retry_in_s=pytest.approx(300, abs=5), attempts=1)
 
     async def test_a_refused_job_is_remembered_then_tried_again(self, make_process: MakeProcess) -> None:
@@ -50,10 +50,10 @@ class FailureContract:
             for left_alone_s in (300, 600, 1200):
                 await here.owe("k")
                 assert await here.wait("k")
-                receipt = (await here.ask("k")).receipt
+                receipt = (await here.submit("k")).receipt
                 assert receipt == Failed(reason="undecodable", retry_in_s=pytest.approx(left_alone_s), attempts=1)
                 clock.now += left_alone_s - 1
-                receipt = (await here.ask("k")).receipt
+                receipt = (await here.submit("k")).receipt
                 assert receipt == Failed(reason="undecodable", retry_in_s=pytest.approx(1), attempts=1)
                 assert (await here.queue.stats()).failed == 1
                 clock.now += 2
@@ -66,7 +66,7 @@ class FailureContract:
             for _ in range(11):
                 await here.owe("k")
                 assert await here.wait("k")
-                receipt = (await here.ask("k")).receipt
+                receipt = (await here.submit("k")).receipt
                 assert isinstance(receipt, Failed)
                 clock.now += receipt.retry_in_s + 1
         assert receipt.retry_in_s == pytest.approx(86_400)
@@ -95,9 +95,9 @@ class FailureContract:
         async with working(here, refuse):
             assert await here.wait("k")
         await here.owe("other")
-        assert isinstance((await here.ask("k")).receipt, Failed)
+        assert isinstance((await here.submit("k")).receipt, Failed)
         clock.now += 301
-        assert (await here.ask("k")).receipt == Full(of_token=1, depth=1)
+        assert (await here.submit("k")).receipt == Full(of_token=1, depth=1)
 
     async def test_attempts_are_spaced_then_used_up(self, make_process: MakeProcess) -> None:
         clock = MovableClock()
@@ -114,7 +114,7 @@ class FailureContract:
                 clock.now += 0.2
             assert await here.wait("k")
         assert broken.attempts == [1, 2, 3]
-        receipt = (await here.ask("k")).receipt
+        receipt = (await here.submit("k")).receipt
         assert receipt == Failed(reason="attempts-used-up", retry_in_s=pytest.approx(300), attempts=3)
 
     @pytest.mark.parametrize("error", [StoreError, DatabaseError])
@@ -123,7 +123,7 @@ class FailureContract:
     ) -> None:
         """It rests longer and longer: 5 s, doubled up to a minute."""
         clock = MovableClock()
-        here = await make_process(clock=clock, patience=Patience(attempts=2))
+        here = await make_process(clock=clock, retry_policy=RetryPolicy(attempts=2))
         await here.owe("k")
 
         async def act(job: Job) -> None:
@@ -170,7 +170,7 @@ class FailureContract:
         """One file that cannot be read: as long as somebody asks, its credits would be held for ever."""
         monkeypatch.setattr("pellucid.queue.course.MAX_PAUSES", 3)
         monkeypatch.setattr("pellucid.queue.course.pause_s", lambda _: 0.0)
-        here = await make_process(patience=Patience(attempts=2, backoff_s=0))
+        here = await make_process(retry_policy=RetryPolicy(attempts=2, backoff_s=0))
 
         async def unreadable(job: Job) -> None:
             raise StoreError("Input/output error")
@@ -180,7 +180,7 @@ class FailureContract:
         async with working(here, tried):
             assert await here.wait("k")
         assert len(tried.jobs) == 8, "of each attempt three were given back"
-        assert isinstance((await here.look("k")).receipt, Failed)
+        assert isinstance((await here.status("k")).receipt, Failed)
         assert await here.account() == (0, 0)
 
     async def test_a_backed_off_job_holds_up_no_other(self, make_process: MakeProcess) -> None:
@@ -209,7 +209,7 @@ class FailureContract:
     async def test_what_a_handler_raised_is_logged_and_noted(
         self, make_process: MakeProcess, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
     ) -> None:
-        here = await make_process(patience=Patience(attempts=1))
+        here = await make_process(retry_policy=RetryPolicy(attempts=1))
         await here.owe("k")
         with caplog.at_level(logging.WARNING):
             async with working(here, break_down):

@@ -16,18 +16,27 @@ from typing import Any, NoReturn
 
 import sqlalchemy as sa
 
-from pellucid.crew.lock_files import LockFiles, LockSeat
-from pellucid.crew.port import WorkerInfo
 from pellucid.database.database import Database
 from pellucid.database.tables import removals
 from pellucid.ledger import entries
 from pellucid.ledger.ledger import Ledger
 from pellucid.ledger.values import Claim
+from pellucid.liveness.lock_files import LockFiles, LockSession
+from pellucid.liveness.port import WorkerInfo
 from pellucid.mattes.facts import MatteFacts
 from pellucid.queue.outbox import Outbox
 from pellucid.queue.queue import Queue
-from pellucid.queue.turns import Patience, Urgency
-from pellucid.queue.values import Answer, Asking, Handler, Job, JobMootError, JobRefusedError, Listener, Owed
+from pellucid.queue.turns import RetryPolicy, Urgency
+from pellucid.queue.values import (
+    Answer,
+    Handler,
+    Job,
+    JobDiscardedError,
+    JobPermanentError,
+    Listener,
+    Pending,
+    Submission,
+)
 from pellucid.queue.work import Workplace
 from pellucid.spec import Tier, Token
 
@@ -61,19 +70,19 @@ class Process:
     workplace: Workplace
     outbox: Outbox
 
-    async def ask(self, key: str, **asking: Any) -> Answer:
+    async def submit(self, key: str, **submission: Any) -> Answer:
         """Want a removal, see `make_asking`."""
-        return await self.queue.ask(make_asking(key, **asking))
+        return await self.queue.submit(make_asking(key, **submission))
 
-    async def owe(self, key: str, **asking: Any) -> Owed:
+    async def owe(self, key: str, **submission: Any) -> Pending:
         """Want a removal that is then owed."""
-        receipt = (await self.ask(key, **asking)).receipt
-        assert isinstance(receipt, Owed), receipt
+        receipt = (await self.submit(key, **submission)).receipt
+        assert isinstance(receipt, Pending), receipt
         return receipt
 
-    async def look(self, key: str, **asking: Any) -> Answer:
+    async def status(self, key: str, **submission: Any) -> Answer:
         """Ask how a removal stands."""
-        return await self.queue.look(make_asking(key, **asking))
+        return await self.queue.status(make_asking(key, **submission))
 
     async def wait(self, key: str, timeout_s: float = SOON_S) -> bool:
         """Whether the removal has ended in time."""
@@ -125,9 +134,9 @@ class Process:
 class MakeProcess:
     """Gives tests processes, closed after the test. All of one test share one database and one folder of lock files."""
 
-    def __init__(self, url: str, crew: Path) -> None:
+    def __init__(self, url: str, registry: Path) -> None:
         self.url = url
-        self.crew = LockFiles(crew)
+        self.registry = LockFiles(registry)
         self.made: list[Process] = []
 
     async def __call__(
@@ -135,7 +144,7 @@ class MakeProcess:
         *,
         clock: Callable[[], float] = time.time,
         depth: int = 1000,
-        patience: Patience | None = None,
+        retry_policy: RetryPolicy | None = None,
         lease_s: float = 30,
         limit: int | None = None,
         store: str = STORE,
@@ -145,17 +154,17 @@ class MakeProcess:
         queue = Queue(
             database,
             store=store,
-            crew=self.crew,
+            registry=self.registry,
             ledger=Ledger(price=lambda _: PRICE, limit=lambda _: limit),
             depth=depth,
-            patience=patience,
+            retry_policy=retry_policy,
             lease_s=lease_s,
             clock=clock,
         )
         made = Process(
             database=database,
             queue=queue,
-            workplace=Workplace(database, queue, self.crew, lease_s=lease_s),
+            workplace=Workplace(database, queue, self.registry, lease_s=lease_s),
             outbox=Outbox(database, clock=clock),
         )
         self.made.append(made)
@@ -181,10 +190,10 @@ def make_asking(
     recipe: str = "r1",
     pixels: int = 0,
     may_spend: bool = True,
-) -> Asking:
+) -> Submission:
     job = make_job(key, origin=origin, recipe=recipe)
     claim = Claim(token=token, origin_digest=job.origin_digest, tier=Tier.STANDARD)
-    return Asking(job=job, claim=claim, urgency=urgency, notify=tuple(notify), pixels=pixels, may_spend=may_spend)
+    return Submission(job=job, claim=claim, urgency=urgency, notify=tuple(notify), pixels=pixels, may_spend=may_spend)
 
 
 def make_info(worker_id: str, *recipes: str) -> WorkerInfo:
@@ -214,7 +223,7 @@ def facts_of(job: Job, *, empty: bool = False) -> MatteFacts:
     )
 
 
-def kill(seat: LockSeat) -> None:
+def kill(seat: LockSession) -> None:
     """What the kernel does to a worker's lock when the worker is killed."""
     os.close(seat._fd)  # pyright: ignore[reportPrivateUsage]
 
@@ -285,7 +294,7 @@ async def until(condition: Callable[[], bool] | Callable[[], Awaitable[bool]], *
 
 
 async def refuse(job: Job) -> NoReturn:
-    raise JobRefusedError("undecodable")
+    raise JobPermanentError("undecodable")
 
 
 async def break_down(job: Job) -> NoReturn:
@@ -293,7 +302,7 @@ async def break_down(job: Job) -> NoReturn:
 
 
 async def forget(job: Job) -> NoReturn:
-    raise JobMootError("its bytes are gone")
+    raise JobDiscardedError("its bytes are gone")
 
 
 async def find_nothing(job: Job) -> MatteFacts:

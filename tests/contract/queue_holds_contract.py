@@ -28,11 +28,11 @@ from queue_helpers import (
 from queue_outbox_contract import HOOK
 
 from pellucid.database.tables import charges, holds, listeners, mattes, removals
-from pellucid.ledger.values import Standing
-from pellucid.queue import asking as asking_module
+from pellucid.ledger.values import ClaimStatus
 from pellucid.queue import course, outbox
-from pellucid.queue.turns import Patience
-from pellucid.queue.values import Failed, Handler, Owed
+from pellucid.queue import submission as asking_module
+from pellucid.queue.turns import RetryPolicy
+from pellucid.queue.values import Failed, Handler, Pending
 
 
 class HoldsContract:
@@ -41,8 +41,8 @@ class HoldsContract:
     async def test_what_is_owed_is_held_once_however_often_it_is_asked_for(self, make_process: MakeProcess) -> None:
         here, there = await make_process(), await make_process()
         for each in (here, there, here):
-            answer = await each.ask("k")
-            assert answer.standing is Standing.HELD
+            answer = await each.submit("k")
+            assert answer.claim_status is ClaimStatus.HELD
         assert answer.account.held == 200
         assert await here.account() == (0, 200)
         assert await here.rows(sa.select(holds.c.token, holds.c.store, holds.c.job)) == [("shop", "here", "k")]
@@ -56,8 +56,8 @@ class HoldsContract:
                 assert await here.wait("k")
             for token in (SHOP, BLOG):
                 assert await here.account(token) == (200, 0)
-            assert (await here.ask("k")).standing is Standing.PAID
-            assert (await here.ask("k", token=BLOG)).standing is Standing.PAID
+            assert (await here.submit("k")).claim_status is ClaimStatus.PAID
+            assert (await here.submit("k", token=BLOG)).claim_status is ClaimStatus.PAID
         (known,) = await here.queue.known(SHOP, ["origin-of-k"])
         assert known.charged == 200
         await here.wait("k", 0)
@@ -68,7 +68,7 @@ class HoldsContract:
     async def test_a_removal_that_gives_no_cutout_costs_nothing(
         self, make_process: MakeProcess, handler: Handler
     ) -> None:
-        here = await make_process(patience=Patience(attempts=2, backoff_s=0.01))
+        here = await make_process(retry_policy=RetryPolicy(attempts=2, backoff_s=0.01))
         for token in (SHOP, BLOG):
             await here.owe("k", token=token, notify=[HOOK])
         async with working(here, handler):
@@ -80,7 +80,7 @@ class HoldsContract:
 
     async def test_what_died_with_its_worker_for_the_last_time_costs_nothing(self, make_process: MakeProcess) -> None:
         clock = MovableClock()
-        here = await make_process(clock=clock, lease_s=30, patience=Patience(attempts=1))
+        here = await make_process(clock=clock, lease_s=30, retry_policy=RetryPolicy(attempts=1))
         await here.owe("k")
         gate = Gate()
         async with working(here, gate):
@@ -88,7 +88,7 @@ class HoldsContract:
             clock.now += 31
             await here.queue.sweep(leases=True)
             assert await here.account() == (0, 0)
-            assert isinstance((await here.ask("k")).receipt, Failed)
+            assert isinstance((await here.submit("k")).receipt, Failed)
             gate.opened.set()
         assert await here.account() == (0, 0), "done too late: charged when it is shown"
 
@@ -113,32 +113,32 @@ class HoldsContract:
         await here.owe("k")
         async with working(here, refuse):
             assert await here.wait("k")
-        answer = await here.ask("k")
-        assert (type(answer.receipt), answer.standing) == (Failed, None)
+        answer = await here.submit("k")
+        assert (type(answer.receipt), answer.claim_status) == (Failed, None)
         assert await here.account() == (0, 0)
         clock.now += 301
-        assert (await here.ask("k")).standing is Standing.HELD
+        assert (await here.submit("k")).claim_status is ClaimStatus.HELD
         assert await here.account() == (0, 200)
 
     async def test_who_may_not_pay_owes_nothing(self, make_process: MakeProcess) -> None:
         here = await make_process(limit=300)
         await here.owe("k")
-        answer = await here.ask("other")
-        assert (answer.receipt, answer.standing) == (None, Standing.REFUSED)
-        answer = await here.ask("other", token=BLOG, may_spend=False)
-        assert (answer.receipt, answer.standing) == (None, Standing.REFUSED)
+        answer = await here.submit("other")
+        assert (answer.receipt, answer.claim_status) == (None, ClaimStatus.REFUSED)
+        answer = await here.submit("other", token=BLOG, may_spend=False)
+        assert (answer.receipt, answer.claim_status) == (None, ClaimStatus.REFUSED)
         assert await here.counts() == (1, 0, 0)
-        assert (await here.ask("k")).standing is Standing.HELD, "what is held is promised"
+        assert (await here.submit("k")).claim_status is ClaimStatus.HELD, "what is held is promised"
         await here.owe("other", token=BLOG)
-        answer = await here.ask("other", notify=[HOOK])
-        assert (type(answer.receipt), answer.standing) == (Owed, Standing.REFUSED), "another's, which is told"
+        answer = await here.submit("other", notify=[HOOK])
+        assert (type(answer.receipt), answer.claim_status) == (Pending, ClaimStatus.REFUSED), "another's, which is told"
         assert await here.column(listeners.c.url) == []
         assert await here.account() == (0, 200)
 
     async def test_no_limit_is_overrun_by_many_who_ask_at_once(self, make_process: MakeProcess) -> None:
         here, there = await make_process(limit=1000), await make_process(limit=1000)
-        answers = await asyncio.gather(*(each.ask(f"k{n}-{id(each)}") for n in range(10) for each in (here, there)))
-        assert sum(answer.standing is Standing.HELD for answer in answers) == 5
+        answers = await asyncio.gather(*(each.submit(f"k{n}-{id(each)}") for n in range(10) for each in (here, there)))
+        assert sum(answer.claim_status is ClaimStatus.HELD for answer in answers) == 5
         assert await here.account() == (0, 1000)
         assert await here.counts() == (5, 0, 0)
 
@@ -157,12 +157,12 @@ class HoldsContract:
         async with working(here, Recorder()):
             assert await here.wait("k")
         claims = [make_asking(key, origin=f"origin-of-{key}").claim for key in ("k", "other")]
-        assert await here.queue.charge(claims[0], may_spend=False) == (Standing.REFUSED, 0)
+        assert await here.queue.charge(claims[0], may_spend=False) == (ClaimStatus.REFUSED, 0)
         for _ in range(2):
-            assert await here.queue.charge(claims[0], may_spend=True) == (Standing.PAID, 200)
+            assert await here.queue.charge(claims[0], may_spend=True) == (ClaimStatus.PAID, 200)
         with statements(here) as said:
-            assert await here.queue.charge(claims[1], may_spend=True) == (Standing.REFUSED, 0)
-            assert await here.queue.charge(claims[0], may_spend=False) == (Standing.PAID, 200)
+            assert await here.queue.charge(claims[1], may_spend=True) == (ClaimStatus.REFUSED, 0)
+            assert await here.queue.charge(claims[0], may_spend=False) == (ClaimStatus.PAID, 200)
         assert len(said) == 2, "one each, and no write"
         assert await here.account() == (200, 0)
 
@@ -177,7 +177,7 @@ class HoldsContract:
         await here.queue.forget_mattes(["a", "unknown"])
         assert await here.column(mattes.c.name) == ["b"]
         assert [each.facts.name for each in await here.queue.known(SHOP, ["o"])] == ["b"]
-        assert (await here.ask("a", origin="o")).standing is Standing.PAID
+        assert (await here.submit("a", origin="o")).claim_status is ClaimStatus.PAID
 
     async def test_a_hold_waits_for_the_removal_that_was_asked_for_last(self, make_process: MakeProcess) -> None:
         """The settings changed while the first waited: it ends without a charge, and the second is paid."""
@@ -188,7 +188,7 @@ class HoldsContract:
         assert await here.account() == (0, 200)
         await here.queue.expire()
         clock.now += 601
-        seat = make_process.crew.join(make_info("w0"))
+        seat = make_process.registry.join(make_info("w0"))
         await here.workers_are("w0")
         await here.owe("new", origin="o")
         await here.queue.expire()
@@ -214,7 +214,7 @@ class HoldsContract:
         with monkeypatch.context() as patch:
             patch.setattr(whole, part, stumble)
             with pytest.raises(KeyError):
-                await here.ask("k", notify=[HOOK])
+                await here.submit("k", notify=[HOOK])
         assert await here.counts() == (0, 0, 0)
         assert await here.account() == (0, 0)
         assert await here.column(listeners.c.url) == []
@@ -272,13 +272,13 @@ class HoldsContract:
             done(self, db, **more)
 
         monkeypatch.setattr(course.Course, "done", fails)
-        here = await make_process(patience=Patience(backoff_s=0))
+        here = await make_process(retry_policy=RetryPolicy(backoff_s=0))
         await here.owe("bad")
         await here.owe("good")
         async with working(here, Recorder()):
             assert await here.wait("good")
             assert await here.wait("bad")
-        assert isinstance((await here.look("bad")).receipt, Failed)
+        assert isinstance((await here.status("bad")).receipt, Failed)
         assert await here.account() == (200, 0)
 
 

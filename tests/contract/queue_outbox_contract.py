@@ -26,7 +26,7 @@ from queue_helpers import (
 
 from pellucid.database.tables import listeners, outbox
 from pellucid.queue import outbox as outbox_module
-from pellucid.queue.turns import Patience, Urgency
+from pellucid.queue.turns import RetryPolicy, Urgency
 from pellucid.queue.values import Delivery, DeliveryKind, Failed, Full, Handler, Listener
 
 LEASE_S = 60.0
@@ -106,7 +106,7 @@ class OutboxContract:
             "reason": "undecodable",
         }
         # Left alone: nothing is owed, so nobody can listen.
-        assert isinstance((await here.ask("k", notify=[OTHER_HOOK])).receipt, Failed)
+        assert isinstance((await here.submit("k", notify=[OTHER_HOOK])).receipt, Failed)
         clock.now += 301
         await here.owe("k")
         await finish(here, "k")
@@ -114,7 +114,7 @@ class OutboxContract:
 
     async def test_only_the_last_failed_attempt_is_told(self, make_process: MakeProcess) -> None:
         clock = MovableClock()
-        here = await make_process(clock=clock, patience=Patience(attempts=2))
+        here = await make_process(clock=clock, retry_policy=RetryPolicy(attempts=2))
         await here.owe("k", notify=[HOOK])
         broken = Recorder(break_down)
         async with working(here, broken):
@@ -130,7 +130,7 @@ class OutboxContract:
         self, make_process: MakeProcess
     ) -> None:
         clock = MovableClock()
-        here = await make_process(clock=clock, lease_s=30, patience=Patience(attempts=1))
+        here = await make_process(clock=clock, lease_s=30, retry_policy=RetryPolicy(attempts=1))
         await here.owe("k", notify=[HOOK])
         hung = Gate()
         async with working(here, hung):
@@ -154,7 +154,7 @@ class OutboxContract:
     async def test_a_full_queue_takes_no_listeners(self, make_process: MakeProcess) -> None:
         here = await make_process(depth=1)
         await here.owe("first")
-        assert isinstance((await here.ask("k", notify=[HOOK])).receipt, Full)
+        assert isinstance((await here.submit("k", notify=[HOOK])).receipt, Full)
         await finish(here, "first")
         await here.owe("k")
         await finish(here, "k")
@@ -163,7 +163,7 @@ class OutboxContract:
     async def test_many_may_listen_to_one_removal(self, make_process: MakeProcess) -> None:
         here = await make_process()
         for listener in crowd_of(40):
-            assert (await here.ask("k", notify=[listener])).unheard == ()
+            assert (await here.submit("k", notify=[listener])).unregistered == ()
         await finish(here, "k")
         assert len(await claim_all(here)) == 40
 
@@ -174,14 +174,14 @@ class OutboxContract:
         monkeypatch.setattr(outbox_module, "MAX_LISTENERS", 5)
         here = await make_process()
         crowd = crowd_of(8)
-        assert (await here.ask("k", notify=crowd[:3])).unheard == ()
-        assert (await here.ask("k", notify=crowd[2:7])).unheard == crowd[5:7]
-        assert (await here.ask("k", notify=crowd[:5])).unheard == ()
-        assert (await here.ask("k", notify=crowd[4:])).unheard == crowd[5:]
+        assert (await here.submit("k", notify=crowd[:3])).unregistered == ()
+        assert (await here.submit("k", notify=crowd[2:7])).unregistered == crowd[5:7]
+        assert (await here.submit("k", notify=crowd[:5])).unregistered == ()
+        assert (await here.submit("k", notify=crowd[4:])).unregistered == crowd[5:]
         await finish(here, "k")
         assert (await claim_all(here)).keys() == {each.url for each in crowd[:5]}
         await here.owe("another")
-        assert (await here.ask("other", notify=crowd[3:])).unheard == (), "there is room for each removal"
+        assert (await here.submit("other", notify=crowd[3:])).unregistered == (), "there is room for each removal"
 
     async def test_all_who_listen_are_bounded_too(
         self, make_process: MakeProcess, monkeypatch: pytest.MonkeyPatch
@@ -189,8 +189,8 @@ class OutboxContract:
         monkeypatch.setattr(outbox_module, "_MAX_ALL_LISTENERS", 5)
         here = await make_process()
         crowd = crowd_of(4)
-        assert (await here.ask("a", notify=crowd)).unheard == ()
-        assert (await here.ask("b", notify=crowd)).unheard == crowd[1:]
+        assert (await here.submit("a", notify=crowd)).unregistered == ()
+        assert (await here.submit("b", notify=crowd)).unregistered == crowd[1:]
 
     async def test_what_is_claimed_is_claimed_by_one(self, make_process: MakeProcess) -> None:
         clock = MovableClock()

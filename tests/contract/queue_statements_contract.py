@@ -28,9 +28,9 @@ from queue_helpers import (
 from queue_outbox_contract import HOOK, OTHER_HOOK
 
 from pellucid.database.tables import removals
-from pellucid.ledger.values import Standing
+from pellucid.ledger.values import ClaimStatus
 from pellucid.queue.turns import Urgency
-from pellucid.queue.values import Failed, Full, Owed
+from pellucid.queue.values import Failed, Full, Pending
 
 
 class StatementsContract:
@@ -40,7 +40,7 @@ class StatementsContract:
         here, there = await make_process(depth=1), await make_process(depth=1)
         await here.owe("k", notify=[HOOK])
         for each in (here, there):
-            for asking in (
+            for submission in (
                 {},
                 {"notify": [HOOK]},
                 {"urgency": Urgency.WARM_UP},
@@ -48,9 +48,9 @@ class StatementsContract:
                 {"pixels": 10**8},
             ):
                 with statements(each) as said:
-                    answer = await each.ask("k", **asking)
-                assert isinstance(answer.receipt, Owed)
-                assert answer.standing is Standing.HELD
+                    answer = await each.submit("k", **submission)
+                assert isinstance(answer.receipt, Pending)
+                assert answer.claim_status is ClaimStatus.HELD
                 assert len(said) == 1
                 assert not is_write(said[0])
 
@@ -62,7 +62,7 @@ class StatementsContract:
             await gate.reached()
             there = await make_process()
             with statements(there) as said:
-                assert isinstance((await there.ask("k")).receipt, Owed)
+                assert isinstance((await there.submit("k")).receipt, Pending)
             assert len(said) == 1
             gate.opened.set()
 
@@ -71,7 +71,7 @@ class StatementsContract:
         await here.owe("k")
         with statements(here) as said:
             assert await here.queue.known(SHOP, ["origin-of-k"]) == []
-            await here.ask("k")
+            await here.submit("k")
         assert len(said) == 2
         assert not any(map(is_write, said))
 
@@ -83,19 +83,19 @@ class StatementsContract:
         await here.owe("k")
         here = await make_process(depth=1)  # which waits for nothing
         with statements(here) as said:
-            assert isinstance((await here.ask("bad", notify=[HOOK])).receipt, Failed)
+            assert isinstance((await here.submit("bad", notify=[HOOK])).receipt, Failed)
         assert len(said) == 1
         with statements(poor) as said:
-            assert (await poor.ask("other", notify=[HOOK])).standing is Standing.REFUSED
+            assert (await poor.submit("other", notify=[HOOK])).claim_status is ClaimStatus.REFUSED
         assert len(said) == 1
         assert not is_write(said[0])
         await here.owe("of-blog", token=BLOG)
         with statements(here) as said:
-            assert isinstance((await here.ask("new", token=BLOG, notify=[HOOK])).receipt, Full)
+            assert isinstance((await here.submit("new", token=BLOG, notify=[HOOK])).receipt, Full)
         assert len(said) <= 2
         assert not any(map(is_write, said))
         with statements(here) as said:
-            assert isinstance((await here.ask("of-blog", token=BLOG)).receipt, Owed)
+            assert isinstance((await here.submit("of-blog", token=BLOG)).receipt, Pending)
         assert len(said) == 1, "owed already, though its token is full"
 
     async def test_what_changes_is_written(self, make_process: MakeProcess) -> None:
@@ -105,18 +105,18 @@ class StatementsContract:
         await here.owe("k", urgency=Urgency.WARM_UP)
         upgrade = {"urgency": Urgency.UPGRADE}
         told = {"urgency": Urgency.UPGRADE, "notify": [OTHER_HOOK]}
-        for asking, passed_s in ((upgrade, 0), (told, 0), ({}, 0), ({"token": BLOG}, 0), ({}, 61)):
+        for submission, passed_s in ((upgrade, 0), (told, 0), ({}, 0), ({"token": BLOG}, 0), ({}, 61)):
             clock.now += passed_s
             for is_news in (True, False):
                 with statements(here) as said:
-                    await here.ask("k", **asking)
-                assert any(map(is_write, said)) == is_news, (asking, passed_s)
+                    await here.submit("k", **submission)
+                assert any(map(is_write, said)) == is_news, (submission, passed_s)
 
     async def test_a_look_costs_one_statement(self, make_process: MakeProcess) -> None:
         here = await make_process()
         for _ in range(2):
             with statements(here) as said:
-                await here.look("k", notify=[HOOK])
+                await here.status("k", notify=[HOOK])
             assert len(said) == 1
             assert not is_write(said[0])
             await here.owe("k")
@@ -150,15 +150,15 @@ class StatementsContract:
                 partial(here.queue.course.claim, worker_id="w2", recipes=["r1", "undreamt-of"])
             )
         assert done.keys == ["ours"]
-        answer = await here.ask("theirs", notify=[OTHER_HOOK])
-        assert answer.receipt == Owed(position=1, eta_s=pytest.approx((await here.queue.stats()).job_s))
-        assert answer.unheard == (OTHER_HOOK,)
-        assert (await here.look("theirs")).receipt is not None
+        answer = await here.submit("theirs", notify=[OTHER_HOOK])
+        assert answer.receipt == Pending(position=1, eta_s=pytest.approx((await here.queue.stats()).job_s))
+        assert answer.unregistered == (OTHER_HOOK,)
+        assert (await here.status("theirs")).receipt is not None
         await here.queue.expire()
         clock.now += 5 * 3600
         await here.queue.expire()
         assert await here.rows(sa.select(removals)) == [theirs]
-        assert await here.queue.owed_keys() == frozenset()
+        assert await here.queue.pending_keys() == frozenset()
         assert await here.counts() == (0, 0, 0)
         clock.now += 2 * 3600
         await here.queue.expire()
@@ -169,7 +169,7 @@ class StatementsContract:
         here = await make_process()
         await here.owe("theirs")
         await here.change("theirs", version=2, state="running", owner="w9", due_at=0.0)
-        seat = make_process.crew.join(make_info("w9"))
+        seat = make_process.registry.join(make_info("w9"))
         kill(seat)
         await here.queue.sweep(leases=True)
         assert await here.column(removals.c.state) == ["running"]

@@ -25,7 +25,7 @@ from queue_outbox_contract import HOOK, claim_all
 from pellucid.database.tables import listeners, removals
 from pellucid.queue import course
 from pellucid.queue.turns import Urgency
-from pellucid.queue.values import Full, Owed
+from pellucid.queue.values import Full, Pending
 from pellucid.spec import Token
 
 
@@ -150,11 +150,11 @@ class TurnsContract:
         here = await make_process(depth=4)
         for n in range(4):
             await here.owe(f"shop-{n}")
-        assert (await here.ask("shop-4")).receipt == Full(of_token=4, depth=4)
+        assert (await here.submit("shop-4")).receipt == Full(of_token=4, depth=4)
         await here.owe("blog-0", token=BLOG)
         await here.owe("blog-1", token=BLOG)
-        assert (await here.ask("blog-2", token=BLOG)).receipt == Full(of_token=2, depth=2), "half of it each"
-        assert (await here.ask("shop-4")).receipt == Full(of_token=4, depth=2)
+        assert (await here.submit("blog-2", token=BLOG)).receipt == Full(of_token=2, depth=2), "half of it each"
+        assert (await here.submit("shop-4")).receipt == Full(of_token=4, depth=2)
         assert await here.counts() == (6, 0, 0), "who came first keeps what it had"
         await here.owe("shop-0", token=BLOG)  # owed already: it takes no room
 
@@ -163,14 +163,14 @@ class TurnsContract:
         here = await make_process(depth=3)
         for n in range(3):
             await here.owe(f"old-{n}", recipe="old")
-        assert isinstance((await here.ask("old-3", recipe="old")).receipt, Full)
+        assert isinstance((await here.submit("old-3", recipe="old")).receipt, Full)
         await here.owe("early")
-        seat = make_process.crew.join(make_info("w1"))
+        seat = make_process.registry.join(make_info("w1"))
         await here.workers_are("w1")
         await here.owe("new-1")
         assert (await here.owe("new-2")).position == 3, "nor does it wait for them"
-        assert isinstance((await here.ask("new-3")).receipt, Full)
-        assert isinstance((await here.ask("old-3", recipe="old")).receipt, Full)
+        assert isinstance((await here.submit("new-3")).receipt, Full)
+        assert isinstance((await here.submit("old-3", recipe="old")).receipt, Full)
         seat.leave()
 
 
@@ -182,7 +182,7 @@ class TurnsEndContract:
     ) -> None:
         clock = MovableClock()
         here = await make_process(clock=clock)
-        seat = make_process.crew.join(make_info("w1"))
+        seat = make_process.registry.join(make_info("w1"))
         await here.workers_are("w1")
         await here.owe("old", recipe="old", notify=[HOOK])
         await here.owe("again", recipe="old")
@@ -233,7 +233,7 @@ class TurnsEndContract:
         await here.owe("k")
         await here.queue.expire()
         clock.now += 700
-        seat = make_process.crew.join(make_info("w1"))
+        seat = make_process.registry.join(make_info("w1"))
         await here.workers_are("w1")
         await here.queue.expire()
         seat.leave()
@@ -248,7 +248,7 @@ class TurnsEndContract:
     async def test_what_a_living_worker_makes_waits_six_hours(self, make_process: MakeProcess) -> None:
         clock = MovableClock()
         here = await make_process(clock=clock)
-        seat = make_process.crew.join(make_info("w1"))
+        seat = make_process.registry.join(make_info("w1"))
         await here.workers_are("w1")
         await here.owe("k", notify=[HOOK])
         await here.owe("again")
@@ -315,4 +315,4 @@ class TurnsEndContract:
         clock.now += 120
         await here.queue.expire()
         assert await here.account() == (0, 200)
-        assert isinstance((await here.look("k")).receipt, Owed)
+        assert isinstance((await here.status("k")).receipt, Pending)

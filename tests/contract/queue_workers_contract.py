@@ -23,11 +23,11 @@ from queue_helpers import (
     working,
 )
 
-from pellucid.crew.port import WorkerInfo
 from pellucid.database.tables import removals
 from pellucid.errors import WorkerNameError
-from pellucid.queue.turns import Patience
-from pellucid.queue.values import Failed, Job, Owed
+from pellucid.liveness.port import WorkerInfo
+from pellucid.queue.turns import RetryPolicy
+from pellucid.queue.values import Failed, Job, Pending
 from pellucid.queue.work import Workplace
 
 
@@ -64,7 +64,7 @@ class WorkersContract:
 
     async def test_attempts_are_counted_at_the_claim(self, make_process: MakeProcess) -> None:
         clock = MovableClock()
-        here = await make_process(clock=clock, patience=Patience(attempts=2), lease_s=30)
+        here = await make_process(clock=clock, retry_policy=RetryPolicy(attempts=2), lease_s=30)
         await here.owe("k")
         gates = [Gate(), Gate()]
         async with working(here, gates[0], "w1"):
@@ -75,7 +75,7 @@ class WorkersContract:
                 clock.now += 31
                 await here.queue.sweep(leases=True)  # as web processes do
                 assert await here.wait("k")
-                receipt = (await here.ask("k")).receipt
+                receipt = (await here.submit("k")).receipt
                 assert receipt == Failed(reason="attempts-used-up", retry_in_s=pytest.approx(300), attempts=2)
                 for gate in gates:
                     gate.opened.set()
@@ -109,21 +109,25 @@ class WorkersContract:
             def leave(self) -> None:
                 pass
 
-        class Crew:
+        class WorkerRegistry:
             seat = FullFolder()
-            alive, dead, bury = make_process.crew.alive, make_process.crew.dead, make_process.crew.bury
+            alive, dead, remove_dead = (
+                make_process.registry.alive,
+                make_process.registry.dead,
+                make_process.registry.remove_dead,
+            )
 
             def join(self, info: WorkerInfo) -> FullFolder:
                 return self.seat
 
-        workplace = Workplace(here.database, here.queue, Crew(), lease_s=1.5)
+        workplace = Workplace(here.database, here.queue, WorkerRegistry(), lease_s=1.5)
         stop = asyncio.Event()
         task = asyncio.create_task(workplace.work(slow, info=make_info("w1"), stop=stop))
         await slow.reached()
         async with working(here, idle, "w2"):
-            Crew.seat.is_full = True
+            WorkerRegistry.seat.is_full = True
             await asyncio.sleep(2.5)
-            Crew.seat.is_full = False
+            WorkerRegistry.seat.is_full = False
             slow.opened.set()
             assert await here.wait("k")
         stop.set()
@@ -178,30 +182,30 @@ class WorkersContract:
         here = await make_process()
         await here.owe("k")
         await here.owe("other")
-        seat = make_process.crew.join(make_info("dies"))
-        living = make_process.crew.join(make_info("lives"))
+        seat = make_process.registry.join(make_info("dies"))
+        living = make_process.registry.join(make_info("lives"))
         for worker_id in ("dies", "lives"):
             await here.database.run(partial(here.queue.course.claim, worker_id=worker_id, recipes=["r1"]))
         await here.queue.sweep(leases=True)
         assert await here.counts() == (0, 2, 0)
         kill(seat)
-        assert make_process.crew.dead() == ("dies",)
+        assert make_process.registry.dead() == ("dies",)
         await here.queue.sweep()
         assert await here.counts() == (1, 1, 0)
         assert await here.rows(sa.select(removals.c.key, removals.c.owner).order_by(removals.c.key)) == [
             ("k", None),
             ("other", "lives"),
         ]
-        assert make_process.crew.dead() == ()
-        receipt = (await here.look("k")).receipt
-        assert isinstance(receipt, Owed)
+        assert make_process.registry.dead() == ()
+        receipt = (await here.status("k")).receipt
+        assert isinstance(receipt, Pending)
         assert receipt.attempts == 1, "it counts: the picture may have killed its worker"
         living.leave()
 
     async def test_a_worker_puts_back_what_the_dead_had_in_hand(self, make_process: MakeProcess) -> None:
         here = await make_process()
         await here.owe("k")
-        seat = make_process.crew.join(make_info("dies"))
+        seat = make_process.registry.join(make_info("dies"))
         await here.database.run(partial(here.queue.course.claim, worker_id="dies", recipes=["r1"]))
         done = Recorder()
         async with working(here, done):
@@ -209,4 +213,4 @@ class WorkersContract:
             assert done.keys == []
             kill(seat)
             await until(lambda: done.attempts == [2])
-        assert make_process.crew.dead() == ()
+        assert make_process.registry.dead() == ()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from pellucid.customers.customer import Customer, Customers, hash_key, make_key
-from pellucid.errors import KeyNeededError
-from pellucid.http.callers import Callers
+from pellucid.errors import AuthenticationError
+from pellucid.http.authentication import Authenticator
 from pellucid.spec import DEFAULT_TOKEN, Token
 
 KEY = make_key()
@@ -14,8 +14,8 @@ SHOP = Customer(token=Token("shop"), hosts=("img.shop.example", "cdn.shop.exampl
 BLOG = Customer(token=Token("blog"), key_hash=hash_key(KEY))
 
 
-def _callers(*customers: Customer) -> Callers:
-    return Callers(Customers(customers), admin_key="the operator's")
+def _authenticator(*customers: Customer) -> Authenticator:
+    return Authenticator(Customers(customers), admin_key="the operator's")
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def _callers(*customers: Customer) -> Callers:
 )
 def test_a_key_goes_before_the_host(host: str, authorization: str, token: str) -> None:
     # The key itself in the name of a case would be another one in each process that pytest starts.
-    assert _callers(SHOP, BLOG).token_of(host, authorization.format(key=KEY)) == token
+    assert _authenticator(SHOP, BLOG).token_of(host, authorization.format(key=KEY)) == token
 
 
 @pytest.mark.parametrize(
@@ -45,28 +45,28 @@ def test_a_key_goes_before_the_host(host: str, authorization: str, token: str) -
     ],
 )
 def test_who_is_nobody_gets_nothing(host: str, authorization: str) -> None:
-    with pytest.raises(KeyNeededError):
-        _callers(SHOP, BLOG).token_of(host, authorization)
+    with pytest.raises(AuthenticationError):
+        _authenticator(SHOP, BLOG).token_of(host, authorization)
 
 
 def test_default_takes_the_rest_where_it_is_configured() -> None:
-    callers = _callers(SHOP, Customer(token=DEFAULT_TOKEN))
-    assert callers.told_apart
+    callers = _authenticator(SHOP, Customer(token=DEFAULT_TOKEN))
+    assert callers.has_customers
     assert callers.token_of("elsewhere.example", "") == DEFAULT_TOKEN
     assert callers.token_of("[::1]:8400", "") == DEFAULT_TOKEN
     assert callers.token_of("img.shop.example", "") == "shop"
 
 
 def test_default_alone_is_for_everybody() -> None:
-    callers = _callers(Customer(token=DEFAULT_TOKEN, credits_per_month=5))
-    assert not callers.told_apart
+    callers = _authenticator(Customer(token=DEFAULT_TOKEN, credits_per_month=5))
+    assert not callers.has_customers
     assert callers.token_of("", "Bearer guess") == DEFAULT_TOKEN
 
 
 def test_the_operator() -> None:
-    assert _callers(SHOP).is_operator("Bearer the operator's")
-    assert not _callers(SHOP).is_operator("Bearer the operator")
-    assert not Callers(Customers([]), admin_key="").is_operator("Bearer ")
+    assert _authenticator(SHOP).is_operator("Bearer the operator's")
+    assert not _authenticator(SHOP).is_operator("Bearer the operator")
+    assert not Authenticator(Customers([]), admin_key="").is_operator("Bearer ")
 
 
 def test_keys_differ_and_are_looked_up_by_their_hash() -> None:

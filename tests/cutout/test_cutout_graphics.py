@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pellucid.cutout.graphics.colours import Palette
 from pellucid.cutout.graphics.recognise import may_be_graphic, recognise
 from pellucid.cutout.graphics.unmix import remove_ground
-from pellucid.render.cutting import cut_out
+from pellucid.render.apply_matte import apply_matte
 
 DRAWINGS = {
     "words": made.words(),
@@ -52,7 +52,7 @@ def test_the_ground_goes_exactly_inside_letters_too(drawn: Drawing) -> None:
 @pytest.mark.parametrize("drawn", DRAWINGS.values(), ids=DRAWINGS.keys())
 def test_no_fringe_is_left_over_another_colour(drawn: Drawing) -> None:
     """What is shown over magenta is what would have been drawn on magenta."""
-    cutout = cut_out(drawn.rgb, remove_ground(drawn.rgb, palette_of(drawn.rgb))).astype(np.float64)
+    cutout = apply_matte(drawn.rgb, remove_ground(drawn.rgb, palette_of(drawn.rgb))).astype(np.float64)
     magenta, ground = np.array([255.0, 0, 255]), drawn.rgb[0, 0].astype(np.float64)
     ours = cutout[..., :3] * cutout[..., 3:] / 255 + magenta * (1 - cutout[..., 3:] / 255)
     true = drawn.rgb + (1 - drawn.alpha[..., None]) * (magenta - ground)

@@ -95,7 +95,7 @@ def test_a_forked_process_has_a_thread_of_its_own() -> None:
 _ENDING = """
 import sys, time
 from pellucid.cutout import one_thread
-one_thread._PATIENCE_S = float(sys.argv[1])
+one_thread._TIMEOUT_S = float(sys.argv[1])
 def work():
     time.sleep(float(sys.argv[2]))
     print("finished", flush=True)
@@ -103,11 +103,11 @@ one_thread.OneThread("one").submit(work)
 """
 
 
-@pytest.mark.parametrize(("patience_s", "takes_s", "printed"), [(20, 0.5, b"finished\n"), (0.2, 60, b"")])
+@pytest.mark.parametrize(("max_wait_s", "takes_s", "printed"), [(20, 0.5, b"finished\n"), (0.2, 60, b"")])
 def test_a_process_that_ends_lets_what_is_under_way_finish_but_not_for_ever(
-    patience_s: float, takes_s: float, printed: bytes
+    max_wait_s: float, takes_s: float, printed: bytes
 ) -> None:
-    command = [sys.executable, "-c", _ENDING, str(patience_s), str(takes_s)]
+    command = [sys.executable, "-c", _ENDING, str(max_wait_s), str(takes_s)]
     ended = subprocess.run(command, capture_output=True, timeout=40, check=False)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, printed, b"")
 

@@ -239,7 +239,7 @@ async def test_who_reads_first_waits_for_no_writer(database: Database, database_
 
 async def test_who_waits_too_long_is_told_so(database: Database) -> None:
     with pytest.raises(DatabaseError, match=r"did not answer within 0\.1 s"):
-        await database.read(lambda _: time.sleep(0.3), patience_s=0.1)
+        await database.read(lambda _: time.sleep(0.3), max_wait_s=0.1)
 
 
 @pytest.mark.parametrize("kind", ["read", "run"])

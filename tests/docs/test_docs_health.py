@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pellucid.crew.port import WorkerInfo
 from pellucid.http.service import describe_ready, health_document
+from pellucid.liveness.port import WorkerInfo
 from pellucid.wiring.readiness import Report
 
 PAGE = (Path(__file__).parents[2] / "docs" / "health.md").read_text()

@@ -58,14 +58,14 @@ def test_a_host_name_spends_nothing_on_strangers_pictures(
     # What the operator put there himself is nobody else's picture.
     assert server.wait_for("/_samples_/bowl.jpg?w=64&bg_remove=1", "ready", Host="shut.example")
     # The key, for its holder alone; what it paid for is everybody's then.
-    keyed = {"Authorization": f"Bearer {key}"}
-    assert json.loads(server.ask(f"/-/status{url}", **keyed).body)["state"] == "unasked"
-    assert server.ask(url, **keyed).state == "pending"
-    assert server.wait_for(url, "ready", **keyed).headers["cache-control"].startswith("private")
+    has_key = {"Authorization": f"Bearer {key}"}
+    assert json.loads(server.ask(f"/-/status{url}", **has_key).body)["state"] == "unasked"
+    assert server.ask(url, **has_key).state == "pending"
+    assert server.wait_for(url, "ready", **has_key).headers["cache-control"].startswith("private")
     for _ in range(2):  # the second answer comes from the memory of whole answers
         answer = server.ask(url, Host="shut.example")
         assert (answer.state, answer.headers["cache-control"][:6]) == ("ready", "public")
-    assert server.wait_for(upload, "ready", **keyed)
+    assert server.wait_for(upload, "ready", **has_key)
     # The matte is there, and is no more to be had for nothing.
     assert server.ask(url, Host="away.example").headers["pellucid-cutout"] == REFUSED
     for host in ("own.example", "wide.example", "free.example"):

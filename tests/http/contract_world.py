@@ -16,18 +16,18 @@ import numpy as np
 from PIL import Image
 from starlette.types import ASGIApp, Message
 
-from pellucid.crew.lock_files import LockFiles
-from pellucid.crew.port import WorkerInfo
 from pellucid.cutout.recipe import Recipe
 from pellucid.cutout.runtime import Precision
 from pellucid.http.app import create_app
 from pellucid.image.matte_file import pack_matte, unpack_header
-from pellucid.ledger.values import Claim, Standing
+from pellucid.ledger.values import Claim, ClaimStatus
+from pellucid.liveness.lock_files import LockFiles
+from pellucid.liveness.port import WorkerInfo
 from pellucid.mattes import facts
 from pellucid.mattes.facts import MatteFacts
 from pellucid.mattes.files import MatteFiles
 from pellucid.queue.queue import Queue
-from pellucid.queue.values import Asking, Job, JobRefusedError, Owed
+from pellucid.queue.values import Job, JobPermanentError, Pending, Submission
 from pellucid.queue.work import Workplace
 from pellucid.settings.model import SettingsTree
 from pellucid.spec import DEFAULT_TOKEN, Tier, Token
@@ -164,15 +164,15 @@ async def pay(settings: SettingsTree, data: bytes, *, token: Token = DEFAULT_TOK
     """As if the token had been charged for the matte of these bytes."""
     async with open_database(settings) as database, open_queue(settings, database) as queue:
         standing, _ = await queue.charge(_claim(data, token), may_spend=True)
-        assert standing is Standing.PAID
+        assert standing is ClaimStatus.PAID
 
 
 async def owe(queue: Queue, data: bytes, *, token: Token = DEFAULT_TOKEN) -> Job:
     """As a request in another process does."""
     digest = keys.digest(data)
     job = Job(key=keys.matte_name(digest, 0, RECIPE.id), origin_digest=digest, page=0, recipe_id=RECIPE.id)
-    answer = await queue.ask(Asking(job=job, claim=_claim(data, token)))
-    assert isinstance(answer.receipt, Owed)
+    answer = await queue.submit(Submission(job=job, claim=_claim(data, token)))
+    assert isinstance(answer.receipt, Pending)
     return job
 
 
@@ -189,7 +189,7 @@ async def fail_matte(settings: SettingsTree, data: bytes, *, reason: str = "unde
     """The removal of these bytes, refused by a worker."""
 
     async def refuse(_: Job) -> NoReturn:
-        raise JobRefusedError(reason)
+        raise JobPermanentError(reason)
 
     async with open_database(settings) as database, open_queue(settings, database) as queue:
         job = await owe(queue, data)

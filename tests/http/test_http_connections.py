@@ -22,7 +22,7 @@ class Socket(Connection):
         self._table = table
         self.address = address
         self.unsent = 0
-        self.untaken = 0
+        self.unaccepted = 0
         self.ended = ""
         self.admitted = table.admit(self)
 
@@ -30,7 +30,7 @@ class Socket(Connection):
         return self.unsent
 
     def untaken_bytes(self) -> int:
-        return self.untaken
+        return self.unaccepted
 
     def expire(self) -> None:
         self.ended = "expired"
@@ -41,7 +41,7 @@ class Socket(Connection):
         self._table.forget(self)
 
     def answers(self, size: int) -> None:
-        self.unsent = self.untaken = size
+        self.unsent = self.unaccepted = size
         self._table.note_unsent(self)
 
 
@@ -130,12 +130,12 @@ def test_who_reads_is_left_alone_and_who_does_not_is_dropped() -> None:
         table.enter(each, Phase.IDLE)
     for _ in range(12):
         clock.now += 5
-        slow.untaken -= 10
+        slow.unaccepted -= 10
         table.sweep()
     assert (slow.ended, deaf.ended) == ("", "dropped")
     for _ in range(200):
         clock.now += 5
-        slow.untaken -= 1
+        slow.unaccepted -= 1
         table.sweep()
     assert slow.ended == "dropped", "not for ever"
 
@@ -146,7 +146,7 @@ def test_an_answer_that_was_taken_is_watched_no_longer() -> None:
     socket = Socket(table, "192.0.2.1")
     table.enter(socket, Phase.BUSY)
     socket.answers(1000)
-    socket.unsent = socket.untaken = 0
+    socket.unsent = socket.unaccepted = 0
     table.sweep()
     clock.now += 1000
     table.sweep()
@@ -191,7 +191,7 @@ def test_answers_that_were_taken_meanwhile_cost_no_connection() -> None:
     sockets = [Socket(table, "192.0.2.1") for _ in range(70)]
     for each in sockets:
         each.answers(1_000_000)
-        each.unsent = each.untaken = 0
+        each.unsent = each.unaccepted = 0
     assert {each.ended for each in sockets} == {""}
     assert table.unsent_bytes <= 64_000_000
     table.sweep()

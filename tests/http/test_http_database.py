@@ -15,12 +15,12 @@ from contract_world import OLDER, Answer, ask, owe, pay, photo, put_matte, runni
 from event_client import Client
 from starlette.types import ASGIApp
 
-from pellucid.crew.lock_files import LockFiles
 from pellucid.database.database import Database
 from pellucid.errors import DatabaseAwayError
 from pellucid.ledger.values import Claim
+from pellucid.liveness.lock_files import LockFiles
 from pellucid.notify.sender import Sender
-from pellucid.queue.values import Asking, Job
+from pellucid.queue.values import Job, Submission
 from pellucid.settings.model import SettingsTree
 from pellucid.spec import DEFAULT_TOKEN, Tier, Token
 from pellucid.wiring.paths import Paths
@@ -86,7 +86,7 @@ class Queries:
 @pytest.fixture
 def queries(monkeypatch: pytest.MonkeyPatch) -> Queries:
     # What a process does by itself would be counted as well.
-    for chore in ("keep_house", "keep_queue", "keep_mattes", "sweep_uploads"):
+    for chore in ("run_eviction", "run_queue_upkeep", "run_matte_upkeep", "run_upload_expiry"):
         monkeypatch.setattr(f"pellucid.wiring.web.{chore}", lambda *_, **__: asyncio.sleep(0))
     monkeypatch.setattr("pellucid.wiring.web.FOLLOW_S", 1e6)
     monkeypatch.setattr(Sender, "run", lambda _, stop: stop.wait())
@@ -160,7 +160,7 @@ async def test_what_no_living_worker_makes_is_named(tmp_path: Path) -> None:
                 for number in range(2):
                     claim = Claim(token=DEFAULT_TOKEN, origin_digest=f"{number:032x}", tier=Tier.STANDARD)
                     job = Job(key=f"k{number}", origin_digest=claim.origin_digest, page=0, recipe_id=OLDER.id)
-                    await queue.ask(Asking(job=job, claim=claim))
+                    await queue.submit(Submission(job=job, claim=claim))
             answer = await ask(app, "GET", "/-/ready")
             document = _document(answer)
             assert (answer.status, document["status"]) == (200, "ready")

@@ -12,7 +12,7 @@ from contract_world import Answer, ask
 from starlette.applications import Starlette
 
 from pellucid.customers.customer import hash_key
-from pellucid.http.callers import Callers
+from pellucid.http.authentication import Authenticator
 from pellucid.http.demo import demo_routes, embedded_json
 from pellucid.http.pages import open_pages
 from pellucid.settings.model import SettingsTree
@@ -26,8 +26,8 @@ BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,imag
 
 def _app(tmp_path: Path, **sections: Any) -> Starlette:
     settings = SettingsTree.model_validate({"data_dir": tmp_path, **sections})
-    callers = Callers(customers_of(settings), admin_key="")
-    return Starlette(routes=demo_routes(settings, callers, open_pages(demo=settings.web.demo).frame))
+    authenticator = Authenticator(customers_of(settings), admin_key="")
+    return Starlette(routes=demo_routes(settings, authenticator, open_pages(demo=settings.web.demo).frame))
 
 
 def _facts(page: Answer) -> dict[str, Any]:

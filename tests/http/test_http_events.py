@@ -14,7 +14,7 @@ from event_client import Client
 from pellucid.concurrency.clients import Client as Address
 from pellucid.http.app import App
 from pellucid.pipeline.deliver import Pipeline
-from pellucid.pipeline.states import Cutting
+from pellucid.pipeline.states import CutoutStatus
 from pellucid.queue.queue import Queue
 from pellucid.settings.model import SettingsTree
 from pellucid.spec import Spec, Token
@@ -27,17 +27,19 @@ class Looks:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.count = 0
         self.backlogs = 0
-        look, backlog = Pipeline.look, Queue.backlog
+        look, backlog = Pipeline.cutout_status, Queue.backlog
 
-        async def counted(pipeline: Pipeline, token: Token, spec: Spec, *, client: Address, keyed: bool) -> Cutting:
+        async def counted(
+            pipeline: Pipeline, token: Token, spec: Spec, *, client: Address, has_key: bool
+        ) -> CutoutStatus:
             self.count += 1
-            return await look(pipeline, token, spec, client=client, keyed=keyed)
+            return await look(pipeline, token, spec, client=client, has_key=has_key)
 
         async def counted_backlog(queue: Queue) -> Any:
             self.backlogs += 1
             return await backlog(queue)
 
-        monkeypatch.setattr(Pipeline, "look", counted)
+        monkeypatch.setattr(Pipeline, "cutout_status", counted)
         monkeypatch.setattr(Queue, "backlog", counted_backlog)
 
 
@@ -102,14 +104,14 @@ async def test_all_streams_of_a_picture_share_its_looks(tmp_path: Path, looks: L
 async def test_a_clients_slow_origins_hold_up_nobody_elses_streams(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = Pipeline.look
+    real = Pipeline.cutout_status
 
-    async def slow(self: Pipeline, token: Token, spec: Spec, *, client: Address, keyed: bool = False) -> Cutting:
+    async def slow(self: Pipeline, token: Token, spec: Spec, *, client: Address, has_key: bool = False) -> CutoutStatus:
         if spec.origin.path != "/0.jpg":
             await asyncio.sleep(60)
-        return await real(self, token, spec, client=client, keyed=keyed)
+        return await real(self, token, spec, client=client, has_key=has_key)
 
-    monkeypatch.setattr(Pipeline, "look", slow)
+    monkeypatch.setattr(Pipeline, "cutout_status", slow)
     settings = settings_for(tmp_path)
     hero, *hanging = _pictures(tmp_path, 21)
     async with running(settings) as app:

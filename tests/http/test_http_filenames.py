@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pellucid.formats import FORMATS, WRITABLE, ImageFormat
 from pellucid.http.filenames import content_disposition
 from pellucid.spec import OriginRef
-from pellucid.uploads.shelf import UPLOADS_ALIAS
+from pellucid.uploads.store import UPLOADS_ALIAS
 from pellucid.url.parse import parse_url
 
 HEADER = re.compile(

@@ -15,22 +15,22 @@ from pellucid.http.headers import (
     MAX_HEADER_BYTES,
     Headers,
     Lifetimes,
+    cache_control,
     content_headers,
     credits_header,
     cutout_state,
     delivery_headers,
     is_not_modified,
-    life,
 )
-from pellucid.http.withheld import withheld_answer
+from pellucid.http.status_responses import status_response
 from pellucid.image.facts import ImageFacts
-from pellucid.pipeline.states import Bill, CutoutState, Cutting, Delivery, Stages, Withheld
-from pellucid.queue.values import Failed, Full, Owed
+from pellucid.pipeline.states import Bill, CutoutState, CutoutStatus, ImageResult, Stages, StatusResult
+from pellucid.queue.values import Failed, Full, Pending
 from pellucid.source.answers import Sharing
 from pellucid.source.origin import Origin
-from pellucid.spec import DEFAULT_TOKEN, OriginRef, Pending, Spec
-from pellucid.store.renditions import Found, make_rendition
-from pellucid.uploads.shelf import UPLOADS_ALIAS
+from pellucid.spec import DEFAULT_TOKEN, Interim, OriginRef, Spec
+from pellucid.store.renditions import RenditionSource, make_rendition
+from pellucid.uploads.store import UPLOADS_ALIAS
 
 LIVES = Lifetimes(browser_s=2592000, cdn_s=31536000, pending_s=5, failed_s=300, stale_s=60)
 LONG = "public, max-age=2592000, s-maxage=31536000"
@@ -40,11 +40,11 @@ ORIGIN = Origin(digest="0" * 32, facts=FACTS, size_bytes=1, url="", source="", r
 SPEC = Spec(origin=OriginRef(host="example.com", path="/a.jpg"), cutout=True)
 
 
-def _cutting(state: CutoutState, receipt: Owed | Failed | Full | None = None) -> Cutting:
-    return Cutting(state=state, job="job", origin=ORIGIN, receipt=receipt)
+def _cutting(state: CutoutState, receipt: Pending | Failed | Full | None = None) -> CutoutStatus:
+    return CutoutStatus(state=state, job="job", origin=ORIGIN, receipt=receipt)
 
 
-OWED = Owed(position=3, eta_s=3.2)
+OWED = Pending(position=3, eta_s=3.2)
 PENDING = _cutting(CutoutState.PENDING, OWED)
 STALE = _cutting(CutoutState.STALE, OWED)
 FAILED = _cutting(CutoutState.FAILED, Failed(reason="attempts-used-up", retry_in_s=200))
@@ -54,12 +54,12 @@ BUSY = _cutting(CutoutState.BUSY, Full(of_token=1000, depth=1000))
 MINUTE = "public, max-age=60, s-maxage=60"
 
 
-def _life(cutting: Cutting | None) -> str:
-    return dict(life(cutting, LIVES))[b"cache-control"].decode()
+def _life(cutout: CutoutStatus | None) -> str:
+    return dict(cache_control(cutout, LIVES))[b"cache-control"].decode()
 
 
 @pytest.mark.parametrize(
-    ("cutting", "expected", "state"),
+    ("cutout", "expected", "state"),
     [
         (PENDING, SHORT, "pending;position=3;eta=4"),
         (READY, LONG, "ready"),
@@ -68,9 +68,9 @@ def _life(cutting: Cutting | None) -> str:
         (NO_SUBJECT, LONG, "no-subject"),
     ],
 )
-def test_states(cutting: Cutting, expected: str, state: str) -> None:
-    assert _life(cutting) == expected
-    assert cutout_state(cutting) == state
+def test_states(cutout: CutoutStatus, expected: str, state: str) -> None:
+    assert _life(cutout) == expected
+    assert cutout_state(cutout) == state
 
 
 def test_without_removal_life_is_long() -> None:
@@ -79,22 +79,22 @@ def test_without_removal_life_is_long() -> None:
 
 def test_a_cdn_may_be_told_apart() -> None:
     targeted = replace(LIVES, targeted=True)
-    assert dict(life(PENDING, targeted))[b"cdn-cache-control"] == b"max-age=5"
-    assert dict(life(READY, targeted))[b"cdn-cache-control"] == b"max-age=31536000"
-    assert b"cdn-cache-control" not in dict(life(READY, LIVES))
+    assert dict(cache_control(PENDING, targeted))[b"cdn-cache-control"] == b"max-age=5"
+    assert dict(cache_control(READY, targeted))[b"cdn-cache-control"] == b"max-age=31536000"
+    assert b"cdn-cache-control" not in dict(cache_control(READY, LIVES))
 
 
 @pytest.mark.parametrize("targeted", [False, True])
-@pytest.mark.parametrize("cutting", [None, READY, PENDING])
-def test_what_an_origin_says_caps_what_is_said_of_its_pictures(cutting: Cutting | None, targeted: bool) -> None:
+@pytest.mark.parametrize("cutout", [None, READY, PENDING])
+def test_what_an_origin_says_caps_what_is_said_of_its_pictures(cutout: CutoutStatus | None, targeted: bool) -> None:
     lives = replace(LIVES, targeted=targeted)
-    seconds, _ = lives.of(cutting)
+    seconds, _ = lives.of(cutout)
     private = f"private, max-age={seconds}".encode()
-    assert life(cutting, lives, sharing=Sharing.PRIVATE) == [(b"cache-control", private)]
-    assert life(cutting, lives, sharing=Sharing.NO_STORE) == [(b"cache-control", b"no-store")]
+    assert cache_control(cutout, lives, sharing=Sharing.PRIVATE) == [(b"cache-control", private)]
+    assert cache_control(cutout, lives, sharing=Sharing.NO_STORE) == [(b"cache-control", b"no-store")]
     ignoring = replace(lives, respect_origin=False)
     for sharing in Sharing:
-        assert life(cutting, ignoring, sharing=sharing) == life(cutting, lives)
+        assert cache_control(cutout, ignoring, sharing=sharing) == cache_control(cutout, lives)
 
 
 def test_busy_is_short_and_jittered() -> None:
@@ -106,21 +106,21 @@ def test_busy_is_short_and_jittered() -> None:
 
 
 def _headers(
-    cutting: Cutting | None,
+    cutout: CutoutStatus | None,
     *,
     negotiable: bool,
     ignored: tuple[str, ...] = (),
-    found: Found = Found.MADE,
+    found: RenditionSource = RenditionSource.MADE,
     waited_s: int | None = None,
 ) -> dict[bytes, bytes]:
     stages = Stages()
     stages.ms.update(origin=1.25, cutout=0.5, render=30)
-    delivery = Delivery(
+    delivery = ImageResult(
         rendition=make_rendition(b"x", "image/png"),
         found=found,
         origin=ORIGIN,
         negotiable=negotiable,
-        cutting=cutting,
+        cutout=cutout,
         stages=stages,
     )
     return dict(
@@ -128,16 +128,16 @@ def _headers(
     )
 
 
-@pytest.mark.parametrize("cutting", [None, PENDING, READY, STALE, FAILED, NO_SUBJECT, BUSY])
-def test_every_answer_has_what_is_always_there(cutting: Cutting | None) -> None:
-    headers = _headers(cutting, negotiable=False)
+@pytest.mark.parametrize("cutout", [None, PENDING, READY, STALE, FAILED, NO_SUBJECT, BUSY])
+def test_every_answer_has_what_is_always_there(cutout: CutoutStatus | None) -> None:
+    headers = _headers(cutout, negotiable=False)
     assert set(ALWAYS) <= set(headers.items())
     assert b"last-modified" not in headers
     assert b"vary" not in headers
-    assert (b"pellucid-cutout" in headers) is (cutting is not None)
+    assert (b"pellucid-cutout" in headers) is (cutout is not None)
     assert headers[b"cache-tag"] == headers[b"surrogate-key"]
     assert headers[b"cache-tag"].isalnum()
-    assert _headers(cutting, negotiable=True)[b"vary"] == b"Accept"
+    assert _headers(cutout, negotiable=True)[b"vary"] == b"Accept"
 
 
 def test_who_waits_on_request_gets_an_answer_for_himself() -> None:
@@ -147,20 +147,20 @@ def test_who_waits_on_request_gets_an_answer_for_himself() -> None:
     assert headers[b"preference-applied"] == b"wait=7"
 
 
-@pytest.mark.parametrize("cutting", [PENDING, BUSY, STALE])
-def test_what_may_change_says_where_to_hear_of_it(cutting: Cutting) -> None:
-    link = _headers(cutting, negotiable=False)[b"link"].decode()
+@pytest.mark.parametrize("cutout", [PENDING, BUSY, STALE])
+def test_what_may_change_says_where_to_hear_of_it(cutout: CutoutStatus) -> None:
+    link = _headers(cutout, negotiable=False)[b"link"].decode()
     assert '</-/status/example.com/a.jpg?bg_remove=1>; rel="status"' in link
     assert '</-/events/example.com/a.jpg?bg_remove=1>; rel="monitor"' in link
 
 
-@pytest.mark.parametrize("cutting", [None, READY, FAILED, NO_SUBJECT])
-def test_what_stays_has_no_link(cutting: Cutting | None) -> None:
-    assert b"link" not in _headers(cutting, negotiable=False)
+@pytest.mark.parametrize("cutout", [None, READY, FAILED, NO_SUBJECT])
+def test_what_stays_has_no_link(cutout: CutoutStatus | None) -> None:
+    assert b"link" not in _headers(cutout, negotiable=False)
 
 
 def test_stages_and_where_the_rendition_came_from() -> None:
-    headers = _headers(PENDING, negotiable=False, found=Found.DISK)
+    headers = _headers(PENDING, negotiable=False, found=RenditionSource.DISK)
     assert headers[b"server-timing"] == b'origin;dur=1.2, render;dur=30.0, cutout;desc="pending";dur=0.5'
     assert headers[b"cache-status"] == b"Pellucid; hit; detail=disk"
     assert _headers(PENDING, negotiable=False)[b"cache-status"].startswith(b"Pellucid; fwd=miss; stored")
@@ -199,23 +199,23 @@ def test_if_none_match(if_none_match: str | None, expected: bool) -> None:
     assert is_not_modified(if_none_match, '"abc"') is expected
 
 
-@pytest.mark.parametrize("cutting", [PENDING, READY, STALE, FAILED, NO_SUBJECT, BUSY])
-def test_the_state_is_a_structured_field(cutting: Cutting) -> None:
-    headers = _headers(cutting, negotiable=True, ignored=('a"b', "ü"))
+@pytest.mark.parametrize("cutout", [PENDING, READY, STALE, FAILED, NO_SUBJECT, BUSY])
+def test_the_state_is_a_structured_field(cutout: CutoutStatus) -> None:
+    headers = _headers(cutout, negotiable=True, ignored=('a"b', "ü"))
     state, parameters = http_sf.parse(headers[b"pellucid-cutout"], tltype="item")
     assert isinstance(state, http_sf.Token)
-    assert str(state) == str(cutting.state)
+    assert str(state) == str(cutout.state)
     assert set(parameters) <= {"position", "eta", "reason"}
     names = [name for name, _ in http_sf.parse(headers[b"pellucid-ignored"], tltype="list")]
     assert names == ["a%22b", "%FC"]
 
 
-@pytest.mark.parametrize("found", list(Found))
-def test_cache_status_is_a_structured_field(found: Found) -> None:
+@pytest.mark.parametrize("found", list(RenditionSource))
+def test_cache_status_is_a_structured_field(found: RenditionSource) -> None:
     headers = _headers(READY, negotiable=True, found=found)
     [(cache, parameters)] = http_sf.parse(headers[b"cache-status"], tltype="list")
     assert str(cache) == "Pellucid"
-    assert ("hit" in parameters) is (found in (Found.MEMORY, Found.DISK))
+    assert ("hit" in parameters) is (found in (RenditionSource.MEMORY, RenditionSource.DISK))
     assert ("fwd" in parameters) is ("hit" not in parameters), "RFC 9211: a hit was not forwarded"
 
 
@@ -237,7 +237,7 @@ SPECS = st.builds(
     origin=REFS,
     cutout=st.just(True),
     notify=st.none() | LONG_PATHS.map(lambda path: f"https://h.example{path}"[:500]),
-    pending=st.sampled_from(Pending),
+    interim=st.sampled_from(Interim),
 )
 NAMES = st.lists(st.text(max_size=80) | st.sampled_from(["\U0001f600" * 70, "x" * 5000]), max_size=40).map(tuple)
 
@@ -249,21 +249,21 @@ def _bytes(headers: Headers) -> int:
 @given(
     spec=SPECS,
     ignored=NAMES,
-    cutting=st.sampled_from([None, PENDING, READY, STALE, FAILED, NO_SUBJECT, BUSY]),
+    cutout=st.sampled_from([None, PENDING, READY, STALE, FAILED, NO_SUBJECT, BUSY]),
     waited_s=st.sampled_from([None, 25]),
     targeted=st.booleans(),
 )
 def test_all_headers_together_fit_into_a_proxys_buffer(
-    spec: Spec, ignored: tuple[str, ...], cutting: Cutting | None, waited_s: int | None, *, targeted: bool
+    spec: Spec, ignored: tuple[str, ...], cutout: CutoutStatus | None, waited_s: int | None, *, targeted: bool
 ) -> None:
     stages = Stages()
     stages.ms.update(dict.fromkeys(("origin", "cutout", "wait", "render"), 99_999.94))
-    delivery = Delivery(
+    delivery = ImageResult(
         rendition=make_rendition(b"x", "image/png"),
-        found=Found.SHARED,
+        found=RenditionSource.SHARED,
         origin=ORIGIN,
         negotiable=True,
-        cutting=cutting,
+        cutout=cutout,
         stages=stages,
     )
     headers = delivery_headers(
@@ -276,8 +276,8 @@ def test_all_headers_together_fit_into_a_proxys_buffer(
     )
     headers += content_headers(delivery, spec)
     assert _bytes([*headers, *credits_header(BILL)]) + SERVER_BYTES < MAX_HEADER_BYTES
-    if cutting in (PENDING, BUSY):
-        _, headers, _ = withheld_answer(Withheld(cutting=cutting or PENDING, negotiable=True), spec)
+    if cutout in (PENDING, BUSY):
+        _, headers, _ = status_response(StatusResult(cutout=cutout or PENDING, negotiable=True), spec)
         assert _bytes([*headers, *credits_header(BILL)]) + SERVER_BYTES < MAX_HEADER_BYTES
 
 
@@ -285,12 +285,12 @@ def test_a_link_that_is_too_long_is_shortened_before_it_goes() -> None:
     def link(length: int) -> str | None:
         spec = replace(SPEC, origin=replace(SPEC.origin, path="/" + "a" * length))
         headers = delivery_headers(
-            Delivery(
+            ImageResult(
                 rendition=make_rendition(b"x", "image/png"),
-                found=Found.MADE,
+                found=RenditionSource.MADE,
                 origin=ORIGIN,
                 negotiable=False,
-                cutting=PENDING,
+                cutout=PENDING,
             ),
             token=DEFAULT_TOKEN,
             spec=spec,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pellucid.formats import ImageFormat
-from pellucid.http.callers import EVERYBODY, Caller
+from pellucid.http.authentication import EVERYBODY, Caller
 from pellucid.http.hot import HotCache, HotKey
 from pellucid.spec import Token
 
@@ -22,7 +22,7 @@ def _key(name: str) -> HotKey:
 
 
 def _put(
-    hot: HotCache, name: str, *, size: int = 10, record: str = "r", fresh_s: float = 1000, begun_at: int | None = None
+    hot: HotCache, name: str, *, size: int = 10, record: str = "r", fresh_s: float = 1000, generation: int | None = None
 ) -> None:
     hot.put(
         _key(name),
@@ -32,7 +32,7 @@ def _put(
         body=bytes(size),
         record_key=record,
         fresh_s=fresh_s,
-        begun_at=hot.forgotten if begun_at is None else begun_at,
+        generation=hot.generation if generation is None else generation,
     )
 
 
@@ -89,9 +89,9 @@ def test_some_origins_or_all_are_dropped() -> None:
 
 def test_an_answer_begun_before_something_was_dropped_is_not_kept() -> None:
     hot = HotCache(max_bytes=1_000_000)
-    begun_at = hot.forgotten
+    generation = hot.generation
     hot.forget({"r"})
-    _put(hot, "old", begun_at=begun_at)
+    _put(hot, "old", generation=generation)
     assert hot.get(_key("old")) is None
     _put(hot, "new")
     assert hot.get(_key("new")) is not None

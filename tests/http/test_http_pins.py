@@ -15,7 +15,7 @@ class _Owed:
 
     digests: frozenset[str] | None = frozenset()
 
-    async def owed_origins(self) -> frozenset[str]:
+    async def pending_origins(self) -> frozenset[str]:
         if self.digests is None:
             raise DatabaseAwayError("no connection")
         return self.digests

@@ -35,7 +35,7 @@ def test_a_bad_value_names_parameter_value_and_grammar() -> None:
 
 def test_who_needs_a_key_is_told_how_to_send_it() -> None:
     """RFC 9110, section 11.6.1."""
-    assert (b"www-authenticate", b"Bearer") in describe_error(errors.KeyNeededError("a key is needed")).headers
+    assert (b"www-authenticate", b"Bearer") in describe_error(errors.AuthenticationError("a key is needed")).headers
     assert b"www-authenticate" not in dict(describe_error(errors.OriginForbiddenError("no")).headers)
 
 

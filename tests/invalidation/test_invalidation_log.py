@@ -17,8 +17,8 @@ from pellucid.database import old_files, takeover
 from pellucid.database.database import Database
 from pellucid.database.tables import METADATA, invalidations
 from pellucid.errors import DatabaseAwayError
-from pellucid.invalidation.heard import Heard
-from pellucid.invalidation.log import Invalidation, Invalidations
+from pellucid.invalidation.log import Invalidation, InvalidationLog
+from pellucid.invalidation.validity import Validity
 from pellucid.spec import OriginRef, Token
 from pellucid.store import keys
 
@@ -41,35 +41,35 @@ class Process:
     """One that tells and follows."""
 
     def __init__(self, database: Database, clock: Callable[[], float] = lambda: 1e9, *, store: str = "s") -> None:
-        self.heard = Heard()
-        self.invalidations = Invalidations(database, self.heard, store=store, clock=clock)
+        self.validity = Validity()
+        self.invalidations = InvalidationLog(database, self.validity, store=store, clock=clock)
 
     async def hears(self) -> list[Invalidation] | None:
-        return await self.invalidations.news()
+        return await self.invalidations.read_new()
 
     def believes(self, number: int, position: str, *, token: Token = SHOP, digest: str = "") -> bool:
-        return self.heard.is_believed(_key(number, token), position, digest)
+        return self.validity.is_valid(_key(number, token), position, digest)
 
 
 async def test_what_one_tells_all_hear_once(database: Database) -> None:
     here, there = Process(database), Process(database)
     assert await here.hears() == []
     assert await there.hears() == []
-    asked = here.heard.position
+    asked = here.validity.position
     assert here.believes(1, asked)
-    await here.invalidations.tell([_of(1), _of(2)])
+    await here.invalidations.append([_of(1), _of(2)])
     for process in (here, there):
         assert await process.hears() == [_of(1), _of(2)]
         assert await process.hears() == []
         assert [process.believes(number, asked) for number in (1, 2, 3)] == [False, False, True]
-        assert process.believes(1, process.heard.position), "what is asked from now on"
+        assert process.believes(1, process.validity.position), "what is asked from now on"
 
 
 async def test_one_who_starts_hears_what_is_kept(database: Database) -> None:
     here = Process(database)
     await here.hears()
-    asked = here.heard.position
-    await here.invalidations.tell([_of(1)])
+    asked = here.validity.position
+    await here.invalidations.append([_of(1)])
     late = Process(database)
     await late.hears()
     assert not late.believes(1, asked)
@@ -80,30 +80,30 @@ async def test_one_who_starts_hears_what_is_kept(database: Database) -> None:
 async def test_of_one_token_or_of_all_of_one_origin_or_of_all(database: Database) -> None:
     process = Process(database)
     await process.hears()
-    asked = process.heard.position
-    await process.invalidations.tell([_of(1, token="shop"), _of(2)])
+    asked = process.validity.position
+    await process.invalidations.append([_of(1, token="shop"), _of(2)])
     await process.hears()
     assert not process.believes(1, asked)
     assert process.believes(1, asked, token=Token("blog"))
     assert not process.believes(2, asked, token=Token("blog"))
-    await process.invalidations.tell([Invalidation(origin="")])
+    await process.invalidations.append([Invalidation(origin="")])
     await process.hears()
     assert not process.believes(9, asked)
-    assert process.believes(9, process.heard.position)
+    assert process.believes(9, process.validity.position)
 
 
 async def test_a_change_is_believed_by_those_who_know_the_new_bytes(database: Database) -> None:
     process = Process(database)
     await process.hears()
-    asked = process.heard.position
-    await process.invalidations.tell([_of(1, token="shop", digest="new")])
+    asked = process.validity.position
+    await process.invalidations.append([_of(1, token="shop", digest="new")])
     await process.hears()
     assert process.believes(1, asked, digest="new")
     assert not process.believes(1, asked, digest="old")
-    await process.invalidations.tell([_of(1)])
+    await process.invalidations.append([_of(1)])
     await process.hears()
     assert not process.believes(1, asked, digest="new"), "somebody said so later"
-    await process.invalidations.tell([_of(1, token="shop", digest="new")])
+    await process.invalidations.append([_of(1, token="shop", digest="new")])
     await process.hears()
     assert not process.believes(1, asked, digest="new"), "it was asked before that"
 
@@ -113,12 +113,12 @@ async def test_clocks_decide_nothing(database: Database, day: int) -> None:
     wrong, right = Process(database, clock=lambda: 1e9 + day * 86_400), Process(database)
     for process in (wrong, right):
         await process.hears()
-    asked = right.heard.position
-    await wrong.invalidations.tell([_of(1)])
+    asked = right.validity.position
+    await wrong.invalidations.append([_of(1)])
     await right.hears()
     assert not right.believes(1, asked)
-    assert right.believes(1, right.heard.position)
-    await right.invalidations.tell([_of(1)])
+    assert right.believes(1, right.validity.position)
+    await right.invalidations.append([_of(1)])
     await wrong.hears()
     assert not wrong.believes(1, asked)
 
@@ -128,16 +128,16 @@ async def test_many_who_tell_at_once_are_heard_in_order(database: Database, data
     others = [await Database.open(database_url) for _ in range(3)]
     follower = Process(database)
     await follower.hears()
-    heard: list[Invalidation] = []
+    validity: list[Invalidation] = []
     tellers = [
-        asyncio.create_task(Process(others[number % 3]).invalidations.tell([_of(number), _of(number + 100)]))
+        asyncio.create_task(Process(others[number % 3]).invalidations.append([_of(number), _of(number + 100)]))
         for number in range(60)
     ]
     while not all(each.done() for each in tellers):
-        heard += await follower.hears() or []
-    heard += await follower.hears() or []
-    assert len(heard) == 120
-    assert {each.origin for each in heard} == {_of(number).origin for number in [*range(60), *range(100, 160)]}
+        validity += await follower.hears() or []
+    validity += await follower.hears() or []
+    assert len(validity) == 120
+    assert {each.origin for each in validity} == {_of(number).origin for number in [*range(60), *range(100, 160)]}
     for each in others:
         await each.aclose()
 
@@ -163,7 +163,7 @@ async def test_a_hundred_urls_cost_one_statement(database: Database) -> None:
     process = Process(database)
     await process.hears()
     with statements() as said:
-        await process.invalidations.tell([_of(number) for number in range(100)])
+        await process.invalidations.append([_of(number) for number in range(100)])
     assert sum(statement.startswith("INSERT") for statement in said) == 1
     assert len(await process.hears() or []) == 100, "one row of each, for all tokens"
 
@@ -171,7 +171,7 @@ async def test_a_hundred_urls_cost_one_statement(database: Database) -> None:
 async def test_more_than_a_statement_takes(database: Database) -> None:
     process = Process(database)
     await process.hears()
-    await process.invalidations.tell([_of(number) for number in range(7000)])
+    await process.invalidations.append([_of(number) for number in range(7000)])
     assert await process.hears() == [_of(number) for number in range(7000)]
 
 
@@ -189,7 +189,7 @@ async def test_numbers_become_visible_in_order(database: Database, database_url:
     """One that is told first and written down last, or comes from an older version's files: who follows would pass it
     over.
     """
-    slow, quick = Invalidations(database, Heard()), await Database.open(database_url)
+    slow, quick = InvalidationLog(database, Validity()), await Database.open(database_url)
     follower = Process(quick)
     await follower.hears()
     begun = asyncio.Event()
@@ -206,22 +206,22 @@ async def test_numbers_become_visible_in_order(database: Database, database_url:
 
     slowly = asyncio.create_task(database.run(tell_slowly))
     await begun.wait()
-    quickly = asyncio.create_task(Invalidations(quick, Heard()).tell([_of(2)]))
-    heard: list[Invalidation] = []
+    quickly = asyncio.create_task(InvalidationLog(quick, Validity()).append([_of(2)]))
+    validity: list[Invalidation] = []
     while not (slowly.done() and quickly.done()):
-        heard += await follower.hears() or []
+        validity += await follower.hears() or []
         await asyncio.sleep(0.01)
-    heard += await follower.hears() or []
-    assert heard == [_of(1, token="shop"), _of(2)]
+    validity += await follower.hears() or []
+    assert validity == [_of(1, token="shop"), _of(2)]
     await quick.aclose()
 
 
 async def test_more_rows_than_one_look_takes(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_HEARD_AT_A_TIME", 3)
+    monkeypatch.setattr(module, "_READ_AT_A_TIME", 3)
     process = Process(database)
-    await process.invalidations.tell([_of(number) for number in range(7)])
-    heard = [await process.hears() for _ in range(4)]
-    assert heard == [[_of(0), _of(1), _of(2)], [_of(3), _of(4), _of(5)], [_of(6)], []]
+    await process.invalidations.append([_of(number) for number in range(7)])
+    validity = [await process.hears() for _ in range(4)]
+    assert validity == [[_of(0), _of(1), _of(2)], [_of(3), _of(4), _of(5)], [_of(6)], []]
 
 
 async def _kept(database: Database) -> list[int]:
@@ -236,22 +236,22 @@ async def test_old_ones_are_forgotten_and_what_is_older_still_is_asked_again(
     now = 1e9
     process = Process(database, clock=lambda: now)
     await process.hears()
-    asked = process.heard.position
-    await process.invalidations.tell([_of(1)])
+    asked = process.validity.position
+    await process.invalidations.append([_of(1)])
     await process.hears()
-    between = process.heard.position
+    between = process.validity.position
     now += 8 * 86_400
-    await process.invalidations.tell([_of(2), _of(3)])
+    await process.invalidations.append([_of(2), _of(3)])
     assert await process.hears() == [_of(2), _of(3)]
     assert await _kept(database) == [2, 3]
     late = Process(database)
     await late.hears()
     assert not late.believes(9, asked), "one that is forgotten may have named it"
-    assert not late.heard.is_named(_key(9), asked), "nobody is known to have"
+    assert not late.validity.is_invalidated(_key(9), asked), "nobody is known to have"
     assert late.believes(9, between)
     assert not late.believes(2, between)
     monkeypatch.setattr(module, "_KEPT", 1)
-    await process.invalidations.tell([_of(4)])
+    await process.invalidations.append([_of(4)])
     assert await _kept(database) == [4], "never the last"
 
 
@@ -259,10 +259,10 @@ async def test_at_most_so_many_rows_are_kept(database: Database, monkeypatch: py
     monkeypatch.setattr(module, "_KEPT", 100)
     process = Process(database)
     for start in range(0, 350, 70):
-        await process.invalidations.tell([_of(number) for number in range(start, start + 70)])
+        await process.invalidations.append([_of(number) for number in range(start, start + 70)])
         assert len(await _kept(database)) <= 100
     assert await _kept(database) == list(range(251, 351))
-    await process.invalidations.tell([_of(number) for number in range(300)])
+    await process.invalidations.append([_of(number) for number in range(300)])
     assert await _kept(database) == list(range(551, 651))
 
 
@@ -270,28 +270,28 @@ async def test_at_most_so_many_rows_are_kept(database: Database, monkeypatch: py
 async def test_a_clock_that_is_wrong_by_years_has_nothing_young_forgotten(database: Database, years: int) -> None:
     """As after a start without a battery: its row looks old, and stands behind such as are young."""
     wrong, right = Process(database, clock=lambda: 1e9 + years * 365 * 86_400), Process(database)
-    await right.invalidations.tell([_of(1)])
+    await right.invalidations.append([_of(1)])
     if years < 0:
-        await wrong.invalidations.tell([_of(2)])
-        await right.invalidations.tell([_of(3)])
+        await wrong.invalidations.append([_of(2)])
+        await right.invalidations.append([_of(3)])
         assert await _kept(database) == [1, 2, 3]
     else:
-        await wrong.invalidations.tell([_of(2)])
+        await wrong.invalidations.append([_of(2)])
         assert await _kept(database) == [2], "as old as its clock says; nobody believes more for that"
         late = Process(database)
         await late.hears()
-        assert not late.believes(1, f"{late.heard.identity}:0")
+        assert not late.believes(1, f"{late.validity.identity}:0")
 
 
 async def test_who_was_away_too_long_believes_nothing(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     away, here = Process(database), Process(database)
     await away.hears()
-    asked = away.heard.position
+    asked = away.validity.position
     monkeypatch.setattr(module, "_KEPT", 2)
-    await here.invalidations.tell([_of(number) for number in range(10)])
+    await here.invalidations.append([_of(number) for number in range(10)])
     assert await away.hears() is None
     assert not away.believes(99, asked)
-    assert away.believes(99, away.heard.position)
+    assert away.believes(99, away.validity.position)
     assert await away.hears() == []
 
 
@@ -300,11 +300,11 @@ async def test_a_database_that_fails_half_way_loses_nothing(
 ) -> None:
     """Whoever is to look at everything again is told so once, also when the first try to find out more failed."""
     process, other = Process(database), Process(database)
-    await process.invalidations.tell([_of(1)])
+    await process.invalidations.append([_of(1)])
     await process.hears()
-    asked = process.heard.position
+    asked = process.validity.position
     monkeypatch.setattr(module, "_KEPT", 1)
-    await other.invalidations.tell([_of(2), _of(3), _of(4)])
+    await other.invalidations.append([_of(2), _of(3), _of(4)])
     reads = 0
     read = Database.read
 
@@ -318,7 +318,7 @@ async def test_a_database_that_fails_half_way_loses_nothing(
     monkeypatch.setattr(Database, "read", second_fails)
     with pytest.raises(DatabaseAwayError):
         await process.hears()
-    assert process.heard.position == asked
+    assert process.validity.position == asked
     assert process.believes(9, asked), "it goes on with what it heard"
     assert await process.hears() is None
     assert not process.believes(9, asked)
@@ -328,9 +328,9 @@ async def test_a_database_that_fails_half_way_loses_nothing(
 async def test_a_lost_database_is_noticed_once(database: Database) -> None:
     process = Process(database)
     await process.hears()
-    await process.invalidations.tell([_of(1)])
+    await process.invalidations.append([_of(1)])
     await process.hears()
-    asked = process.heard.position
+    asked = process.validity.position
 
     def lose(db: sa.Connection) -> None:
         METADATA.drop_all(db)
@@ -339,40 +339,40 @@ async def test_a_lost_database_is_noticed_once(database: Database) -> None:
     await database.run(lose)
     assert await process.hears() is None
     assert not process.believes(5, asked)
-    assert process.believes(5, process.heard.position)
+    assert process.believes(5, process.validity.position)
     assert await process.hears() == []
 
 
 async def test_a_row_of_a_later_version_is_passed_over(database: Database) -> None:
     process = Process(database)
     await process.hears()
-    await process.invalidations.tell([_of(1), _of(2), _of(3)])
+    await process.invalidations.append([_of(1), _of(2), _of(3)])
     await database.run(lambda db: db.execute(invalidations.update().where(invalidations.c.seq == 2).values(version=9)))
     assert await process.hears() == [_of(1), _of(3)]
     assert await process.hears() == []
-    await process.invalidations.tell([_of(4)])
+    await process.invalidations.append([_of(4)])
     await database.run(lambda db: db.execute(invalidations.update().where(invalidations.c.seq == 4).values(version=9)))
     with statements() as said:
         assert await process.hears() == []
         assert await process.hears() == []
     assert len(said) == 2
-    assert process.heard.seq == 4, "it is not read again and again"
+    assert process.validity.seq == 4, "it is not read again and again"
 
 
 async def test_a_file_that_is_deleted_is_noticed_once(tmp_path: Path) -> None:
     path = tmp_path / "lost.sqlite"
     database = await Database.open(f"sqlite:///{path}")
     process = Process(database)
-    await process.invalidations.tell([_of(number) for number in range(5)])
+    await process.invalidations.append([_of(number) for number in range(5)])
     await process.hears()
-    asked = process.heard.position
+    asked = process.validity.position
     path.unlink()
-    await process.invalidations.tell([_of(8), _of(9)])
+    await process.invalidations.append([_of(8), _of(9)])
     assert await process.hears() is None
     assert not process.believes(7, asked)
-    assert process.believes(7, process.heard.position)
-    assert not process.heard.is_named(_key(7), asked)
-    assert process.heard.is_named(_key(8), asked), "the new one says so"
+    assert process.believes(7, process.validity.position)
+    assert not process.validity.is_invalidated(_key(7), asked)
+    assert process.validity.is_invalidated(_key(8), asked), "the new one says so"
     assert await process.hears() == []
     await database.aclose()
 
@@ -381,13 +381,13 @@ async def test_a_restored_backup_is_another_database(database: Database) -> None
     """It gives numbers again that records on the disk have in their positions."""
     process = Process(database)
     await process.hears()
-    await process.invalidations.tell([_of(number) for number in range(5)])
+    await process.invalidations.append([_of(number) for number in range(5)])
     await process.hears()
-    asked = process.heard.position
+    asked = process.validity.position
     await database.run(lambda db: db.execute(invalidations.delete().where(invalidations.c.seq > 2)))
     assert await process.hears() is None
     assert not process.believes(9, asked)
-    assert process.believes(9, process.heard.position)
+    assert process.believes(9, process.validity.position)
     late = Process(database)
     await late.hears()
     assert not late.believes(9, asked)
@@ -399,8 +399,8 @@ async def test_what_concerns_one_store_is_heard_by_those_who_use_it(database: Da
     here, there = Process(database, store="here"), Process(database, store="there")
     for process in (here, there):
         await process.hears()
-    asked = here.heard.position
-    await here.invalidations.tell([_of(1, digest="new", store="here"), _of(2)])
+    asked = here.validity.position
+    await here.invalidations.append([_of(1, digest="new", store="here"), _of(2)])
     assert await here.hears() == [_of(1, digest="new", store="here"), _of(2)]
     assert await there.hears() == [_of(2)]
     assert there.believes(1, asked, digest="old")

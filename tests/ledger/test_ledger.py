@@ -18,7 +18,7 @@ from pellucid.database.database import Database
 from pellucid.database.tables import charges
 from pellucid.ledger import entries
 from pellucid.ledger.ledger import Ledger
-from pellucid.ledger.values import Balance, Claim, Standing, month_of, next_month
+from pellucid.ledger.values import Balance, Claim, ClaimStatus, month_of, next_month
 from pellucid.spec import Tier, Token
 
 PRICES = {Tier.FAST: 100, Tier.STANDARD: 200, Tier.BEST: 400}
@@ -38,22 +38,22 @@ class Accounts:
     def ledger(self) -> Ledger:
         return Ledger(price=PRICES.__getitem__, limit=lambda _: self.limit)
 
-    async def hold(self, claim: Claim, job: str, *, may_spend: bool = True) -> Standing:
-        """As `queue.asking` does it, without a removal."""
+    async def hold(self, claim: Claim, job: str, *, may_spend: bool = True) -> ClaimStatus:
+        """As `queue.submission` does it, without a removal."""
 
-        def work(db: sa.Connection) -> Standing:
+        def work(db: sa.Connection) -> ClaimStatus:
             entries.lock_month(db, claim.token, self.now)
             account = entries.account(db, claim, now=self.now)
-            standing = self.ledger.standing(claim, account, may_spend=may_spend)
-            if standing in (Standing.PAID, Standing.REFUSED):
-                return standing
+            claim_status = self.ledger.claim_status(claim, account, may_spend=may_spend)
+            if claim_status in (ClaimStatus.PAID, ClaimStatus.REFUSED):
+                return claim_status
             credits = self.ledger.price_of(claim, account)
             entries.hold(db, claim, credits=credits, store="s", job=job, now=self.now)
-            return Standing.HELD
+            return ClaimStatus.HELD
 
         return await self.database.run(work)
 
-    async def charge(self, claim: Claim, *, may_spend: bool = True) -> Standing:
+    async def charge(self, claim: Claim, *, may_spend: bool = True) -> ClaimStatus:
         charge = partial(self.ledger.charge, claim=claim, may_spend=may_spend, now=self.now)
         return (await self.database.run(charge))[0]
 
@@ -87,13 +87,13 @@ async def test_held_then_charged_once_whoever_asks_how_often(make: Callable[...,
     here, there = make(), make()
     claim = _claim()
     for accounts in (here, here, there):
-        assert await accounts.hold(claim, "job") is Standing.HELD
+        assert await accounts.hold(claim, "job") is ClaimStatus.HELD
     assert await here.spent() == (0, 200)
     assert await here.settle("job", available=True) == 1
     assert await there.settle("job", available=True) == 0
     for accounts in (here, there, make()):
-        assert await accounts.charge(claim) is Standing.PAID
-        assert await accounts.hold(claim, "another job") is Standing.PAID
+        assert await accounts.charge(claim) is ClaimStatus.PAID
+        assert await accounts.hold(claim, "another job") is ClaimStatus.PAID
         assert await accounts.cost(claim) == 200
     assert await make().spent() == (200, 0)
 
@@ -101,42 +101,42 @@ async def test_held_then_charged_once_whoever_asks_how_often(make: Callable[...,
 async def test_tokens_tiers_and_bytes_are_charged_apart(make: Callable[..., Accounts]) -> None:
     accounts = make()
     for claim in (_claim(), _claim(1), _claim(tier=Tier.BEST), _claim(tier=Tier.FAST), _claim(token=BLOG)):
-        assert await accounts.charge(claim) is Standing.PAID
-    assert await accounts.charge(replace(_claim(), origin_host="other.example")) is Standing.PAID
+        assert await accounts.charge(claim) is ClaimStatus.PAID
+    assert await accounts.charge(replace(_claim(), origin_host="other.example")) is ClaimStatus.PAID
     assert await accounts.spent() == (900, 0)
     assert await accounts.spent(BLOG) == (200, 0)
 
 
 async def test_a_removal_that_gives_no_cutout_costs_nothing(make: Callable[..., Accounts]) -> None:
     accounts = make(limit=200)
-    assert await accounts.hold(_claim(), "job") is Standing.HELD
-    assert await accounts.hold(_claim(1), "job 1") is Standing.REFUSED
+    assert await accounts.hold(_claim(), "job") is ClaimStatus.HELD
+    assert await accounts.hold(_claim(1), "job 1") is ClaimStatus.REFUSED
     assert await accounts.settle("job", available=False) == 0
     assert await accounts.spent() == (0, 0)
-    assert await make(limit=200).hold(_claim(1), "job 1") is Standing.HELD
+    assert await make(limit=200).hold(_claim(1), "job 1") is ClaimStatus.HELD
 
 
 async def test_what_is_held_is_promised(make: Callable[..., Accounts]) -> None:
     """A price that rises, a limit that is lowered and a month that ends change nothing about it."""
-    assert await make(limit=200).hold(_claim(), "job") is Standing.HELD
+    assert await make(limit=200).hold(_claim(), "job") is ClaimStatus.HELD
     poorer = make(limit=0, now=LAST_MINUTE + 3600)
-    assert await poorer.charge(_claim()) is Standing.PAID
+    assert await poorer.charge(_claim()) is ClaimStatus.PAID
     assert await poorer.spent() == (200, 0)
-    assert await poorer.charge(_claim(1)) is Standing.REFUSED
+    assert await poorer.charge(_claim(1)) is ClaimStatus.REFUSED
     assert month_of(poorer.now) == "2026-12"
 
 
 async def test_the_limit_begins_anew_with_the_month(make: Callable[..., Accounts]) -> None:
     accounts = make(limit=300)
-    assert await accounts.charge(_claim()) is Standing.PAID
-    assert await accounts.charge(_claim(1)) is Standing.REFUSED
-    assert await accounts.hold(_claim(1), "job") is Standing.REFUSED
-    assert await accounts.charge(_claim(2, tier=Tier.FAST)) is Standing.PAID
+    assert await accounts.charge(_claim()) is ClaimStatus.PAID
+    assert await accounts.charge(_claim(1)) is ClaimStatus.REFUSED
+    assert await accounts.hold(_claim(1), "job") is ClaimStatus.REFUSED
+    assert await accounts.charge(_claim(2, tier=Tier.FAST)) is ClaimStatus.PAID
     balance = await make(limit=300).balance()
     assert balance == Balance(limit=300, charged=300, held=0, resets_at=datetime(2026, 12, 1, tzinfo=UTC).timestamp())
     assert balance.remaining == 0
     later = make(limit=300, now=balance.resets_at)
-    assert await later.charge(_claim(1)) is Standing.PAID
+    assert await later.charge(_claim(1)) is ClaimStatus.PAID
     assert await later.spent() == (200, 0)
     assert next_month(later.now) == datetime(2027, 1, 1, tzinfo=UTC).timestamp()
 
@@ -144,15 +144,15 @@ async def test_the_limit_begins_anew_with_the_month(make: Callable[..., Accounts
 async def test_what_is_free_needs_no_credits(database: Database) -> None:
     free = Ledger(price=lambda _: 0, limit=lambda _: 0)
     charge = partial(free.charge, claim=_claim(), may_spend=True, now=LAST_MINUTE)
-    assert await database.run(charge) == (Standing.PAID, 0)
+    assert await database.run(charge) == (ClaimStatus.PAID, 0)
 
 
 async def test_without_may_spend_nothing_new_is_charged(make: Callable[..., Accounts]) -> None:
     accounts = make()
-    assert await accounts.charge(_claim(), may_spend=False) is Standing.REFUSED
-    assert await accounts.hold(_claim(), "job", may_spend=False) is Standing.REFUSED
-    assert await accounts.hold(_claim(), "job") is Standing.HELD
-    assert await accounts.charge(_claim(), may_spend=False) is Standing.PAID, "what is held is promised"
+    assert await accounts.charge(_claim(), may_spend=False) is ClaimStatus.REFUSED
+    assert await accounts.hold(_claim(), "job", may_spend=False) is ClaimStatus.REFUSED
+    assert await accounts.hold(_claim(), "job") is ClaimStatus.HELD
+    assert await accounts.charge(_claim(), may_spend=False) is ClaimStatus.PAID, "what is held is promised"
 
 
 def _frame(number: int, **more: Any) -> Claim:
@@ -164,20 +164,20 @@ async def test_a_webcam_is_charged_once_a_day(make: Callable[..., Accounts]) -> 
     accounts = make(now=datetime(2026, 11, 3, tzinfo=UTC).timestamp())
     for minute in range(60):
         accounts.now += 60
-        assert await accounts.hold(_frame(minute), f"job {minute}") is Standing.HELD
+        assert await accounts.hold(_frame(minute), f"job {minute}") is ClaimStatus.HELD
         assert await accounts.settle(f"job {minute}", available=True) == 1
     assert await accounts.spent() == (200, 0)
     rows = await accounts.database.read(lambda db: db.scalars(sa.select(charges.c.credits)).all())
     assert sorted(rows) == [0] * 59 + [200], "each removal is written down"
     accounts.now += 86_400
-    assert await accounts.charge(_frame(100)) is Standing.PAID
+    assert await accounts.charge(_frame(100)) is ClaimStatus.PAID
     assert await accounts.spent() == (400, 0)
 
 
 async def test_frames_that_are_owed_together_cost_what_one_does(make: Callable[..., Accounts]) -> None:
     accounts = make(limit=300)
     for minute in range(5):
-        assert await accounts.hold(_frame(minute), f"job {minute}") is Standing.HELD
+        assert await accounts.hold(_frame(minute), f"job {minute}") is ClaimStatus.HELD
     assert await accounts.spent() == (0, 200)
 
 
@@ -189,7 +189,7 @@ async def test_of_frames_that_are_owed_together_one_is_paid_whichever_gives_a_cu
     """A picture that cannot be cut, put first at a URL, would make all that follow free."""
     accounts = make()
     for minute in range(4):
-        assert await accounts.hold(_frame(minute), f"job {minute}") is Standing.HELD
+        assert await accounts.hold(_frame(minute), f"job {minute}") is ClaimStatus.HELD
     if order == "first":
         await accounts.settle("job 0", available=first_succeeds)
         await accounts.settle("job 1", available=True)
@@ -198,15 +198,15 @@ async def test_of_frames_that_are_owed_together_one_is_paid_whichever_gives_a_cu
         await accounts.settle("job 0", available=first_succeeds)
     assert await accounts.spent() == (200, 0)
     await accounts.settle("job 2", available=True)
-    assert await accounts.charge(_frame(3)) is Standing.PAID
-    assert await accounts.charge(_frame(9)) is Standing.PAID
+    assert await accounts.charge(_frame(3)) is ClaimStatus.PAID
+    assert await accounts.charge(_frame(9)) is ClaimStatus.PAID
     assert await accounts.spent() == (200, 0)
 
 
 async def test_a_frame_that_is_there_already_pays_for_those_that_are_owed(make: Callable[..., Accounts]) -> None:
     accounts = make()
     await accounts.hold(_frame(0), "job 0")
-    assert await accounts.charge(_frame(1)) is Standing.PAID
+    assert await accounts.charge(_frame(1)) is ClaimStatus.PAID
     assert await accounts.spent() == (200, 0)
     await accounts.settle("job 0", available=False)
     assert await accounts.spent() == (200, 0)
@@ -232,7 +232,7 @@ async def test_other_origins_tiers_and_tokens_pay_for_themselves(make: Callable[
         _frame(4, origin=""),
         _frame(5, charge_every_s=0.0),
     ):
-        assert await accounts.charge(claim) is Standing.PAID
+        assert await accounts.charge(claim) is ClaimStatus.PAID
     assert await accounts.spent() == (200 + 200 + 400 + 200 + 200, 0)
     assert await accounts.spent(BLOG) == (200, 0)
 
@@ -241,7 +241,7 @@ async def test_at_midnight_the_old_month_and_the_new_one_do_not_hold_side_by_sid
     make: Callable[..., Accounts], database: Database
 ) -> None:
     """A process whose clock is behind, or whose transaction began before."""
-    assert await make().charge(_claim()) is Standing.PAID
+    assert await make().charge(_claim()) is ClaimStatus.PAID
     midnight = next_month(LAST_MINUTE)
     begun = threading.Event()
 
@@ -253,7 +253,7 @@ async def test_at_midnight_the_old_month_and_the_new_one_do_not_hold_side_by_sid
 
     holding = asyncio.create_task(database.run(hold_slowly))
     await asyncio.to_thread(begun.wait)
-    assert await make(limit=200, now=midnight).hold(_claim(2), "job 2") is Standing.REFUSED
+    assert await make(limit=200, now=midnight).hold(_claim(2), "job 2") is ClaimStatus.REFUSED
     await holding
     assert await make(now=midnight).spent() == (0, 200)
 
@@ -266,13 +266,13 @@ async def test_a_hundred_at_once_cannot_overrun_the_limit(
     others = [await Database.open(database_url) for _ in range(2)]
     all_of_them = [Accounts(each, limit=1500) for each in (database, *others)]
 
-    async def ask(number: int) -> Standing:
+    async def ask(number: int) -> ClaimStatus:
         accounts = all_of_them[number % 3]
         claim = _claim(number)
         return await (accounts.hold(claim, f"job {number}") if step == "hold" else accounts.charge(claim))
 
     standings = await asyncio.gather(*map(ask, range(100)))
-    assert standings.count(Standing.REFUSED) == 93
+    assert standings.count(ClaimStatus.REFUSED) == 93
     assert await make(limit=1500).spent() == ((0, 1400) if step == "hold" else (1400, 0))
     for each in others:
         await each.aclose()

@@ -67,7 +67,7 @@ class Receiver:
 
 
 @asynccontextmanager
-async def sending(
+async def run_sender(
     outbox: Outbox,
     *,
     guard: Guard = LOOPBACK,

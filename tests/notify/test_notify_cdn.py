@@ -6,15 +6,15 @@ import json
 
 import pytest
 
-from pellucid.notify.cdn import CdnApi, PurgeCall, check_templates
+from pellucid.notify.cdn import CdnApi, PurgeRequest, check_templates
 
 
 def api(url: str, *, method: str = "POST", body: str = "", **headers: str) -> CdnApi:
     return CdnApi(method=method, url=url, headers=headers, body=body)
 
 
-def calls(cdn: CdnApi, tags: list[str], paths: list[str]) -> list[PurgeCall]:
-    return [cdn.call(order) for order in cdn.orders(tags, paths)]
+def calls(cdn: CdnApi, tags: list[str], paths: list[str]) -> list[PurgeRequest]:
+    return [cdn.call(order) for order in cdn.batches(tags, paths)]
 
 
 def test_a_list_of_tags_in_the_body() -> None:
@@ -60,9 +60,9 @@ def test_one_call_for_everything() -> None:
 
 
 def test_nothing_of_the_kind_that_the_cdn_knows() -> None:
-    assert api("https://api.example/{tag}").orders([], ["/a"]) == ()
-    assert api("http://nginx{url}").orders(["o-1"], []) == ()
-    assert api("https://api.example/", body="{tags}").orders([], ["/a"]) == ()
+    assert api("https://api.example/{tag}").batches([], ["/a"]) == ()
+    assert api("http://nginx{url}").batches(["o-1"], []) == ()
+    assert api("https://api.example/", body="{tags}").batches([], ["/a"]) == ()
 
 
 def test_a_content_type_of_ones_own_stays() -> None:
@@ -79,7 +79,7 @@ def test_a_content_type_of_ones_own_stays() -> None:
     ],
 )
 def test_what_was_ordered_for_another_kind_of_api_is_refused(before: CdnApi, after: CdnApi) -> None:
-    (order,) = before.orders(["a", "b"][: 2 if before.body else 1], ["/a"])
+    (order,) = before.batches(["a", "b"][: 2 if before.body else 1], ["/a"])
     with pytest.raises(ValueError, match="not ordered for"):
         after.call(order)
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from pellucid.errors import BadValueError, SettingsError
-from pellucid.notify.listening import Listening
+from pellucid.notify.targets import WebhookTargets
 from pellucid.queue.values import Listener
 from pellucid.spec import DEFAULT_TOKEN, OriginRef, RenderSpec, Spec, Token
 
@@ -16,17 +16,17 @@ CALLBACK = "https://hooks.shop.example:8443/done?id=7"
 
 
 def test_nobody_by_default() -> None:
-    assert Listening().listeners(DEFAULT_TOKEN, SPEC) == ()
+    assert WebhookTargets().for_spec(DEFAULT_TOKEN, SPEC) == ()
 
 
 def test_the_operators_urls_come_first_and_are_told_the_canonical_url() -> None:
-    listening = Listening(urls=("https://a.example/", "https://b.example/"), allow_hosts=("shop.example",))
+    webhook_targets = WebhookTargets(urls=("https://a.example/", "https://b.example/"), allow_hosts=("shop.example",))
     image = "/h.example/a.png?w=400&bg_remove=1"
-    assert listening.listeners(DEFAULT_TOKEN, SPEC) == (
+    assert webhook_targets.for_spec(DEFAULT_TOKEN, SPEC) == (
         Listener(url="https://a.example/", image=image),
         Listener(url="https://b.example/", image=image),
     )
-    called = listening.listeners(DEFAULT_TOKEN, replace(SPEC, notify=CALLBACK))
+    called = webhook_targets.for_spec(DEFAULT_TOKEN, replace(SPEC, notify=CALLBACK))
     assert [listener.url for listener in called] == ["https://a.example/", "https://b.example/", CALLBACK]
     assert {listener.image for listener in called} == {
         f"{image}&bg_notify=https:%2F%2Fhooks.shop.example:8443%2Fdone%3Fid%3D7"
@@ -35,23 +35,26 @@ def test_the_operators_urls_come_first_and_are_told_the_canonical_url() -> None:
 
 def test_a_tokens_own_urls_hear_of_its_cutouts_only() -> None:
     shop = Token("shop")
-    listening = Listening(
+    webhook_targets = WebhookTargets(
         urls=("https://a.example/",), by_token={shop: ("https://shop.example/", "https://a.example/")}
     )
-    assert [each.url for each in listening.listeners(shop, SPEC)] == ["https://a.example/", "https://shop.example/"]
-    assert [each.url for each in listening.listeners(DEFAULT_TOKEN, SPEC)] == ["https://a.example/"]
+    assert [each.url for each in webhook_targets.for_spec(shop, SPEC)] == [
+        "https://a.example/",
+        "https://shop.example/",
+    ]
+    assert [each.url for each in webhook_targets.for_spec(DEFAULT_TOKEN, SPEC)] == ["https://a.example/"]
 
 
 def test_without_a_cutout_nobody_is_called() -> None:
-    listening = Listening(urls=("https://a.example/",), allow_hosts=("shop.example",))
-    assert listening.listeners(DEFAULT_TOKEN, replace(SPEC, cutout=False, notify=CALLBACK)) == ()
+    webhook_targets = WebhookTargets(urls=("https://a.example/",), allow_hosts=("shop.example",))
+    assert webhook_targets.for_spec(DEFAULT_TOKEN, replace(SPEC, cutout=False, notify=CALLBACK)) == ()
 
 
 @pytest.mark.parametrize("cutout", [True, False])
 @pytest.mark.parametrize("allow_hosts", [(), ("other.example",), ("op.example",), ("a.hooks.shop.example",)])
 def test_a_callback_elsewhere_is_refused_with_the_settings_name(allow_hosts: tuple[str, ...], cutout: bool) -> None:
     with pytest.raises(BadValueError, match="PELLUCID_NOTIFY_ALLOW_HOSTS") as caught:
-        Listening(allow_hosts=allow_hosts).listeners(DEFAULT_TOKEN, replace(SPEC, cutout=cutout, notify=CALLBACK))
+        WebhookTargets(allow_hosts=allow_hosts).for_spec(DEFAULT_TOKEN, replace(SPEC, cutout=cutout, notify=CALLBACK))
     assert (caught.value.parameter, caught.value.value) == ("bg_notify", CALLBACK)
 
 
@@ -64,8 +67,8 @@ def test_a_callback_elsewhere_is_refused_with_the_settings_name(allow_hosts: tup
     ],
 )
 def test_allowed_hosts_cover_their_subdomains(allow_hosts: tuple[str, ...], callback: str) -> None:
-    listening = Listening(allow_hosts=allow_hosts)
-    assert listening.listeners(DEFAULT_TOKEN, replace(SPEC, notify=callback))[-1].url == callback
+    webhook_targets = WebhookTargets(allow_hosts=allow_hosts)
+    assert webhook_targets.for_spec(DEFAULT_TOKEN, replace(SPEC, notify=callback))[-1].url == callback
 
 
 @pytest.mark.parametrize(
@@ -73,9 +76,9 @@ def test_allowed_hosts_cover_their_subdomains(allow_hosts: tuple[str, ...], call
 )
 def test_a_callback_that_no_server_has_is_refused(callback: str) -> None:
     with pytest.raises(BadValueError, match="absolute http or https URL"):
-        Listening(allow_hosts=("shop.example",)).listeners(DEFAULT_TOKEN, replace(SPEC, notify=callback))
+        WebhookTargets(allow_hosts=("shop.example",)).for_spec(DEFAULT_TOKEN, replace(SPEC, notify=callback))
 
 
 def test_an_entry_that_is_no_host() -> None:
     with pytest.raises(SettingsError, match="no host name"):
-        Listening(allow_hosts=("a b",))
+        WebhookTargets(allow_hosts=("a b",))

@@ -12,7 +12,7 @@ from ipaddress import IPv4Network
 from pathlib import Path
 
 import pytest
-from notify_world import IMAGE, KEY, Receiver, owe, sending
+from notify_world import IMAGE, KEY, Receiver, owe, run_sender
 from origin_servers import serving, serving_raw
 from queue_helpers import SOON_S, MakeProcess, MovableClock, Process, until
 
@@ -66,7 +66,7 @@ async def test_a_webhook_is_signed_and_says_what_happened(path: Path, process: P
     receiver = Receiver()
     async with serving(receiver.answer) as server:
         await owe(process, f"{server.url}/a%2Fb?x=%20+1")
-        async with sending(process.outbox, keys=(KEY, bytes(24)), clock=clock):
+        async with run_sender(process.outbox, keys=(KEY, bytes(24)), clock=clock):
             await until(nothing_owed(path))
     (call,) = receiver.calls
     assert (call.method, call.path) == ("POST", "/a%2Fb?x=%20+1")
@@ -85,7 +85,7 @@ async def test_an_attempt_is_signed_anew_under_the_same_id(path: Path, process: 
     receiver = Receiver(statuses=[500, 204])
     async with serving(receiver.answer) as server:
         await owe(process, server.url)
-        async with sending(process.outbox, clock=clock):
+        async with run_sender(process.outbox, clock=clock):
             await until(has_failed(path, 1))
             clock.now += 7
             await until(nothing_owed(path))
@@ -104,7 +104,7 @@ async def test_taken(path: Path, process: Process, clock: MovableClock, status: 
     receiver = Receiver(statuses=[status], body=b"thanks")
     async with serving(receiver.answer) as server:
         await owe(process, server.url)
-        async with sending(process.outbox):
+        async with run_sender(process.outbox):
             await until(nothing_owed(path))
             clock.now += DAY_S
             await asyncio.sleep(0.1)
@@ -116,7 +116,7 @@ async def test_not_taken_is_tried_again(path: Path, process: Process, clock: Mov
     receiver = Receiver(statuses=[status, 200], headers={"Location": "/elsewhere"})
     async with serving(receiver.answer) as server:
         await owe(process, f"{server.url}/hook")
-        async with sending(process.outbox):
+        async with run_sender(process.outbox):
             await until(has_failed(path, 1))
             ((_, due_at),) = rows(path)
             assert clock.now + 5 <= due_at <= clock.now + 6
@@ -131,7 +131,7 @@ async def test_a_receiver_that_wants_no_more_gets_no_more(
     receiver = Receiver(statuses=[410])
     async with serving(receiver.answer) as server:
         await owe(process, server.url)
-        async with sending(process.outbox):
+        async with run_sender(process.outbox):
             await until(nothing_owed(path))
     assert len(receiver.calls) == 1
     assert "given up at attempt 1: the receiver wants no more (status 410)" in caplog.text
@@ -141,7 +141,7 @@ async def test_attempts_end(path: Path, process: Process, clock: MovableClock) -
     receiver = Receiver(statuses=[500])
     async with serving(receiver.answer) as server:
         await owe(process, server.url)
-        async with sending(process.outbox):
+        async with run_sender(process.outbox):
             for attempt in range(1, 8):
                 await until(has_failed(path, attempt))
                 clock.now += DAY_S
@@ -154,7 +154,7 @@ async def test_patience_that_the_receiver_asks_for(path: Path, process: Process,
     receiver = Receiver(statuses=[429], headers={"Retry-After": "120"})
     async with serving(receiver.answer) as server:
         await owe(process, server.url)
-        async with sending(process.outbox):
+        async with run_sender(process.outbox):
             await until(has_failed(path, 1))
     ((_, due_at),) = rows(path)
     assert clock.now + 120 <= due_at <= clock.now + 144
@@ -164,7 +164,7 @@ async def test_a_receiver_that_never_answers_is_left(path: Path, process: Proces
     receiver = Receiver(hold=asyncio.Event())
     async with serving(receiver.answer) as server:
         await owe(process, server.url)
-        async with sending(process.outbox, timeout_s=0.2):
+        async with run_sender(process.outbox, timeout_s=0.2):
             await until(has_failed(path, 1))
     assert len(receiver.calls) == 1
 
@@ -180,7 +180,7 @@ async def test_a_receiver_that_never_answers_is_left(path: Path, process: Proces
 async def test_of_an_answer_no_more_than_its_beginning_matters(path: Path, process: Process, answer: bytes) -> None:
     async with serving_raw(answer, hold=True) as raw:
         await owe(process, f"http://127.0.0.1:{raw.port}/")
-        async with sending(process.outbox):
+        async with run_sender(process.outbox):
             await until(nothing_owed(path))
         assert raw.connections == 1
 
@@ -189,7 +189,7 @@ async def test_what_speaks_no_http(path: Path, process: Process, caplog: pytest.
     async with serving_raw(b"SSH-2.0-OpenSSH\r\n") as raw:
         await owe(process, f"http://127.0.0.1:{raw.port}/")
         with caplog.at_level(logging.WARNING):
-            async with sending(process.outbox):
+            async with run_sender(process.outbox):
                 await until(has_failed(path, 1))
     assert "does not speak HTTP" in caplog.text
 
@@ -205,7 +205,7 @@ async def test_private_networks_are_refused(
     async with serving(receiver.answer) as server:
         await owe(process, f"http://{host}:{server.port}/")
         with caplog.at_level(logging.WARNING):
-            async with sending(process.outbox, guard=Guard()):
+            async with run_sender(process.outbox, guard=Guard()):
                 await until(has_failed(path, 1))
     assert receiver.calls == []
     assert "PELLUCID_ORIGIN_ALLOW_NETWORKS" in caplog.text
@@ -216,7 +216,7 @@ async def test_closed_ports_are_refused(path: Path, process: Process) -> None:
     guard = Guard(allow_networks=(IPv4Network("127.0.0.0/8"),), allow_ports=frozenset({80, 443}))
     async with serving(receiver.answer) as server:
         await owe(process, server.url)
-        async with sending(process.outbox, guard=guard):
+        async with run_sender(process.outbox, guard=guard):
             await until(has_failed(path, 1))
     assert receiver.calls == []
 
@@ -224,7 +224,7 @@ async def test_closed_ports_are_refused(path: Path, process: Process) -> None:
 @pytest.mark.parametrize("url", ["ftp://127.0.0.1/", "no url"])
 async def test_what_is_no_url_is_given_up(path: Path, process: Process, url: str) -> None:
     await owe(process, url)
-    async with sending(process.outbox):
+    async with run_sender(process.outbox):
         await until(nothing_owed(path))
 
 
@@ -232,7 +232,7 @@ async def test_without_a_secret_nothing_is_sent(path: Path, process: Process, ca
     receiver = Receiver()
     async with serving(receiver.answer) as server:
         await owe(process, server.url)
-        async with sending(process.outbox, keys=()):
+        async with run_sender(process.outbox, keys=()):
             await until(nothing_owed(path))
     assert receiver.calls == []
     assert "PELLUCID_NOTIFY_SECRET" in caplog.text
@@ -246,7 +246,7 @@ async def test_one_that_hangs_holds_up_no_other(path: Path, process: Process) ->
     async with serving(slow.answer) as slow_server, serving(quick.answer) as server:
         await owe(process, *(f"{slow_server.url}/{n}" for n in range(10)), key="slow")
         await owe(process, *(f"{server.url}/{n}" for n in range(10)), key="quick")
-        async with sending(process.outbox, concurrency=8):
+        async with run_sender(process.outbox, concurrency=8):
             await until(lambda: len(quick.calls) == 10)
             assert 1 <= len(slow.calls) < 8
             assert slow.hold is not None
@@ -263,7 +263,7 @@ async def test_two_senders_send_each_message_once(
     async with serving(receiver.answer) as server:
         for n in range(4):
             await owe(process, *(f"{server.url}/{n}/{m}" for m in range(10)), key=f"k{n}")
-        async with sending(process.outbox, concurrency=3), sending(other.outbox, concurrency=3):
+        async with run_sender(process.outbox, concurrency=3), run_sender(other.outbox, concurrency=3):
             await until(nothing_owed(path))
     assert len(receiver.calls) == len({call.id for call in receiver.calls}) == 40
 
@@ -273,7 +273,7 @@ async def test_stopping_lets_what_is_under_way_end(path: Path, process: Process)
     assert receiver.hold is not None
     async with serving(receiver.answer) as server:
         await owe(process, server.url)
-        async with sending(process.outbox):
+        async with run_sender(process.outbox):
             await until(lambda: len(receiver.calls) == 1)
             asyncio.get_running_loop().call_later(0.2, receiver.hold.set)
         assert rows(path) == []
@@ -282,13 +282,13 @@ async def test_stopping_lets_what_is_under_way_end(path: Path, process: Process)
 async def test_a_database_that_fails_for_a_moment_stops_no_sender(
     path: Path, process: Process, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pellucid.notify.sender._TROUBLE_S", 0.05)
+    monkeypatch.setattr("pellucid.notify.sender._RETRY_PAUSE_S", 0.05)
     receiver = Receiver()
     async with serving(receiver.answer) as server:
         await owe(process, server.url)
         with closing(sqlite3.connect(path)) as db:
             db.execute("ALTER TABLE outbox RENAME TO away")
-        async with sending(process.outbox):
+        async with run_sender(process.outbox):
             await asyncio.sleep(0.2)
             assert receiver.calls == []
             with closing(sqlite3.connect(path)) as db:
@@ -309,7 +309,7 @@ async def test_purges_go_to_private_networks_with_the_headers_of_the_settings(pa
             body='{"tags":{tags}}',
         )
         await CdnPurger(process.outbox, api=cdn, again_s=None).purge(["o-1", "o-2"], ["/a"])
-        async with sending(process.outbox, guard=Guard(), keys=(), cdn=cdn):
+        async with run_sender(process.outbox, guard=Guard(), keys=(), cdn=cdn):
             await until(nothing_owed(path))
     (call,) = receiver.calls
     assert (call.method, call.path, call.headers["authorization"]) == ("POST", "/purge_cache", "Bearer t")
@@ -326,12 +326,12 @@ async def test_purges_are_tried_again_with_the_settings_of_the_day(
         right = CdnApi(method="POST", url=f"{server.url}/service/{{tag}}", headers={"Fastly-Key": "right"}, body="")
         await CdnPurger(process.outbox, api=wrong, again_s=None).purge(["o/1"], [])
         with caplog.at_level(logging.WARNING):
-            async with sending(process.outbox, cdn=wrong):
+            async with run_sender(process.outbox, cdn=wrong):
                 await until(has_failed(path, 1))
         assert "status 403" in caplog.text
         assert "o/1" in caplog.text
         assert "bad key" in caplog.text
-        async with sending(process.outbox, cdn=right):
+        async with run_sender(process.outbox, cdn=right):
             clock.now += 6
             await until(has_failed(path, 2))
             clock.now += 31
@@ -348,7 +348,7 @@ async def test_what_was_on_its_way_is_purged_as_well(path: Path, process: Proces
     async with serving(receiver.answer) as server:
         cdn = CdnApi(method="POST", url=f"{server.url}/purge/{{tag}}", headers={}, body="")
         await CdnPurger(process.outbox, api=cdn, again_s=25).purge(["o1"], [])
-        async with sending(process.outbox, cdn=cdn):
+        async with run_sender(process.outbox, cdn=cdn):
             await until(lambda: len(receiver.calls) == 1 and len(rows(path)) == 1)
             clock.now += 26
             await until(nothing_owed(path))
@@ -362,7 +362,7 @@ async def test_a_cache_that_holds_nothing_is_content(path: Path, process: Proces
         await CdnPurger(process.outbox, api=cdn, again_s=None).purge(
             ["o-1"], ["/h.example/a%20b.png?w=400&bg_remove=1"]
         )
-        async with sending(process.outbox, cdn=cdn):
+        async with run_sender(process.outbox, cdn=cdn):
             await until(nothing_owed(path))
     assert [(call.method, call.path) for call in receiver.calls] == [
         ("PURGE", "/h.example/a%20b.png?w=400&bg_remove=1")
@@ -376,6 +376,6 @@ async def test_without_a_cdn_nothing_is_owed(path: Path, process: Process) -> No
     assert rows(path) == []
     await CdnPurger(process.outbox, api=cdn, again_s=None).purge(["o-1"], [])
     assert len(rows(path)) == 1
-    async with sending(process.outbox, cdn=None):
+    async with run_sender(process.outbox, cdn=None):
         async with asyncio.timeout(SOON_S):
             await until(nothing_owed(path))

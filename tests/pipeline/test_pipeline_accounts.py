@@ -27,7 +27,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from PIL import Image
 
-from pellucid.crew.lock_files import LockFiles
 from pellucid.customers.customer import Customer, Customers
 from pellucid.database.database import Database
 from pellucid.database.tables import METADATA, balances, charges, holds, identity, removals
@@ -36,14 +35,15 @@ from pellucid.formats import ImageFormat
 from pellucid.image.facts import ImageFacts
 from pellucid.ledger.ledger import Ledger
 from pellucid.ledger.values import month_of
+from pellucid.liveness.lock_files import LockFiles
 from pellucid.mattes.files import MatteFiles
-from pellucid.pipeline.cuttings import Cuttings, Wish
+from pellucid.pipeline.cutouts import CutoutRequest, CutoutResolver
 from pellucid.pipeline.spending import ORIGIN_NOT_LISTED
 from pellucid.pipeline.states import CutoutState
 from pellucid.queue.course import Course
 from pellucid.queue.queue import Queue
-from pellucid.queue.turns import Patience
-from pellucid.queue.values import Handler, Job, JobRefusedError
+from pellucid.queue.turns import RetryPolicy
+from pellucid.queue.values import Handler, Job, JobPermanentError
 from pellucid.source.origin import Origin
 from pellucid.source.origins import Origins
 from pellucid.spec import OriginRef, Tier, Token
@@ -122,7 +122,7 @@ class Model:
         new = self.allows(token, PRICES[tier], month) and not (stranger and LIMITS[token] is not None)
         return key in self.paid or key in self.held or new
 
-    def look(self, token: Token, kind: str, tier: Tier, month: str, *, stranger: bool) -> CutoutState:
+    def status(self, token: Token, kind: str, tier: Tier, month: str, *, stranger: bool) -> CutoutState:
         digest = DIGESTS[kind]
         key, thing = (token, digest, tier.value), (digest, tier.value)
         if thing in self.made and (kind == "empty" or key in self.paid):
@@ -168,7 +168,7 @@ class Model:
                 del self.held[key]
 
 
-PATIENCE = Patience(attempts=10**6, backoff_s=0, failure_s=1e9, failure_max_s=1e9)
+PATIENCE = RetryPolicy(attempts=10**6, backoff_s=0, failure_s=1e9, failure_max_s=1e9)
 
 
 class Accounts(RuleBasedStateMachine):
@@ -198,9 +198,9 @@ class Accounts(RuleBasedStateMachine):
         self.queue = Queue(
             self.database,
             store="s",
-            crew=LockFiles(root / "workers"),
+            registry=LockFiles(root / "workers"),
             ledger=self._ledger(Ledger),
-            patience=PATIENCE,
+            retry_policy=PATIENCE,
             clock=lambda: self.now,
         )
         self.blobs = ObjectBlobs.local(root / "store")
@@ -210,7 +210,7 @@ class Accounts(RuleBasedStateMachine):
 
     def _start_web(self) -> None:
         """A web process as it is after its start, without a memory."""
-        self.cuttings = Cuttings(
+        self.cutouts = CutoutResolver(
             queue=self.queue,
             origins=cast(Origins, None),  # asked for former bytes only, which these pictures never had
             ledger=self._ledger(Ledger),
@@ -248,13 +248,13 @@ class Accounts(RuleBasedStateMachine):
         stranger=st.booleans(),
     )
     def ask(self, token: Token, kind: str, tier: Tier, *, stranger: bool) -> None:
-        wish, month = _wish(token, kind, tier, stranger=stranger), month_of(self.now)
-        looked = self.runner.run(self.cuttings.look(wish))
-        assert looked.state is self.model.look(token, kind, tier, month, stranger=stranger)
-        cutting = self.runner.run(self.cuttings.request(wish))
-        assert cutting.state is self.model.ask(token, kind, tier, self.now, stranger=stranger)
-        assert (cutting.shown is not None) is (cutting.state is CutoutState.READY)
-        for each in (looked, cutting):
+        request, month = _wish(token, kind, tier, stranger=stranger), month_of(self.now)
+        looked = self.runner.run(self.cutouts.status(request))
+        assert looked.state is self.model.status(token, kind, tier, month, stranger=stranger)
+        cutout = self.runner.run(self.cutouts.resolve(request))
+        assert cutout.state is self.model.ask(token, kind, tier, self.now, stranger=stranger)
+        assert (cutout.matte is not None) is (cutout.state is CutoutState.READY)
+        for each in (looked, cutout):
             strange = stranger and each.state is CutoutState.NO_CREDITS
             assert each.reason == (ORIGIN_NOT_LISTED if strange else None)
 
@@ -307,7 +307,7 @@ class Accounts(RuleBasedStateMachine):
         course = self._course(CrashingLedger if crash_at == "in the transaction" else Ledger)
         try:
             facts = await self._handler()(job)
-        except JobRefusedError as error:
+        except JobPermanentError as error:
             end = partial(course.refuse, job=job, worker_id=worker, reason=error.reason, error="")
             refused = True
         else:
@@ -332,7 +332,7 @@ class Accounts(RuleBasedStateMachine):
         thing = data.draw(st.sampled_from(sorted(self.model.made)))
         name = keys.matte_name(thing[0], 0, self.engine.recipe.by_tier[Tier(thing[1])].id)
         self.runner.run(self.blobs.delete(keys.matte_key(name)))
-        self.runner.run(self.cuttings.forget(name))
+        self.runner.run(self.cutouts.forget(name))
         self.model.made.discard(thing)
 
     @rule()
@@ -380,7 +380,7 @@ class Accounts(RuleBasedStateMachine):
         return job.origin_digest, tier.value
 
 
-def _wish(token: Token, kind: str, tier: Tier, *, stranger: bool) -> Wish:
+def _wish(token: Token, kind: str, tier: Tier, *, stranger: bool) -> CutoutRequest:
     host = "elsewhere.example" if stranger else "img.shop.example"
     facts = ImageFacts(format=ImageFormat.PNG, width=32, height=24, has_alpha=False)
     origin = Origin(
@@ -392,7 +392,7 @@ def _wish(token: Token, kind: str, tier: Tier, *, stranger: bool) -> Wish:
         record_key="r",
     )
     ref = OriginRef(host=host, path="/a.png")
-    return Wish(token=token, ref=ref, origin=origin, tier=tier)
+    return CutoutRequest(token=token, ref=ref, origin=origin, tier=tier)
 
 
 @pytest.fixture(scope="module")

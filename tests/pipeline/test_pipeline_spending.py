@@ -10,7 +10,7 @@ from pellucid.customers.customer import Customer
 from pellucid.pipeline.spending import may_spend
 from pellucid.settings.load import load_settings
 from pellucid.spec import DEFAULT_TOKEN, OriginRef, Token
-from pellucid.uploads.shelf import UPLOADS_ALIAS
+from pellucid.uploads.store import UPLOADS_ALIAS
 from pellucid.wiring.accounts import customers_of, describe_closed
 
 SHOP = Customer(token=Token("shop"), credits_per_month=1000, origins=("shop.example",))
@@ -20,10 +20,10 @@ ALIASED = OriginRef(alias="_samples_", path="/a.jpg")
 UPLOADED = OriginRef(alias=UPLOADS_ALIAS, path="/a")
 
 
-def _may(customer: Customer | None, ref: OriginRef, *, url: str | None = None, keyed: bool = False) -> bool:
+def _may(customer: Customer | None, ref: OriginRef, *, url: str | None = None, has_key: bool = False) -> bool:
     source = "file:///pictures/a.jpg" if ref.alias else str(ref)
     home = source if ref.alias else f"https://{ref}"
-    return may_spend(customer, ref=ref, source=source, url=home if url is None else url, keyed=keyed)
+    return may_spend(customer, ref=ref, source=source, url=home if url is None else url, has_key=has_key)
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def _may(customer: Customer | None, ref: OriginRef, *, url: str | None = None, k
 )
 def test_who_has_a_limit_says_whose_pictures_count(customer: Customer | None, refs: list[OriginRef]) -> None:
     assert [ref for ref in (OWN, STRANGE, ALIASED, UPLOADED) if _may(customer, ref)] == refs
-    assert all(_may(customer, ref, keyed=True) for ref in (OWN, STRANGE, ALIASED, UPLOADED))
+    assert all(_may(customer, ref, has_key=True) for ref in (OWN, STRANGE, ALIASED, UPLOADED))
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_who_has_a_limit_says_whose_pictures_count(customer: Customer | None, re
 )
 def test_an_alias_stands_for_its_host_not_for_where_that_redirects(source: str, url: str, expected: bool) -> None:
     alias = OriginRef(alias="_shop_", path="/a.jpg")
-    assert may_spend(SHOP, ref=alias, source=source, url=url, keyed=False) is expected
+    assert may_spend(SHOP, ref=alias, source=source, url=url, has_key=False) is expected
 
 
 @pytest.mark.parametrize(

@@ -60,10 +60,10 @@ async def ask(make_process: MakeProcess, count: int) -> None:
 
 def main() -> None:
     match sys.argv[1:]:
-        case ["work", url, crew, log, worker_id, job_s]:
-            asyncio.run(work(MakeProcess(url, Path(crew)), Path(log), worker_id, float(job_s)))
-        case ["ask", url, crew, count]:
-            asyncio.run(ask(MakeProcess(url, Path(crew)), int(count)))
+        case ["work", url, registry, log, worker_id, job_s]:
+            asyncio.run(work(MakeProcess(url, Path(registry)), Path(log), worker_id, float(job_s)))
+        case ["ask", url, registry, count]:
+            asyncio.run(ask(MakeProcess(url, Path(registry)), int(count)))
         case other:
             raise SystemExit(f"unknown arguments {other}")
 

@@ -35,8 +35,8 @@ from queue_outbox_contract import HOOK
 from pellucid.database.engines import file_url
 from pellucid.database.tables import removals, stores
 from pellucid.errors import DatabaseBusyError, DatabaseError
-from pellucid.queue.turns import Patience
-from pellucid.queue.values import Failed, Full, Job, Owed
+from pellucid.queue.turns import RetryPolicy
+from pellucid.queue.values import Failed, Full, Job, Pending
 
 
 @pytest.fixture
@@ -102,10 +102,10 @@ async def test_what_changes_nothing_is_answered_while_another_writes(make_on_fil
     with locked(path):
         async with asyncio.timeout(5):
             for notify in ([], [HOOK]):
-                assert isinstance((await here.ask("k", notify=notify)).receipt, Owed)
+                assert isinstance((await here.submit("k", notify=notify)).receipt, Pending)
             assert await here.outbox.deliveries_due(10, 60) == (), "nothing is due"
-            assert isinstance((await here.ask("bad")).receipt, Failed)
-            assert isinstance((await here.ask("new")).receipt, Full)
+            assert isinstance((await here.submit("bad")).receipt, Failed)
+            assert isinstance((await here.submit("new")).receipt, Full)
             assert await here.counts() == (1, 0, 1)
             assert not await here.wait("k", 0.1)
             await here.queue.sweep()
@@ -114,13 +114,13 @@ async def test_what_changes_nothing_is_answered_while_another_writes(make_on_fil
 async def test_a_file_kept_locked(make_on_file: MakeProcess, path: Path) -> None:
     here = await make_on_file(busy_timeout_s=0.5)
     with locked(path):
-        asking = asyncio.create_task(here.ask("k"))
+        submission = asyncio.create_task(here.submit("k"))
         turns = 0
-        while not asking.done():
+        while not submission.done():
             await asyncio.sleep(0.01)
             turns += 1
         with pytest.raises(DatabaseBusyError) as caught:
-            await asking
+            await submission
         assert str(path) in str(caught.value)
         assert turns > 3, "the event loop went on meanwhile"
     await here.owe("k")
@@ -139,7 +139,7 @@ async def test_a_file_kept_locked_ends_the_worker_and_its_job_waits(
         gate.opened.set()
         with pytest.raises(DatabaseBusyError):
             await asyncio.wait_for(task, SOON_S)
-    assert make_on_file.crew.alive() == ()
+    assert make_on_file.registry.alive() == ()
     done = Recorder()
     async with working(here, done, "w1"):  # the same worker tries again: it never died
         assert await here.wait("k")
@@ -197,7 +197,7 @@ async def test_a_worker_whose_database_fails_says_so_and_leaves(make_process: Ma
     await here.database.run(removals.drop)
     with pytest.raises(DatabaseError):
         await asyncio.wait_for(task, SOON_S)
-    assert make_process.crew.alive() == ()
+    assert make_process.registry.alive() == ()
 
 
 async def test_who_waits_hears_that_the_database_fails(make_process: MakeProcess) -> None:
@@ -205,7 +205,7 @@ async def test_who_waits_hears_that_the_database_fails(make_process: MakeProcess
     await here.owe("k")
     waiting = [
         asyncio.create_task(here.wait("k")),
-        asyncio.create_task(here.queue.owed_keys(other_than=frozenset("k"))),
+        asyncio.create_task(here.queue.pending_keys(other_than=frozenset("k"))),
     ]
     await asyncio.sleep(0.1)
     await here.database.run(removals.drop)
@@ -222,7 +222,7 @@ async def test_who_waits_hears_that_the_database_fails(make_process: MakeProcess
 )
 async def test_whoever_listens_to_postgres_is_told_of_every_change(make_process: MakeProcess, ending: str) -> None:
     """SQLite says so by itself. Without it waiters and idle workers look once a second only."""
-    here = await make_process(patience=Patience(wait_s=-1))
+    here = await make_process(retry_policy=RetryPolicy(wait_s=-1))
     await here.owe("k")
     course, job = here.queue.course, Job(key="k", origin_digest="origin-of-k", page=0, recipe_id="r1", attempt=1)
     claim = partial(course.claim, worker_id="w", recipes=["r1"])
@@ -238,7 +238,7 @@ async def test_whoever_listens_to_postgres_is_told_of_every_change(make_process:
         "put_back_lost": lambda: here.database.run(partial(course.put_back_lost, dead=["w"])),
         "claim": lambda: here.database.run(claim),
         "expire": here.queue.expire,
-        "owe": lambda: here.queue.ask(make_asking("other")),
+        "owe": lambda: here.queue.submit(make_asking("other")),
     }
     with statements(here) as said:
         await works[ending]()
@@ -256,7 +256,7 @@ async def test_a_folder_of_lock_files_that_is_deleted_under_a_worker(make_proces
     async with working(here, gate):
         await gate.reached()
         shutil.rmtree(tmp_path / "crew")
-        assert make_process.crew.alive() == ()
+        assert make_process.registry.alive() == ()
         async with working(here, idle, "w2"):
             await here.workers_are("w1", "w2")
             await asyncio.sleep(NEVER_S)
@@ -272,12 +272,12 @@ async def test_an_idle_worker_whose_lock_file_is_deleted_makes_it_again(
     async with working(here, Recorder()):
         await here.workers_are("w1")
         shutil.rmtree(tmp_path / "crew")
-        await until(lambda: make_process.crew.alive() == (make_info("w1"),))
+        await until(lambda: make_process.registry.alive() == (make_info("w1"),))
 
 
 async def test_what_the_dead_left_is_cleaned_up(make_process: MakeProcess, tmp_path: Path) -> None:
     here = await make_process()
-    kill(make_process.crew.join(make_info("dead")))
+    kill(make_process.registry.join(make_info("dead")))
     assert (await here.queue.stats()).workers == ()
     async with working(here, Recorder()):
         await until(lambda: {file.name for file in (tmp_path / "crew").iterdir()} == {"w1.lock"})
@@ -289,7 +289,7 @@ async def test_a_folder_of_lock_files_that_cannot_be_used(make_process: MakeProc
     (tmp_path / "crew").write_text("in the way")
     with pytest.raises(DatabaseError, match="lock files cannot be used"):
         await here.workplace.work(Recorder(), info=make_info("w1"), stop=asyncio.Event())
-    for attempt in (here.ask("k"), here.queue.sweep(), here.queue.stats()):
+    for attempt in (here.submit("k"), here.queue.sweep(), here.queue.stats()):
         with pytest.raises(DatabaseError, match="lock files cannot be used"):
             await attempt
     (tmp_path / "crew").unlink()
@@ -310,7 +310,7 @@ async def test_a_worker_at_work_whose_folder_cannot_be_used_says_so(make_process
 
 async def test_a_sweep_that_finds_nobody_dead_says_nothing_to_the_database(make_process: MakeProcess) -> None:
     here = await make_process()
-    seat = make_process.crew.join(make_info("w1"))
+    seat = make_process.registry.join(make_info("w1"))
     with statements(here) as said:
         await here.queue.sweep()
     assert said == []

@@ -38,7 +38,7 @@ class Note(NamedTuple):
 class Processes:
     def __init__(self, url: str, folder: Path) -> None:
         self.url = url
-        self.crew = folder / "crew"
+        self.registry = folder / "crew"
         self.log = folder / "log"
         self.started: list[subprocess.Popen[str]] = []
 
@@ -50,7 +50,7 @@ class Processes:
         return process
 
     def start_worker(self, worker_id: str, *, job_s: float = 0.02) -> subprocess.Popen[str]:
-        return self.start("work", self.url, str(self.crew), str(self.log), worker_id, str(job_s))
+        return self.start("work", self.url, str(self.registry), str(self.log), worker_id, str(job_s))
 
     def notes(self, what: str) -> list[Note]:
         lines = self.log.read_text().splitlines() if self.log.exists() else []
@@ -129,12 +129,12 @@ async def test_killed_workers_lose_nothing(processes: Processes, here: Process) 
 
     assert await here.account() == (120 * 200, 0), "each is paid once"
     await here.workers_are("w2", "w3")
-    assert {path.name for path in processes.crew.iterdir()} == {"w2.lock", "w3.lock"}
+    assert {path.name for path in processes.registry.iterdir()} == {"w2.lock", "w3.lock"}
     for process in workers.values():
         process.terminate()
         assert await ended(process) == 0
     await here.workers_are()
-    assert list(processes.crew.iterdir()) == []
+    assert list(processes.registry.iterdir()) == []
 
 
 async def test_a_killed_worker_comes_back_under_its_name(processes: Processes, here: Process) -> None:
@@ -160,7 +160,7 @@ async def test_a_job_that_kills_its_worker_fails_after_three(
     # No worker is left to notice: a web process does.
     await here.queue.sweep()
     assert await here.wait("kill", 0)
-    receipt = (await here.ask("kill")).receipt
+    receipt = (await here.submit("kill")).receipt
     assert isinstance(receipt, Failed)
     assert receipt.reason == "attempts-used-up"
     assert 200 < receipt.retry_in_s <= 300
@@ -188,15 +188,15 @@ async def test_a_stopped_worker_finishes_its_job(processes: Processes, here: Pro
 
 
 async def test_two_who_ask_for_the_same_keys_owe_each_once(processes: Processes, here: Process) -> None:
-    asking = [processes.start("ask", processes.url, str(processes.crew), "50") for _ in range(2)]
-    for process in asking:
+    submission = [processes.start("ask", processes.url, str(processes.registry), "50") for _ in range(2)]
+    for process in submission:
         assert process.stdout is not None
         assert await asyncio.to_thread(process.stdout.readline) == "ready\n"
-    for process in asking:
+    for process in submission:
         assert process.stdin is not None
         process.stdin.write("go\n")
         process.stdin.flush()
-    assert [await ended(process) for process in asking] == [0, 0]
+    assert [await ended(process) for process in submission] == [0, 0]
     assert await here.counts() == (50, 0, 0)
     assert len(await here.column(holds.c.job)) == 150
     for name in ("w0", "w1"):
@@ -209,7 +209,7 @@ async def test_two_who_ask_for_the_same_keys_owe_each_once(processes: Processes,
 
 async def test_many_processes_open_a_new_database_at_once(processes: Processes) -> None:
     workers = [processes.start_worker(f"w{n}") for n in range(4)]
-    await until(lambda: len(list(processes.crew.glob("*.lock"))) == 4, timeout_s=PATIENCE_S)
+    await until(lambda: len(list(processes.registry.glob("*.lock"))) == 4, timeout_s=PATIENCE_S)
     for worker in workers:
         worker.terminate()
     assert [await ended(worker) for worker in workers] == [0] * 4

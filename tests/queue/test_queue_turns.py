@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pellucid.queue.turns import Patience, Urgency, cost_of, eta_s, is_full, pause_s, rank
+from pellucid.queue.turns import RetryPolicy, Urgency, cost_of, eta_s, is_full, pause_s, rank
 
 
 @dataclass(slots=True)
@@ -44,15 +44,15 @@ def test_the_first_of_a_token_waits_for_two_of_each_other_at_most(before: Sequen
     line = Line()
     for move in before:
         if move != "claim":
-            line.ask(move)
+            line.submit(move)
         elif line.waiting:
             line.claim()
     while any(token == "new" for *_, token, _ in line.waiting):
         line.claim()
     for _ in range(owed):
-        line.ask("shop")
-        line.ask("blog")
-    number = line.ask("new")
+        line.submit("shop")
+        line.submit("blog")
+    number = line.submit("new")
     came: list[str] = []
     while True:
         found, token, _ = line.claim()
@@ -66,10 +66,10 @@ def test_the_first_of_a_token_waits_for_two_of_each_other_at_most(before: Sequen
 def test_where_one_token_owes_everything_the_first_of_another_runs_second() -> None:
     line = Line()
     for _ in range(60):
-        line.ask("shop")
+        line.submit("shop")
     for _ in range(7):
         line.claim()
-    number = line.ask("blog")
+    number = line.submit("blog")
     assert number in (line.claim()[0], line.claim()[0])
 
 
@@ -79,14 +79,14 @@ def test_two_tokens_that_both_wait_take_turns(before: Sequence[str]) -> None:
     line = Line()
     for move in before:
         if move != "claim":
-            line.ask(move)
+            line.submit(move)
         elif line.waiting:
             line.claim()
     line.waiting.clear()
     for _ in range(30):
-        line.ask("shop")
+        line.submit("shop")
     for _ in range(30):
-        line.ask("blog")
+        line.submit("blog")
     done = {"shop": 0, "blog": 0}
     for _ in range(50):
         _, token, _ = line.claim()
@@ -98,7 +98,7 @@ def test_two_tokens_that_both_wait_take_turns(before: Sequence[str]) -> None:
 def test_the_removals_of_a_token_and_urgency_stay_in_order(asked: Sequence[tuple[Urgency, int]]) -> None:
     line = Line()
     for urgency, pixels in asked:
-        line.ask("shop", urgency, pixels)
+        line.submit("shop", urgency, pixels)
     came = [line.claim() for _ in asked]
     for urgency in Urgency:
         numbers = [number for number, _, of in came if of is urgency]
@@ -109,11 +109,11 @@ def test_the_removals_of_a_token_and_urgency_stay_in_order(asked: Sequence[tuple
 def test_others_yield_to_pages_and_do_not_starve(urgency: Urgency, at_most: int) -> None:
     """Also where pages never end."""
     line = Line()
-    number = line.ask("shop", urgency)
+    number = line.submit("shop", urgency)
     came = 0
     while True:
-        line.ask("shop")
-        line.ask("shop")
+        line.submit("shop")
+        line.submit("shop")
         came += 1
         if line.claim()[0] == number:
             break
@@ -124,7 +124,7 @@ def test_of_twenty_one_turns_sixteen_are_pages() -> None:
     line = Line()
     for urgency in Urgency:
         for _ in range(500):
-            line.ask("shop", urgency)
+            line.submit("shop", urgency)
     came = [line.claim()[2] for _ in range(210)]
     assert [came.count(each) for each in Urgency] == [
         pytest.approx(160, abs=2),
@@ -151,15 +151,15 @@ def test_a_rank_is_behind_the_virtual_time_and_the_last(virtual_time: float, las
 
 
 @given(st.integers(0, 300), st.lists(st.integers(0, 7), max_size=400))
-def test_what_all_may_owe_is_bounded(depth: int, asking: Sequence[int]) -> None:
+def test_what_all_may_owe_is_bounded(depth: int, submission: Sequence[int]) -> None:
     """depth * (1 + 1/2 + ... + 1/k) with k tokens, whoever asks in which order; and each may owe one."""
     owed: dict[int, int] = {}
-    for token in asking:
+    for token in submission:
         others = owed.keys() | {token}
         if not is_full(of_token=owed.get(token, 0), tokens=len(others), depth=depth):
             owed[token] = owed.get(token, 0) + 1
     tokens = len(owed)
-    assert owed.keys() == set(asking)
+    assert owed.keys() == set(submission)
     assert sum(owed.values()) <= sum(max(1, depth / n) for n in range(1, tokens + 1)) + 1e-9
 
 
@@ -185,9 +185,9 @@ def test_each_token_has_an_equal_share(of_token: int, tokens: int, depth: int, f
 
 
 def test_pauses_grow_and_have_an_end() -> None:
-    patience = Patience()
-    assert [patience.after_attempt(n) for n in (1, 2, 3)] == [1, 4, 16]
-    assert [patience.after_failure(n) for n in (1, 2, 3, 9, 10, 10_000)] == [300, 600, 1200, 76_800, 86_400, 86_400]
+    retry_policy = RetryPolicy()
+    assert [retry_policy.after_attempt(n) for n in (1, 2, 3)] == [1, 4, 16]
+    assert [retry_policy.after_failure(n) for n in (1, 2, 3, 9, 10, 10_000)] == [300, 600, 1200, 76_800, 86_400, 86_400]
     assert [pause_s(n) for n in (1, 2, 3, 4, 5, 10_000)] == [5, 10, 20, 40, 60, 60]
 
 

@@ -9,14 +9,13 @@ from render_samples import disc, levels, mixed
 
 from pellucid.render import foreground
 from pellucid.render.compose import with_alpha
-from pellucid.render.foreground import unmix
 
 
-def estimate_foreground(
+def estimated(
     photo: NDArray[np.uint8], matte_hw: NDArray[np.uint8], *, working_side: int = foreground.WORKING_SIDE
 ) -> NDArray[np.uint8]:
     rgba = with_alpha(photo, matte_hw)
-    unmix(rgba, working_side=working_side)
+    foreground.estimate_foreground(rgba, working_side=working_side)
     assert (rgba[..., 3] == matte_hw).all()
     return rgba[..., :3]
 
@@ -34,7 +33,7 @@ def test_the_old_background_disappears_from_the_edge(height: int, width: int) ->
     photo = mixed(subject, green, alpha)
     truth = np.broadcast_to(np.array(subject, float), photo.shape)
     assert band_error(photo, truth, alpha) > 15
-    assert band_error(estimate_foreground(photo, levels(alpha)), truth, alpha) < 5
+    assert band_error(estimated(photo, levels(alpha)), truth, alpha) < 5
 
 
 def test_textured_subjects_and_backgrounds_improve_as_well() -> None:
@@ -43,14 +42,14 @@ def test_textured_subjects_and_backgrounds_improve_as_well() -> None:
     behind = np.stack((40 + 0 * x, 170 + 50 * np.sin(y / 25), 190 + 40 * np.cos(x / 31)), axis=-1)
     alpha = disc(300, 400, softness=0.12)
     photo = mixed(subject, behind, alpha)
-    assert band_error(estimate_foreground(photo, levels(alpha)), subject, alpha) < band_error(photo, subject, alpha) / 3
+    assert band_error(estimated(photo, levels(alpha)), subject, alpha) < band_error(photo, subject, alpha) / 3
 
 
 def test_sure_pixels_are_left_alone() -> None:
     photo = np.random.default_rng(0).integers(0, 256, (90, 70, 3), dtype=np.uint8)
     alpha = disc(90, 70)
     matte_hw = levels(alpha)
-    out = estimate_foreground(photo, matte_hw)
+    out = estimated(photo, matte_hw)
     assert (out[matte_hw == 255] == photo[matte_hw == 255]).all()
     assert (out[matte_hw == 0] == 0).all()
 
@@ -58,13 +57,13 @@ def test_sure_pixels_are_left_alone() -> None:
 @pytest.mark.parametrize("alpha", [0.0, 1.0])
 def test_without_a_band_there_is_nothing_to_do(alpha: float) -> None:
     photo = np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)
-    out = estimate_foreground(photo, np.full((30, 40), round(255 * alpha), np.uint8))
+    out = estimated(photo, np.full((30, 40), round(255 * alpha), np.uint8))
     assert (out == (photo if alpha else 0)).all()
 
 
 def test_a_subject_that_is_the_whole_picture_keeps_its_colour() -> None:
     photo = np.full((64, 64, 3), (10, 120, 240), np.uint8)
-    out = estimate_foreground(photo, np.full((64, 64), 128, np.uint8))
+    out = estimated(photo, np.full((64, 64), 128, np.uint8))
     assert np.abs(out.astype(int) - photo).max() <= 1
 
 
@@ -72,7 +71,7 @@ def test_large_pictures_have_no_seams() -> None:
     # Smooth colours are made at a third of this size and corrected in strips.
     alpha = disc(2100, 1400, softness=0.3)
     photo = mixed((230, 120, 20), (20, 60, 200), alpha)
-    out = estimate_foreground(photo, levels(alpha)).astype(int)
+    out = estimated(photo, levels(alpha)).astype(int)
     inside = (alpha[1:] > 0.1) & (alpha[:-1] > 0.1)
     assert np.abs(np.diff(out, axis=0))[inside].max() <= 4
 
@@ -83,7 +82,7 @@ def test_any_shape_and_any_matte_work(height: int, width: int, seed: int) -> Non
     rng = np.random.default_rng(seed)
     photo = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
     matte_hw = levels(np.clip(rng.random((height, width), dtype=np.float32) * 1.6 - 0.3, 0, 1))
-    out = estimate_foreground(photo, matte_hw)
+    out = estimated(photo, matte_hw)
     assert (out[matte_hw == 255] == photo[matte_hw == 255]).all()
     assert (out[matte_hw == 0] == 0).all()
 
@@ -92,7 +91,7 @@ def test_any_shape_and_any_matte_work(height: int, width: int, seed: int) -> Non
 def test_a_picture_of_one_colour_keeps_it(height: int, width: int) -> None:
     photo = np.full((height, width, 3), (10, 120, 240), np.uint8)
     matte_hw = levels(disc(height, width, softness=0.2))
-    out = estimate_foreground(photo, matte_hw)
+    out = estimated(photo, matte_hw)
     assert (out[matte_hw > 0] == photo[0, 0]).all()
 
 
@@ -101,7 +100,7 @@ def test_glass_without_an_opaque_pixel_gets_its_own_colour() -> None:
     alpha[150:250, 290:310] = 1  # the one place that says what the glass looks like
     photo = mixed((30, 90, 200), (230, 220, 60), alpha)
     truth = np.broadcast_to(np.array((30, 90, 200), float), photo.shape)
-    assert band_error(estimate_foreground(photo, levels(alpha)), truth, alpha) < 6
+    assert band_error(estimated(photo, levels(alpha)), truth, alpha) < 6
 
 
 @pytest.mark.parametrize("side", [800, 250, 100])
@@ -110,10 +109,10 @@ def test_strips_leave_no_trace(monkeypatch: pytest.MonkeyPatch, side: int) -> No
     photo = rng.integers(0, 256, (700, 300, 3), dtype=np.uint8)
     matte_hw = levels(disc(700, 300, softness=0.4))
     # Smaller: cells of 3 x 3 or 7 x 7 pixels do not end where strips do.
-    whole = estimate_foreground(photo, matte_hw, working_side=side)
+    whole = estimated(photo, matte_hw, working_side=side)
     monkeypatch.setattr(foreground, "_STRIP_PIXELS", 300 * 7 + 5)
     monkeypatch.setattr(foreground, "_AT_A_TIME", 400)
-    assert (estimate_foreground(photo, matte_hw, working_side=side) == whole).all()
+    assert (estimated(photo, matte_hw, working_side=side) == whole).all()
 
 
 def test_faint_specks_in_large_pictures_get_a_colour() -> None:
@@ -122,7 +121,7 @@ def test_faint_specks_in_large_pictures_get_a_colour() -> None:
     matte_hw = np.zeros((1700, 2000), np.uint8)
     matte_hw[400:900, 400:900] = 255
     matte_hw[1200, 1200] = 4
-    out = estimate_foreground(photo, matte_hw)
+    out = estimated(photo, matte_hw)
     assert (out[1200, 1200] == photo[0, 0]).all()
 
 
@@ -148,7 +147,7 @@ def test_hardly_visible_colours_have_few_levels(height: int) -> None:
     """What nobody sees is not worth bytes: noise keeps all others."""
     photo = np.random.default_rng(3).integers(0, 256, (height, 120, 3), dtype=np.uint8)
     matte_hw = np.tile(np.arange(120, dtype=np.uint8) * 2, (height, 1))
-    out = estimate_foreground(photo, matte_hw)
+    out = estimated(photo, matte_hw)
     for alpha, step in ((2, 32), (8, 8), (30, 4), (62, 2)):
         assert len(np.unique(out[matte_hw == alpha][:, 0])) <= 256 / step + 2
     assert len(np.unique(out[matte_hw == 200][:, 0])) > 130 or height < 100

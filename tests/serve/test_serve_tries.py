@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pellucid.customers.customer import hash_key
-from pellucid.http.callers import Callers
+from pellucid.http.authentication import Authenticator
 from pellucid.serve.tries import lines_to_try
 from pellucid.settings.model import SettingsTree
 from pellucid.wiring.accounts import customers_of
@@ -32,7 +32,7 @@ _KEYED = {"key_hash": hash_key(_KEY)}
 )
 def test_what_is_printed_is_answered(tokens: dict[str, Any], sent: str, address: str) -> None:
     customers = customers_of(SettingsTree.model_validate({"tokens": tokens}))
-    callers = Callers(customers, admin_key="")
+    callers = Authenticator(customers, admin_key="")
     opening, *lines = lines_to_try(f"http://{address}", "/_samples_/mug.jpg", customers)
     assert opening.startswith("Try")
     assert len(lines) == 3

@@ -15,7 +15,7 @@ from pellucid.concurrency.clients import SERVER, Client
 from pellucid.errors import PellucidError, UnsupportedFormatError
 from pellucid.formats import ImageFormat
 from pellucid.image.facts import ImageFacts
-from pellucid.invalidation.heard import Heard
+from pellucid.invalidation.validity import Validity
 from pellucid.source.bodies import Bodies
 from pellucid.source.fetch import Fetcher
 from pellucid.source.headers import OriginHeaders
@@ -69,7 +69,7 @@ class World:
         self.changed: list[tuple[Token, OriginRef, str, Client]] = []
         self.told: list[tuple[str, str, str]] = []
         """Invalidations (token, origin, digest), numbered from 1."""
-        self._heard: dict[int, Heard] = {}
+        self._validities: dict[int, Validity] = {}
 
     async def probe(self, read: Callable[[], Awaitable[bytes]], client: Client = SERVER) -> ImageFacts:
         self.at_probe += 1
@@ -97,8 +97,8 @@ class World:
         allow_hosts: tuple[str, ...] = (),
         headers: OriginHeaders | None = None,
     ) -> Origins:
-        heard = Heard()
-        heard.begin("a database", after=0)
+        validity = Validity()
+        validity.begin("a database", after=0)
         origins = Origins(
             fetcher=fetcher,
             records=self.records,
@@ -108,25 +108,25 @@ class World:
             allow_hosts=allow_hosts,
             freshness=FRESHNESS,
             headers=headers,
-            heard=heard,
+            validity=validity,
             changed=lambda *told: self.changed.append(told),
             clock=lambda: self.now,
         )
-        self._heard[id(origins)] = heard
+        self._validities[id(origins)] = validity
         self.hears(origins)
         return origins
 
     def hears(self, *processes: Origins) -> None:
         """They hear what was told since; a process that starts does so by itself."""
         for origins in processes:
-            heard = self._heard[id(origins)]
+            validity = self._validities[id(origins)]
             for seq, (token, origin, digest) in enumerate(self.told, start=1):
-                if seq > heard.seq:
-                    heard.hear(seq, token=token, origin=origin, digest=digest)
+                if seq > validity.seq:
+                    validity.apply(seq, token=token, origin=origin, digest=digest)
 
     def loses_its_database(self, origins: Origins) -> None:
         """And finds a new one."""
-        self._heard[id(origins)].begin("another database", after=0)
+        self._validities[id(origins)].begin("another database", after=0)
 
     def invalidate(self, ref: OriginRef | None, *, digest: str = "", token: str = "") -> None:
         """Somebody says that the origin, None: any, may hold other bytes; or that it holds those of `digest`."""

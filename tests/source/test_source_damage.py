@@ -74,7 +74,7 @@ async def test_what_is_found_damaged_twice_stays_so(
     async with showing(Picture(body=WHOLE)) as (_, ref):
         origins = world.origins(fetcher)
         for damaged in (False, True):
-            await origins.doubt(DEFAULT_TOKEN, ref, await origins.get(DEFAULT_TOKEN, ref))
+            await origins.mark_damaged(DEFAULT_TOKEN, ref, await origins.get(DEFAULT_TOKEN, ref))
             world.now += 61
             assert (await origins.get(DEFAULT_TOKEN, ref)).facts.damaged is damaged
 
@@ -104,7 +104,7 @@ async def test_what_is_learnt_when_it_is_decoded_holds_for_all_urls_and_processe
         origins = world.origins(fetcher)
         origin = await origins.get(DEFAULT_TOKEN, ref)
         assert origin.facts.damaged is False
-        await origins.doubt(DEFAULT_TOKEN, ref, origin)
+        await origins.mark_damaged(DEFAULT_TOKEN, ref, origin)
         doubted = await origins.get(DEFAULT_TOKEN, ref)
         assert (doubted.facts.damaged, doubted.fresh_until) == (True, world.now + 60)
         other = OriginRef(scheme=ref.scheme, host=ref.host, path="/b.png")
@@ -121,7 +121,7 @@ async def test_the_same_bytes_are_tried_anew(world: World, fetcher: Fetcher, mon
     monkeypatch.setattr("pellucid.source.bodies.DAMAGED_S", 0)
     async with showing(Picture(body=WHOLE)) as (_, ref):
         origins = world.origins(fetcher)
-        await origins.doubt(DEFAULT_TOKEN, ref, await origins.get(DEFAULT_TOKEN, ref))
+        await origins.mark_damaged(DEFAULT_TOKEN, ref, await origins.get(DEFAULT_TOKEN, ref))
         assert (await origins.get(DEFAULT_TOKEN, ref)).facts.damaged
         world.now += 61
         origin = await origins.get(DEFAULT_TOKEN, ref)
@@ -140,7 +140,7 @@ async def test_a_store_that_is_away_stops_no_doubt(
 
         with monkeypatch.context() as patch:
             patch.setattr(world.records, "get", away)
-            await origins.doubt(DEFAULT_TOKEN, ref, origin)
+            await origins.mark_damaged(DEFAULT_TOKEN, ref, origin)
         assert (await origins.get(DEFAULT_TOKEN, ref)).facts.damaged
 
 
@@ -152,7 +152,7 @@ async def test_a_doubt_about_what_is_gone_changes_nothing(world: World, fetcher:
         picture.body, picture.etag = WHOLE, '"2"'
         world.now += FRESHNESS.default_s + 1
         (former,) = (await origins.get(DEFAULT_TOKEN, ref)).former
-        await origins.doubt(DEFAULT_TOKEN, ref, old)
+        await origins.mark_damaged(DEFAULT_TOKEN, ref, old)
         assert (await origins.get(DEFAULT_TOKEN, ref)).facts.damaged is False
         found = await origins.former(old, former)
         assert found is not None

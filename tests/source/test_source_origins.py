@@ -94,7 +94,7 @@ async def test_a_redirect_that_goes_back_to_an_older_file_is_followed(
 ) -> None:
     """`latest` leads to a file whose date is before that of the one known: its 304 would confirm the wrong picture."""
     # A machine with other work to do makes no origin slow.
-    monkeypatch.setattr("pellucid.source.origins._STALE_PATIENCE_S", 30)
+    monkeypatch.setattr("pellucid.source.origins._STALE_WAIT_S", 30)
     files = {"/new": (b"new", 2000), "/old": (b"old", 1000)}
     latest = "/new"
 
@@ -620,7 +620,7 @@ def _without_position(record: bytes) -> bytes:
     return json.dumps(fields | {"asked_at": 1_000_000.0}).encode()
 
 
-async def _until(condition: Callable[[], bool], *, patience_s: float = 10) -> None:
-    async with asyncio.timeout(patience_s):
+async def _until(condition: Callable[[], bool], *, max_wait_s: float = 10) -> None:
+    async with asyncio.timeout(max_wait_s):
         while not condition():  # noqa: ASYNC110 - what is waited for happens in a server, not in an event
             await asyncio.sleep(0.005)

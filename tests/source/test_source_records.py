@@ -41,12 +41,12 @@ _origins = st.builds(
     size_bytes=st.integers(1, 9999),
     url=st.text(),
     validators=st.builds(Validators, etag=st.none() | st.text(), last_modified=st.none() | st.text()),
-    heard=st.text(),
+    position=st.text(),
     fresh_for_s=_moments,
     fresh_until=_moments,
 )
 _failures = st.builds(
-    KnownFailure, source=st.text(), heard=st.text(), error=st.text(), message=st.text(), until=_moments
+    KnownFailure, source=st.text(), position=st.text(), error=st.text(), message=st.text(), until=_moments
 )
 
 
@@ -72,12 +72,12 @@ def test_damaged_records_are_none(data: bytes) -> None:
     ],
 )
 def test_failures_come_back_as_their_public_class(error: PellucidError, cls: type[PellucidError]) -> None:
-    recalled = recall_failure(remember_failure(error, source="x", heard="", until=1))
+    recalled = recall_failure(remember_failure(error, source="x", position="", until=1))
     assert type(recalled) is cls
     assert str(recalled) == str(error)
 
 
 @pytest.mark.parametrize("name", ["SettingsError", "annotations", "nothing", ""])
 def test_an_unknown_name_is_an_unreachable_origin(name: str) -> None:
-    recalled = recall_failure(KnownFailure(source="x", heard="", error=name, message="m", until=1))
+    recalled = recall_failure(KnownFailure(source="x", position="", error=name, message="m", until=1))
     assert type(recalled) is errors.OriginUnreachableError

@@ -113,7 +113,7 @@ async def test_least_recently_used_goes_first(cache: BoundedBlobs) -> None:
         await cache.put(f"c/{n}", b"x" * 100)
     assert await cache.get("c/0") is not None  # used: now the youngest
     await cache.put("c/new", b"x" * 100)
-    await cache.settle()
+    await cache.wait_for_eviction()
     assert await cache.get("c/0") is not None
     assert await cache.get("c/1") is None
     assert await cache.get("c/new") is not None
@@ -130,7 +130,7 @@ async def test_pinned_blobs_stay_even_above_the_limit(cache: BoundedBlobs, pins:
     pins.keys = frozenset({"c/0", "c/1"})
     for n in range(15):
         await cache.put(f"c/{n}", b"x" * 300)
-    await cache.settle()
+    await cache.wait_for_eviction()
     assert await cache.get("c/0") is not None
     assert await cache.get("c/1") is not None
     assert await cache.get("c/2") is None
@@ -141,7 +141,7 @@ async def test_more_blobs_than_one_batch(cache: BoundedBlobs, pins: _Pins) -> No
     for n in range(500):
         await cache.put(f"c/{n:04}", b"xx")
     await cache.put("c/big", b"x" * 900)
-    await cache.settle()
+    await cache.wait_for_eviction()
     assert await cache.total_bytes() <= 900 + 800
     assert await cache.get("c/0000") is not None
     assert await cache.get("c/0450") is None
@@ -160,7 +160,7 @@ async def test_a_lost_index_is_made_anew(tmp_path: Path, blobs: ObjectBlobs, pin
         await cache.reconcile()
         assert await cache.total_bytes() == 800
         await cache.put("c/new", b"x" * 300)
-        await cache.settle()
+        await cache.wait_for_eviction()
         assert await cache.get("c/old") is None
         await cache.delete("c/new")
         assert await cache.total_bytes() == 0
@@ -209,7 +209,7 @@ async def test_what_was_just_written_stays(tmp_path: Path, blobs: ObjectBlobs, p
     )
     await cache.open()
     await cache.put("c/large", b"x" * 1000)
-    await cache.settle()
+    await cache.wait_for_eviction()
     assert await cache.get("c/large") is not None
     await cache.aclose()
 
@@ -224,7 +224,7 @@ async def test_a_failing_pin_list_stops_no_write(tmp_path: Path, blobs: ObjectBl
     await cache.open()
     for number in range(3):
         await cache.put(f"c/{number}", b"x" * 100)
-        await cache.settle()
+        await cache.wait_for_eviction()
     assert await cache.get("c/0") is not None, "nothing is deleted while nobody knows what is owed"
     await cache.aclose()
 
@@ -267,7 +267,7 @@ async def test_the_cache_gives_way_to_what_fills_the_disk(tmp_path: Path, blobs:
     disk.free = 2_000  # somebody else's files: 3,000 are to be given back
     with pytest.raises(StoreError):
         await cache.put("c/new", b"x")
-    await cache.settle()
+    await cache.wait_for_eviction()
     assert await cache.total_bytes() <= 17_000
     assert await cache.get("c/00") is None
     assert await cache.get("c/19") is not None
@@ -287,7 +287,7 @@ async def test_a_volume_that_does_not_say_its_free_space_takes_nothing_and_loses
     assert cache.lacks_space()
     with pytest.raises(StoreError):
         await cache.put("c/2", b"x")
-    await cache.settle()
+    await cache.wait_for_eviction()
     assert await cache.evict() == 0
     assert await cache.get("c/1") is not None
     disk.away = False
@@ -301,7 +301,7 @@ async def test_nothing_is_written_while_what_is_owed_fills_the_cache(
     pins.keys = frozenset(f"c/{number}" for number in range(4))
     for number in range(4):
         await cache.put(f"c/{number}", b"x" * 300)
-        await cache.settle()
+        await cache.wait_for_eviction()
     with pytest.raises(StoreError):
         await cache.put("c/4", b"x" * 300)
     pins.keys = frozenset()
@@ -314,7 +314,7 @@ async def test_tiny_blobs_count_as_blocks(tmp_path: Path, blobs: ObjectBlobs, pi
     await cache.open()
     for number in range(30):
         await cache.put(f"c/{number}", b"x")
-        await cache.settle()
+        await cache.wait_for_eviction()
     assert len([info async for info in blobs.list("c")]) <= 10
     await cache.aclose()
 
@@ -351,7 +351,7 @@ async def test_what_cannot_be_evicted_holds_up_nothing_else(tmp_path: Path, blob
     _break(tmp_path / "store" / "a" / "0", "folder")
     for number in range(1, 10):
         await cache.put(f"a/{number}", bytes(300))
-    await cache.settle()
+    await cache.wait_for_eviction()
     await cache.evict()
     assert await cache.total_bytes() <= 1000
     assert await cache.get("a/9") is not None

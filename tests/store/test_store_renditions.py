@@ -12,7 +12,7 @@ from pellucid.concurrency.clients import Client
 from pellucid.spec import DEFAULT_TOKEN
 from pellucid.store import keys
 from pellucid.store.objects import ObjectBlobs
-from pellucid.store.renditions import Found, Rendition, Renditions, make_rendition
+from pellucid.store.renditions import Rendition, Renditions, RenditionSource, make_rendition
 
 KEY = keys.rendition_key(DEFAULT_TOKEN, "x")
 
@@ -37,7 +37,7 @@ async def test_a_rendition_that_fails_is_a_miss(tmp_path: Path, blobs: ObjectBlo
     rendition = make_rendition(b"body" * 100, "image/png")
     renditions = Renditions(blobs, memory_bytes=0)
     await _stored(renditions, rendition)
-    assert await renditions.get(KEY) == (rendition, Found.DISK)
+    assert await renditions.get(KEY) == (rendition, RenditionSource.DISK)
     path = tmp_path / "store" / KEY
     whole = path.read_bytes()
     match damage:
@@ -51,7 +51,7 @@ async def test_a_rendition_that_fails_is_a_miss(tmp_path: Path, blobs: ObjectBlo
     assert await renditions.get(KEY) is None
     await _stored(renditions, rendition)
     if damage != "folder":
-        assert await renditions.get(KEY) == (rendition, Found.DISK)
+        assert await renditions.get(KEY) == (rendition, RenditionSource.DISK)
 
 
 class SlowBlobs(MemoryBlobs):
@@ -82,14 +82,14 @@ async def test_nobody_waits_for_a_rendition_to_be_stored() -> None:
     renditions.put(KEY, rendition)
     renditions.put(KEY, rendition)
     await asyncio.sleep(0)
-    assert await renditions.get(KEY) == (rendition, Found.MEMORY), "also what is too large for the memory"
+    assert await renditions.get(KEY) == (rendition, RenditionSource.MEMORY), "also what is too large for the memory"
     assert not await blobs.exists(KEY)
     closing = asyncio.create_task(renditions.aclose())
     await asyncio.sleep(0.01)
     assert not closing.done(), "a stop waits for what is on its way"
     blobs.takes.set()
     await closing
-    assert await renditions.get(KEY) == (rendition, Found.DISK)
+    assert await renditions.get(KEY) == (rendition, RenditionSource.DISK)
 
 
 @pytest.mark.parametrize(("count", "size_bytes", "kept"), [(70, 10, 64), (10, 10 << 20, 6)])
@@ -106,7 +106,7 @@ async def test_a_slow_disk_holds_so_many_renditions_in_memory(count: int, size_b
     assert [each is not None for each in found] == [number < kept for number in range(count)]
     renditions.put(names[-1], rendition)
     await renditions.aclose()
-    assert await renditions.get(names[-1]) == (rendition, Found.DISK), "there is room again"
+    assert await renditions.get(names[-1]) == (rendition, RenditionSource.DISK), "there is room again"
 
 
 async def test_who_asks_for_the_same_shares_one_reading_and_the_sum_is_bounded() -> None:

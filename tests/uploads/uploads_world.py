@@ -19,7 +19,7 @@ from pellucid.database.tables import uploads
 from pellucid.image.facts import ImageFacts
 from pellucid.image.probe import probe
 from pellucid.spec import DEFAULT_TOKEN
-from pellucid.uploads.shelf import Shelf, Taken
+from pellucid.uploads.store import AcceptedUpload, UploadStore
 from pellucid.uploads.table import UploadLimits
 
 LIMITS = UploadLimits(
@@ -64,14 +64,14 @@ class World:
     dropped: list[str] = field(default_factory=list)
     stored: set[str] = field(default_factory=set)
 
-    async def shelf(self, *, place: str = "here") -> Shelf:
+    async def upload_store(self, *, place: str = "here") -> UploadStore:
         async def examine(read: Callable[[], Awaitable[bytes]], _: Client) -> ImageFacts:
             return await asyncio.to_thread(probe, await read(), max_pixels=MAX_PIXELS)
 
         async def has_bytes(digest: str) -> bool:
             return digest in self.stored
 
-        return await Shelf.open(
+        return await UploadStore.open(
             self.database,
             folder=self.folder / place / "uploads",
             receiving=self.folder / place / "receiving",
@@ -81,7 +81,7 @@ class World:
             clock=lambda: self.now,
         )
 
-    async def withdraw(self, names: Sequence[str]) -> None:
+    async def invalidate_uploads(self, names: Sequence[str]) -> None:
         assert not set(names) & set(self.files()), "the files go first"
         self.withdrawn += names
 
@@ -105,7 +105,10 @@ class World:
         return not (await self.rows() or self.files() or self.parts())
 
 
-async def take(
-    shelf: Shelf, *parts: bytes | float | Exception, declared_bytes: int | None = None, client: str = "192.0.2.1"
-) -> Taken:
-    return await shelf.take(coming(*parts), declared_bytes=declared_bytes, client=client, token=DEFAULT_TOKEN)
+async def accept(
+    upload_store: UploadStore,
+    *parts: bytes | float | Exception,
+    declared_bytes: int | None = None,
+    client: str = "192.0.2.1",
+) -> AcceptedUpload:
+    return await upload_store.accept(coming(*parts), declared_bytes=declared_bytes, client=client, token=DEFAULT_TOKEN)

@@ -12,8 +12,8 @@ import sqlalchemy as sa
 from pellucid.concurrency.clients import Client
 from pellucid.database.database import Database
 from pellucid.database.tables import outbox
-from pellucid.invalidation.heard import Heard
-from pellucid.invalidation.log import Invalidation, Invalidations
+from pellucid.invalidation.log import Invalidation, InvalidationLog
+from pellucid.invalidation.validity import Validity
 from pellucid.notify.cdn import CdnApi
 from pellucid.notify.purge import CdnPurger
 from pellucid.queue.outbox import Outbox
@@ -28,7 +28,7 @@ API = CdnApi(method="POST", url="https://cdn.example/{tag}", headers={}, body=""
 @pytest_asyncio.fixture
 async def changes(database: Database) -> ChangedOrigins:
     purger = CdnPurger(Outbox(database), api=API, again_s=None)
-    return ChangedOrigins(Invalidations(database, Heard()), purger, heard_s=60)
+    return ChangedOrigins(InvalidationLog(database, Validity()), purger, propagation_s=60)
 
 
 def _ref(name: object) -> OriginRef:
@@ -57,7 +57,7 @@ async def test_what_was_found_just_before_a_stop_is_told(database: Database, cha
     assert not await _owed(database)
     await changes.aclose()
     assert await _owed(database) == _tags(_ref("a"), _ref("b"))
-    told = await Invalidations(database, Heard()).news() or []
+    told = await InvalidationLog(database, Validity()).read_new() or []
     assert told[-2:] == [
         Invalidation(origin=keys.origin_digest_of(_ref(name)), token=DEFAULT_TOKEN, digest="d" * 32) for name in "ab"
     ]

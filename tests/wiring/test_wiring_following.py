@@ -23,19 +23,19 @@ REF, OTHER = OriginRef(host="shop.example", path="/1.jpg"), OriginRef(host="shop
 class Told:
     """News as they are listed: errors are raised, and the last ends the test's wait."""
 
-    def __init__(self, *news: list[Invalidation] | DatabaseAwayError | None, has_begun: bool = True) -> None:
-        self.has_begun = has_begun
+    def __init__(self, *news: list[Invalidation] | DatabaseAwayError | None, has_started: bool = True) -> None:
+        self.has_started = has_started
         self.over = asyncio.Event()
         self._news = list(news)
 
-    async def news(self) -> list[Invalidation] | None:
+    async def read_new(self) -> list[Invalidation] | None:
         if not self._news:
             self.over.set()
             return []
         news = self._news.pop(0)
         if isinstance(news, DatabaseAwayError):
             raise news
-        self.has_begun = True
+        self.has_started = True
         return news
 
 
@@ -81,4 +81,4 @@ async def test_the_first_news_of_a_database_that_was_away_at_the_start_drop_ever
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Answers were made of records that nobody could say anything about."""
-    assert await _forgotten(Told(DatabaseAwayError("away"), [], has_begun=False), monkeypatch) == [None]
+    assert await _forgotten(Told(DatabaseAwayError("away"), [], has_started=False), monkeypatch) == [None]

@@ -82,8 +82,8 @@ def optimise(name: str, folder: Path, *, keep_float: int | None, settings: Setti
         console.print(f"  before  {before.iou:.4f}  {before.difference:.5f}")
     console.print(f"  after   {after.iou:.4f}  {after.difference:.5f}")
     if (reason := calibrate.objection(after, before)) is not None:
-        mend = "more photos, or a larger --keep-float, may help"
-        console.print(f"not installed: {reason}; nothing was changed; {mend}", style="red")
+        hint = "more photos, or a larger --keep-float, may help"
+        console.print(f"not installed: {reason}; nothing was changed; {hint}", style="red")
         return 1
     graph = build_int8(weights, new, models_dir)
     try:

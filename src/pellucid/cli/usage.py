@@ -73,7 +73,7 @@ async def read_balances(settings: SettingsTree, customers: Customers) -> list[To
 async def _read(settings: SettingsTree, query: UsageQuery, now: datetime) -> tuple[Usage, list[TokenBalance]]:
     customers = customers_of(settings)
     async with look_into_database(settings) as database:
-        usage = await database.read(lambda db: look_up(db, query), patience_s=LOOKUP_S)
+        usage = await database.read(lambda db: look_up(db, query), max_wait_s=LOOKUP_S)
         return usage, await database.read(lambda db: look_up_balances(db, customers, now=now, token=query.token))
 
 

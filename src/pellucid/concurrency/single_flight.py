@@ -23,7 +23,7 @@ class SingleFlight(Generic[KeyT, ResultT]):
         """The result of `work` for `key`, own or shared."""
         return await asyncio.shield(self.start(key, work))
 
-    def is_flying(self, key: KeyT) -> bool:
+    def is_in_flight(self, key: KeyT) -> bool:
         """Whether the work of `key` runs now."""
         return key in self._flights
 

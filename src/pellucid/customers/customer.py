@@ -46,7 +46,7 @@ class Customers:
         return tuple(self._by_token)
 
     @property
-    def told_apart(self) -> bool:
+    def has_customers(self) -> bool:
         """Whether it matters who asks: there is more to choose from than `default` for everybody."""
         return bool(self._by_host or self._by_hash) or self._by_token.keys() != {DEFAULT_TOKEN}
 

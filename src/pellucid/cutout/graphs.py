@@ -11,30 +11,30 @@ from pellucid.models.calibration import Calibration, load_calibration
 from pellucid.models.cards import ModelCard
 
 
-def resolve_precision(wished: str, device: DeviceInfo, *, int8: bool) -> Precision:
+def resolve_precision(requested: str, device: DeviceInfo, *, int8: bool) -> Precision:
     """`auto` as what `device` computes fastest at equal scores: int8 where the model can (`int8`), then bf16; anything
     else as it is named.
     """
-    if wished != "auto":
-        return Precision(wished)
+    if requested != "auto":
+        return Precision(requested)
     order = (Precision.INT8, Precision.BF16) if int8 else (Precision.BF16,)
     return next((each for each in order if each in device.precisions), Precision.F32)
 
 
-def find_graph(card: ModelCard, models_dir: Path, *, wished: str, device: DeviceInfo) -> tuple[Precision, Path]:
-    """The precision for `wished` and its graph; an int8 graph that is not there yet is built (about a second, once).
+def find_graph(card: ModelCard, models_dir: Path, *, requested: str, device: DeviceInfo) -> tuple[Precision, Path]:
+    """The precision for `requested` and its graph; an int8 graph that is not there yet is built (about a second, once).
 
     With `auto`, a models folder that cannot be written and has no int8 graph gives the next best. Raises
     ModelUnavailableError when int8 was named and cannot be had.
     """
     calibration = load_calibration(card, models_dir)
-    if resolve_precision(wished, device, int8=calibration is not None) is Precision.INT8:
+    if resolve_precision(requested, device, int8=calibration is not None) is Precision.INT8:
         try:
             return Precision.INT8, _int8(card, models_dir, calibration)
         except ModelUnavailableError:
-            if wished != "auto":
+            if requested != "auto":
                 raise
-    return resolve_precision(wished, device, int8=False), card.path_in(models_dir)
+    return resolve_precision(requested, device, int8=False), card.path_in(models_dir)
 
 
 def _int8(card: ModelCard, models_dir: Path, calibration: Calibration | None) -> Path:

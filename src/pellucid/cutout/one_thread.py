@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 _Result = TypeVar("_Result")
 
-_PATIENCE_S = 10
+_TIMEOUT_S = 10
 """So long a process that ends waits for what is under way. A pass takes a tenth of a second, giving a model up less."""
 
 _Task = tuple[Future[Any], Callable[..., Any], tuple[Any, ...]]
@@ -49,7 +49,7 @@ class OneThread:
     def _finish(self) -> None:
         if self._started:
             with suppress(TimeoutError):
-                self.submit(int).result(_PATIENCE_S)
+                self.submit(int).result(_TIMEOUT_S)
 
     def _reset(self) -> None:
         # A finaliser may come in between, and ask for something itself.

@@ -61,13 +61,13 @@ def is_built(card: ModelCard, models_dir: Path, calibration: Calibration) -> boo
 def verify_int8(card: ModelCard, models_dir: Path, calibration: Calibration) -> Path:
     """The path of the int8 graph after reading it whole. Raises ModelUnavailableError when missing or damaged."""
     xml = int8_path(card, models_dir, calibration)
-    mend = f"run `pellucid models pull {card.name}`"
+    hint = f"run `pellucid models pull {card.name}`"
     record = _read_record(xml)
     if record is None or not is_built(card, models_dir, calibration):
-        raise ModelUnavailableError(f"the int8 graph of {card.name} is not whole in {models_dir}; {mend}")
+        raise ModelUnavailableError(f"the int8 graph of {card.name} is not whole in {models_dir}; {hint}")
     for path, told in _told(xml, record):
         if sha256_of(path) != told.sha256:
-            raise ModelUnavailableError(f"{path} is not as it was built; {mend}")
+            raise ModelUnavailableError(f"{path} is not as it was built; {hint}")
     return xml
 
 

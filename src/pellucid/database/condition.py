@@ -48,7 +48,7 @@ async def look_at(database: Database, old: OldFiles) -> Condition:
     revision, rows = None, {}
     # SQLite would make it. One that cannot be looked for is said to be so when it is opened.
     if not (database.is_sqlite and _is_missing(Path(database.url.database or ""))):
-        revision, rows = await database.look(_examine, patience_s=_COUNT_S)
+        revision, rows = await database.look(_examine, max_wait_s=_COUNT_S)
     return Condition(place=database.place, revision=revision, rows=rows, old=old.place if old.wait else None)
 
 

@@ -32,7 +32,7 @@ line of its own.
 _WAITING = 1000
 """Works that wait for a thread of either kind, or in SQLite's line; beyond that the answer is an error at once."""
 
-PATIENCE_S = 10.0
+BUSY_TIMEOUT_S = 10.0
 """Whoever waits longer for the database is told that it failed."""
 
 _UPGRADE_S = 600.0
@@ -128,33 +128,33 @@ class Database:
         """Bring the schema up to date now rather than with the first transaction."""
         await self._in_time(self._writers.submit(partial(self._run, self._reading, lambda _: None)), _UPGRADE_S)
 
-    async def run(self, work: Callable[[sa.Connection], ResultT], *, patience_s: float = PATIENCE_S) -> ResultT:
+    async def run(self, work: Callable[[sa.Connection], ResultT], *, max_wait_s: float = BUSY_TIMEOUT_S) -> ResultT:
         """The result of `work`, done in one transaction, in SQLite perhaps together with that of others. It may be done
         twice: when the file was replaced by an empty one, another's work failed, the connection was lost before the
         commit, or PostgreSQL asks for another try. Where it took too long, DatabaseError says so, and it may have been
         done or not.
         """
         if self._line is not None:
-            return await self._in_time(self._line.submit(work), patience_s)
-        return await self._in_time(self._writers.submit(partial(self._run, self._engine, work)), patience_s)
+            return await self._in_time(self._line.submit(work), max_wait_s)
+        return await self._in_time(self._writers.submit(partial(self._run, self._engine, work)), max_wait_s)
 
-    async def read(self, work: Callable[[sa.Connection], ResultT], *, patience_s: float = PATIENCE_S) -> ResultT:
+    async def read(self, work: Callable[[sa.Connection], ResultT], *, max_wait_s: float = BUSY_TIMEOUT_S) -> ResultT:
         """`run` for work that only reads: it waits for no writer. In SQLite it sees one moment, in PostgreSQL each
-        statement its own. `patience_s`: how long the result is waited for.
+        statement its own. `max_wait_s`: how long the result is waited for.
         """
-        return await self._in_time(self._readers.submit(partial(self._run, self._reading, work)), patience_s)
+        return await self._in_time(self._readers.submit(partial(self._run, self._reading, work)), max_wait_s)
 
-    async def look(self, work: Callable[[sa.Connection], ResultT], *, patience_s: float = PATIENCE_S) -> ResultT:
+    async def look(self, work: Callable[[sa.Connection], ResultT], *, max_wait_s: float = BUSY_TIMEOUT_S) -> ResultT:
         """`read` that leaves the schema as it is: for those who ask which one it is."""
         look = partial(self._run, self._reading, work, upgrades=False)
-        return await self._in_time(self._readers.submit(look), patience_s)
+        return await self._in_time(self._readers.submit(look), max_wait_s)
 
-    async def _in_time(self, done: Future[ResultT], patience_s: float) -> ResultT:
+    async def _in_time(self, done: Future[ResultT], max_wait_s: float) -> ResultT:
         try:
-            async with asyncio.timeout(patience_s):
+            async with asyncio.timeout(max_wait_s):
                 return await asyncio.wrap_future(done)
         except TimeoutError as error:
-            raise DatabaseError(f"the database {self.place} did not answer within {patience_s:g} s") from error
+            raise DatabaseError(f"the database {self.place} did not answer within {max_wait_s:g} s") from error
 
     def _run(self, engine: sa.Engine, work: Callable[[sa.Connection], ResultT], *, upgrades: bool = True) -> ResultT:
         self._absence.check()
@@ -238,23 +238,23 @@ class Database:
         kind = DatabaseError
         if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
             kind = DatabaseDamagedError
-            mend = (
+            hint = (
                 "it is damaged: stop everything, move it away with its -wal and -shm (no finished matte is lost, but "
                 "what was charged is, unless `sqlite3 FILE .recover` saves it)"
             )
         elif name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")) or (not name and "for too long" in cause):
             kind = DatabaseBusyError
-            mend = (
+            hint = (
                 f"another process has kept it locked for more than {self._busy_timeout_s:g} s: "
                 "look for a backup, a copy or a database shell that holds it"
             )
         elif name.startswith(_OF_THE_DISK) or isinstance(error, OSError):
-            mend = "it must lie in a folder on a local disk that has room and that this user may write to"
+            hint = "it must lie in a folder on a local disk that has room and that this user may write to"
         else:
             # SQLITE_ERROR: our tables are not there, or something else is in their place.
             kind = DatabaseDamagedError if name == "SQLITE_ERROR" else DatabaseError
             return kind(f"the database {self.place} cannot be used ({cause})")
-        return kind(f"the database {self._engine.url.database} cannot be used ({cause}); {mend}")
+        return kind(f"the database {self._engine.url.database} cannot be used ({cause}); {hint}")
 
     async def aclose(self) -> None:
         """Close it; what runs is finished first."""
@@ -305,7 +305,7 @@ class _Absence:
                 return
             if time.monotonic() < self._again_at:
                 raise DatabaseAwayError(str(self._error))
-            self._again_at = time.monotonic() + PATIENCE_S  # this one asks; the others are told until it knows
+            self._again_at = time.monotonic() + BUSY_TIMEOUT_S  # this one asks; the others are told until it knows
 
     def begins(self, error: DatabaseAwayError) -> None:
         with self._lock:

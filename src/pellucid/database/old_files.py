@@ -234,13 +234,13 @@ class OldFiles:
                     "has it open; stop that first"
                 ) from None
             if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
-                mend = (
+                hint = (
                     "it is damaged: mend it with `sqlite3 FILE .recover`, or move it away, with its -wal and -shm, to "
                     "go on without what it holds (no finished matte is lost, but what was charged is)"
                 )
             else:
-                mend = "it must lie in a folder on a local disk that has room and that this user may write to"
-            raise DatabaseError(f"{self._queue} cannot be taken over ({error}); {mend}") from None
+                hint = "it must lie in a folder on a local disk that has room and that this user may write to"
+            raise DatabaseError(f"{self._queue} cannot be taken over ({error}); {hint}") from None
         except OSError as error:
             place = error.filename or self._queue
             raise DatabaseError(f"{place} cannot be taken over ({error.strerror}); this user must own it") from None

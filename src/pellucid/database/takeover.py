@@ -60,7 +60,7 @@ _MATTE_NAME = re.compile(r"([0-9a-f]{32})\.([0-9]{1,9})\.(.+)")
 async def take_over_files(database: Database, *, old: OldFiles, store: str) -> Counts:
     """Take everything over and move the files aside. Raises DatabaseError."""
     try:
-        counts = await database.run(partial(take_over, old=old, store=store), patience_s=TAKE_OVER_S)
+        counts = await database.run(partial(take_over, old=old, store=store), max_wait_s=TAKE_OVER_S)
         await asyncio.to_thread(move_aside, old)
     finally:
         await asyncio.to_thread(old.close)

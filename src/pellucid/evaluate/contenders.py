@@ -14,8 +14,8 @@ from pellucid.image.encode import encode
 from pellucid.image.matte_file import pack_matte
 from pellucid.image.probe import probe
 from pellucid.image.vips import from_array, to_array
+from pellucid.render.apply_matte import apply_matte
 from pellucid.render.compose import with_alpha
-from pellucid.render.cutting import cut_out
 from pellucid.render.plan import plan
 from pellucid.render.run import RenderJob, render
 from pellucid.spec import RenderSpec
@@ -54,7 +54,7 @@ class Pellucid:
 
     def cut(self, photo: Pixels, matte_hw: Pixels, /) -> Pixels:
         """As `Cutout.rgba` does."""
-        return cut_out(photo, matte_hw)
+        return apply_matte(photo, matte_hw)
 
     def render(self, photo: bytes, matte_hw: Pixels, width: int, /) -> Pixels:
         """As the server does: the stored matte and the photo scaled by libvips, then the foreground estimated."""

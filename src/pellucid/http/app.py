@@ -13,8 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pellucid.cutout.recipe import Recipe
 from pellucid.errors import LoopDetectedError, PellucidError
-from pellucid.http.answers import problem_answer
-from pellucid.http.callers import Callers
+from pellucid.http.authentication import Authenticator
 from pellucid.http.connections import ConnectionLimits
 from pellucid.http.demo import demo_routes
 from pellucid.http.headers import ALWAYS, UPLOAD_LIFE_S, Lifetimes
@@ -24,10 +23,11 @@ from pellucid.http.images import ImageApp
 from pellucid.http.pages import open_pages, page_routes
 from pellucid.http.paths import own_scope
 from pellucid.http.problems import describe_error
+from pellucid.http.responses import problem_answer
 from pellucid.http.service import service_routes
 from pellucid.settings.model import SettingsTree
 from pellucid.source.loops import following, read_trail
-from pellucid.wiring.chores import lasting
+from pellucid.wiring.background import restarting
 from pellucid.wiring.web import Web, open_web
 
 
@@ -95,10 +95,10 @@ class App:
             except Exception as error:
                 self.failure = error
                 raise
-            hub = CutoutHub(web.pipeline.look, web.queue, limits=_hub_limits_of(self._settings))
+            hub = CutoutHub(web.pipeline.cutout_status, web.queue, limits=_hub_limits_of(self._settings))
             stack.push_async_callback(hub.aclose)
             hot = self._open(web, hub)
-            stack.callback(asyncio.create_task(lasting(partial(web.follow_invalidations, hot.forget))).cancel)
+            stack.callback(asyncio.create_task(restarting(partial(web.follow_invalidations, hot.forget))).cancel)
             self._stop_waiting = [hub.close, web.queue.stop_waiting]
             yield
 
@@ -115,24 +115,24 @@ class App:
             respect_origin=self._settings.origin.cache_control == "respect",
         )
         hot = HotCache(max_bytes=cache.memory_bytes // 2)
-        callers = Callers(web.customers, admin_key=self._settings.web.admin_key.get_secret_value())
-        tell_credits = self._settings.credits.header
+        authenticator = Authenticator(web.customers, admin_key=self._settings.web.admin_key.get_secret_value())
+        send_credits_header = self._settings.credits.header
         self._images = ImageApp(
             web.pipeline,
-            callers=callers,
+            authenticator=authenticator,
             lifetimes=lifetimes,
             hot=hot,
             hub=hub,
-            tell_credits=tell_credits,
+            send_credits_header=send_credits_header,
             instance=web.instance,
         )
         self._instance = web.instance
         pages = open_pages(demo=self._settings.web.demo)
         self._service.router.routes.extend(
             [
-                *demo_routes(self._settings, callers, pages.frame),
+                *demo_routes(self._settings, authenticator, pages.frame),
                 *page_routes(pages),
-                *service_routes(web, callers, hub, pages.frame),
+                *service_routes(web, authenticator, hub, pages.frame),
             ]
         )
         return hot

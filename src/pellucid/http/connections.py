@@ -284,10 +284,10 @@ class Connections:
         if not unsent.size_bytes:
             self._forget_unsent(connection)
             return
-        untaken = connection.untaken_bytes()
-        if untaken < unsent.untaken_bytes:
+        unaccepted = connection.untaken_bytes()
+        if unaccepted < unsent.untaken_bytes:
             unsent.progress_at = now
-        unsent.untaken_bytes = untaken
+        unsent.untaken_bytes = unaccepted
         if now - unsent.progress_at > self.limits.stall_s or now - unsent.since > self.limits.answer_s:
             self._evict(connection)
 

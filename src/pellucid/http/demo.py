@@ -15,8 +15,8 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from pellucid.demo.samples import SAMPLE_PATHS
-from pellucid.errors import KeyNeededError
-from pellucid.http.callers import Callers
+from pellucid.errors import AuthenticationError
+from pellucid.http.authentication import Authenticator
 from pellucid.http.pages import accepts_html, file_answer, guards
 from pellucid.pages.files import PageFile, read_text
 from pellucid.pages.frame import DEMO, Frame
@@ -62,9 +62,9 @@ class _Facts(msgspec.Struct, frozen=True):
     credits: bool
 
 
-def demo_routes(settings: SettingsTree, callers: Callers, frame: Frame) -> list[Route]:
+def demo_routes(settings: SettingsTree, authenticator: Authenticator, frame: Frame) -> list[Route]:
     """`/`: the page, unless it is turned off."""
-    text = _TEXT.format(version=version("pellucid")) + ("\n" + _KEYS if callers.told_apart else "")
+    text = _TEXT.format(version=version("pellucid")) + ("\n" + _KEYS if authenticator.has_customers else "")
 
     async def plain(_: Request) -> Response:
         return PlainTextResponse(text)
@@ -88,8 +88,8 @@ def demo_routes(settings: SettingsTree, callers: Callers, frame: Frame) -> list[
             tier=str(settings.model.quality),
             samples=SAMPLE_PATHS,
             uploads=uploads,
-            key=_key_at(request.headers.get("host", ""), callers),
-            credits=callers.told_apart or has_limit,
+            key=_key_at(request.headers.get("host", ""), authenticator),
+            credits=authenticator.has_customers or has_limit,
         )
         return file_answer(request, page_of(facts), guards(scripts=True) | {"vary": "Accept, Accept-Encoding"})
 
@@ -101,12 +101,12 @@ def embedded_json(value: object) -> str:
     return msgspec.json.encode(value).decode().replace("<", "\\u003c")
 
 
-def _key_at(host: str, callers: Callers) -> Literal["optional", "needed"] | None:
+def _key_at(host: str, authenticator: Authenticator) -> Literal["optional", "needed"] | None:
     """Whether requests to this host name need a customer's key."""
-    if not callers.told_apart:
+    if not authenticator.has_customers:
         return None
     try:
-        callers.token_of(host, "")
-    except KeyNeededError:
+        authenticator.token_of(host, "")
+    except AuthenticationError:
         return "needed"
     return "optional"

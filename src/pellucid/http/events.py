@@ -19,12 +19,12 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from pellucid.errors import PellucidError, SpecError
-from pellucid.http.answers import NO_STORE, image_of, problem_answer, split_url
-from pellucid.http.callers import Caller, Callers, client_of
+from pellucid.http.authentication import Authenticator, Caller, client_of
 from pellucid.http.headers import EVENTS, STATUS
 from pellucid.http.hub import CutoutHub, CutoutKey, Subscription, Watcher
 from pellucid.http.problems import describe_error, kind_of
-from pellucid.http.status import Links, StatusDocument, describe_cutting
+from pellucid.http.responses import NO_STORE, image_of, problem_answer, split_url
+from pellucid.http.status import Links, StatusDocument, describe_cutout
 from pellucid.spec import Spec
 from pellucid.store import keys
 from pellucid.url.build import build_url
@@ -50,15 +50,15 @@ class EventsEndpoint:
     room for another stream or its pictures the answer is a 503.
     """
 
-    def __init__(self, hub: CutoutHub, callers: Callers) -> None:
+    def __init__(self, hub: CutoutHub, authenticator: Authenticator) -> None:
         self._hub = hub
-        self._callers = callers
+        self._authenticator = authenticator
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         try:
             pictures = _pictures(request)
-            caller = self._callers.of(scope["headers"])
+            caller = self._authenticator.authenticate(scope["headers"])
             specs = [each.spec for each in pictures]
             async with self._hub.subscribe(caller, specs, client_of(scope)) as subscription:
                 watch = Watch(self._hub, subscription, caller, pictures)
@@ -68,13 +68,13 @@ class EventsEndpoint:
             await problem_answer(describe_error(error))(scope, receive, send)
 
     async def _answer(self, request: Request, watch: Watch) -> Response:
-        news = await watch.first_look()
+        changed = await watch.first_read()
         if watch.settled and request.headers.get("last-event-id") == watch.id:
             return Response(status_code=204, headers=NO_STORE)
         headers = NO_STORE | {"x-accel-buffering": "no"}  # nginx would hold events back
         if request.method == "HEAD":
             return Response(media_type=_MEDIA_TYPE, headers=headers)
-        return StreamingResponse(watch.stream(news), media_type=_MEDIA_TYPE, headers=headers)
+        return StreamingResponse(watch.stream(changed), media_type=_MEDIA_TYPE, headers=headers)
 
 
 def _pictures(request: Request) -> list[Watched]:
@@ -106,7 +106,7 @@ class Watch:
             self._by_key.setdefault(CutoutKey.of(caller, each.spec), []).append(each)
         self._documents: dict[Watched, StatusDocument] = {}
 
-    async def first_look(self) -> list[StatusDocument]:
+    async def first_read(self) -> list[StatusDocument]:
         """What is known of the pictures within a moment."""
         watchers = list(self._subscription.watchers.values())
         try:
@@ -128,21 +128,21 @@ class Watch:
         documents = [self._documents.get(each) for each in self._pictures]
         return keys.digest(" ".join("?" if each is None else each.state for each in documents).encode())[:16]
 
-    async def stream(self, news: Sequence[StatusDocument]) -> AsyncIterator[bytes]:
-        """`news`, then events as they come, until all is settled or the process stops."""
+    async def stream(self, changed: Sequence[StatusDocument]) -> AsyncIterator[bytes]:
+        """`changed`, then events as they come, until all is settled or the process stops."""
         yield f"retry: {_RETRY_MS}\n\n".encode()
         spoke = time.monotonic()
         while True:
-            if news:
-                yield self._events(news)
+            if changed:
+                yield self._events(changed)
                 spoke = time.monotonic()
             if self.settled:
                 return
             if self._hub.closing:
                 yield f"retry: {random.randint(*_STOPPED_RETRY_MS)}\n\n".encode()  # noqa: S311 - no secret
                 return
-            news = await self._next(_HEARTBEAT_S - (time.monotonic() - spoke))
-            if not news and time.monotonic() - spoke >= _HEARTBEAT_S:
+            changed = await self._next(_HEARTBEAT_S - (time.monotonic() - spoke))
+            if not changed and time.monotonic() - spoke >= _HEARTBEAT_S:
                 yield b": still here\n\n"
                 spoke = time.monotonic()
 
@@ -189,9 +189,9 @@ def _describe(watcher: Watcher, picture: Watched) -> StatusDocument | None:
         links = Links(image=url, status=STATUS + url, events=EVENTS + url)
         reason = kind_of(watcher.problem).slug
         return StatusDocument(image=url, state=_PROBLEM, asked=picture.asked, links=links, reason=reason)
-    if watcher.cutting is None:
+    if watcher.cutout is None:
         return None
-    return describe_cutting(watcher.cutting, picture.spec, asked=picture.asked)
+    return describe_cutout(watcher.cutout, picture.spec, asked=picture.asked)
 
 
 def _same(old: StatusDocument | None, new: StatusDocument) -> bool:

@@ -8,7 +8,7 @@ from urllib.parse import quote, unquote
 
 from pellucid.formats import FORMATS, ImageFormat
 from pellucid.spec import OriginRef
-from pellucid.uploads.shelf import UPLOADS_ALIAS
+from pellucid.uploads.store import UPLOADS_ALIAS
 
 _NAMELESS = "picture"
 """The name of what has none: the root of a host, and uploads, whose own names are not kept."""

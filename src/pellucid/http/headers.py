@@ -7,14 +7,14 @@ import random
 from dataclasses import dataclass
 
 from pellucid.http.filenames import content_disposition
-from pellucid.pipeline.states import Bill, CutoutState, Cutting, Delivery
-from pellucid.queue.values import Failed, Owed
+from pellucid.pipeline.states import Bill, CutoutState, CutoutStatus, ImageResult
+from pellucid.queue.values import Failed, Pending
 from pellucid.source.answers import Sharing
 from pellucid.source.limits import DAMAGED_S
 from pellucid.spec import Spec, Token
 from pellucid.store import keys
-from pellucid.store.renditions import Found
-from pellucid.uploads.shelf import UPLOADS_ALIAS
+from pellucid.store.renditions import RenditionSource
+from pellucid.uploads.store import UPLOADS_ALIAS
 from pellucid.url.build import build_url
 from pellucid.url.spelling import MAX_LOOKED_AT, Meant, is_any_meant, meant_by
 
@@ -50,10 +50,10 @@ time.
 """
 
 _CACHE_STATUS = {
-    Found.MEMORY: b"Pellucid; hit; detail=memory",
-    Found.DISK: b"Pellucid; hit; detail=disk",
-    Found.SHARED: b"Pellucid; fwd=miss; collapsed; detail=rendered",
-    Found.MADE: b"Pellucid; fwd=miss; stored; detail=rendered",
+    RenditionSource.MEMORY: b"Pellucid; hit; detail=memory",
+    RenditionSource.DISK: b"Pellucid; hit; detail=disk",
+    RenditionSource.SHARED: b"Pellucid; fwd=miss; collapsed; detail=rendered",
+    RenditionSource.MADE: b"Pellucid; fwd=miss; stored; detail=rendered",
 }
 """`Cache-Status` (RFC 9211) of a rendition."""
 
@@ -87,14 +87,14 @@ class Lifetimes:
     respect_origin: bool = True
     """Whether an origin's `private` or `no-store` holds for what is made of it."""
 
-    def of_upload(self, cutting: Cutting | None) -> tuple[int, int]:
-        """`of`, for pictures of uploads."""
-        browser_s, cdn_s = self.of(cutting)
+    def for_upload(self, cutout: CutoutStatus | None) -> tuple[int, int]:
+        """`for_state`, for images of uploads."""
+        browser_s, cdn_s = self.for_state(cutout)
         return min(browser_s, self.upload_s), min(cdn_s, self.upload_s)
 
-    def of(self, cutting: Cutting | None) -> tuple[int, int]:
+    def for_state(self, cutout: CutoutStatus | None) -> tuple[int, int]:
         """Seconds in browsers and in CDNs of a picture in the given state (design: the table of states)."""
-        match cutting.state if cutting is not None else None:
+        match cutout.state if cutout is not None else None:
             case None | CutoutState.READY | CutoutState.NO_SUBJECT:
                 return self.browser_s, self.cdn_s
             case CutoutState.PENDING | CutoutState.UNASKED:
@@ -112,8 +112,8 @@ NO_STORE: Headers = [(b"cache-control", b"no-store")]
 _LIVES = frozenset({b"cache-control", b"cdn-cache-control"})
 
 
-def life(
-    cutting: Cutting | None,
+def cache_control(
+    cutout: CutoutStatus | None,
     lifetimes: Lifetimes,
     *,
     upload: bool = False,
@@ -124,7 +124,7 @@ def life(
     """`Cache-Control`, and `CDN-Cache-Control` where that is wanted. `damaged` and `sharing` are what is known of the
     origin; `misspelt` if a parameter counted for nothing that was meant to count.
     """
-    browser_s, cdn_s = lifetimes.of_upload(cutting) if upload else lifetimes.of(cutting)
+    browser_s, cdn_s = lifetimes.for_upload(cutout) if upload else lifetimes.for_state(cutout)
     for applies, most_s in ((misspelt, MISSPELT_LIFE_S), (damaged, DAMAGED_LIFE_S)):
         if applies:
             browser_s, cdn_s = min(browser_s, most_s), min(cdn_s, most_s)
@@ -138,19 +138,19 @@ def life(
     return headers
 
 
-def cutout_state(cutting: Cutting) -> str:
+def cutout_state(cutout: CutoutStatus) -> str:
     """The value of `Pellucid-Cutout`, a structured field item with parameters (RFC 9651)."""
-    match cutting.receipt:
-        case Owed(position=position, eta_s=eta_s):
-            return f"{cutting.state};position={position};eta={max(1, math.ceil(eta_s))}"
+    match cutout.receipt:
+        case Pending(position=position, eta_s=eta_s):
+            return f"{cutout.state};position={position};eta={max(1, math.ceil(eta_s))}"
         case Failed(reason=reason):
-            return f"{cutting.state};reason={reason}"
+            return f"{cutout.state};reason={reason}"
         case _:
-            return f"{cutting.state};reason={cutting.reason}" if cutting.reason else str(cutting.state)
+            return f"{cutout.state};reason={cutout.reason}" if cutout.reason else str(cutout.state)
 
 
 def delivery_headers(
-    delivery: Delivery,
+    delivery: ImageResult,
     *,
     token: Token,
     spec: Spec,
@@ -164,13 +164,13 @@ def delivery_headers(
     Last-Modified: an origin's date says nothing of its cutout, and ETag serves every case.
     """
     tag = keys.origin_tag(token, spec.origin).encode()
-    cutting = delivery.cutting
+    cutout = delivery.cutout
     upload, damaged = spec.origin.alias == UPLOADS_ALIAS, bool(delivery.origin.facts.damaged)
     headers = [
         *ALWAYS,
         (b"etag", delivery.rendition.etag.encode()),
-        *life(
-            cutting,
+        *cache_control(
+            cutout,
             lifetimes,
             upload=upload,
             damaged=damaged,
@@ -186,14 +186,14 @@ def delivery_headers(
         headers.append((b"x-robots-tag", b"noindex"))
     if damaged:
         headers.append((b"pellucid-origin", b"damaged"))
-    if cutting is not None:
-        headers += cutting_headers(cutting, spec)
+    if cutout is not None:
+        headers += cutout_headers(cutout, spec)
     if ignored:
         headers.append((b"pellucid-ignored", _ignored_names(ignored).encode()))
     return depending(headers, negotiable=delivery.negotiable, waited_s=waited_s)
 
 
-def content_headers(delivery: Delivery, spec: Spec) -> Headers:
+def content_headers(delivery: ImageResult, spec: Spec) -> Headers:
     """What a picture's answer says of its body. Not on a 304, which has none (RFC 9110, section 15.4.5)."""
     media_type = delivery.rendition.media_type
     return [
@@ -216,10 +216,10 @@ def depending(headers: Headers, *, negotiable: bool, waited_s: float | None) -> 
     return [*kept, *NO_STORE, (b"preference-applied", f"wait={waited_s:g}".encode())]
 
 
-def cutting_headers(cutting: Cutting, spec: Spec) -> Headers:
+def cutout_headers(cutout: CutoutStatus, spec: Spec) -> Headers:
     """The state, and while it may change the way to hear of it."""
-    headers: Headers = [(b"pellucid-cutout", cutout_state(cutting).encode())]
-    if cutting.state in (CutoutState.PENDING, CutoutState.BUSY, CutoutState.STALE):
+    headers: Headers = [(b"pellucid-cutout", cutout_state(cutout).encode())]
+    if cutout.state in (CutoutState.PENDING, CutoutState.BUSY, CutoutState.STALE):
         headers += _links(build_url(spec))
     return headers
 
@@ -262,12 +262,12 @@ def is_not_modified(if_none_match: str | None, etag: str) -> bool:
     return if_none_match.strip() == "*" or etag in (tag.strip().removeprefix("W/") for tag in if_none_match.split(","))
 
 
-def _server_timing(delivery: Delivery) -> bytes:
+def _server_timing(delivery: ImageResult) -> bytes:
     """The stages in ms; the state as well, because scripts can read it of pictures that were loaded by `<img>`."""
     entries = [f"{name};dur={ms:.1f}" for name, ms in delivery.stages.ms.items() if name != "cutout"]
-    if delivery.cutting is not None:
+    if delivery.cutout is not None:
         ms = delivery.stages.ms.get("cutout", 0.0)
-        entries.append(f'cutout;desc="{delivery.cutting.state}";dur={ms:.1f}')
+        entries.append(f'cutout;desc="{delivery.cutout.state}";dur={ms:.1f}')
     return ", ".join(entries).encode()
 
 

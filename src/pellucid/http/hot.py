@@ -10,10 +10,10 @@ from operator import attrgetter
 from cachetools import LRUCache
 
 from pellucid.formats import ImageFormat
-from pellucid.http.callers import Caller
+from pellucid.http.authentication import Caller
 from pellucid.http.headers import Headers
 
-_BELIEF_S = 30.0
+_TTL_S = 30.0
 """An entry is made anew after this long at the latest: the store hears that its blob is in use, and a matte that an
 operator removed by hand is missed.
 """
@@ -46,7 +46,7 @@ class HotCache:
         self._answers: LRUCache[HotKey, HotAnswer] = LRUCache(max_bytes, getsizeof=attrgetter("weight"))
         self._largest = max_bytes // 8
         self._clock = clock
-        self.forgotten = 0
+        self.generation = 0
         """How often something was dropped: an answer that was begun at another count may be of before."""
 
     def get(self, key: HotKey) -> HotAnswer | None:
@@ -65,12 +65,12 @@ class HotCache:
         body: bytes,
         record_key: str,
         fresh_s: float,
-        begun_at: int,
+        generation: int,
     ) -> None:
         """Keep an answer for as long as its origin is fresh. `headers` are those of both 200 and 304, `content` is what
-        a 200 says besides; `begun_at` is the count of `forgotten` when it was asked for.
+        a 200 says besides; `generation` is the count of `generation` when it was asked for.
         """
-        if begun_at != self.forgotten:
+        if generation != self.generation:
             return
         headers = [*(pair for pair in headers if pair[0] not in _OF_ONE_ANSWER), *_HIT]
         header_bytes = sum(len(name) + len(value) for name, value in [*headers, *headers, *content])
@@ -85,7 +85,7 @@ class HotCache:
             not_modified=headers,
             body=body,
             record_key=record_key,
-            until=self._clock() + min(fresh_s, _BELIEF_S),
+            until=self._clock() + min(fresh_s, _TTL_S),
             weight=weight,
         )
         if fresh_s > 0 and weight <= self._largest:
@@ -93,7 +93,7 @@ class HotCache:
 
     def forget(self, record_keys: Set[str] | None) -> None:
         """Drop the answers of some origins, None: all. One look at every answer, however many origins."""
-        self.forgotten += 1
+        self.generation += 1
         doomed = [
             key for key, answer in self._answers.items() if record_keys is None or answer.record_key in record_keys
         ]

@@ -23,27 +23,27 @@ import structlog
 from pellucid.concurrency.clients import Client
 from pellucid.concurrency.fair_semaphore import FairSemaphore
 from pellucid.errors import BusyError, DatabaseError, PellucidError
-from pellucid.http.callers import Caller
+from pellucid.http.authentication import Caller
 from pellucid.http.problems import kind_of
-from pellucid.pipeline.states import FINAL, Cutting
+from pellucid.pipeline.states import FINAL, CutoutStatus
 from pellucid.queue.queue import Queue
-from pellucid.queue.values import Owed
+from pellucid.queue.values import Pending
 from pellucid.spec import OriginRef, Spec, Tier, Token
 
 _log = structlog.get_logger(__name__)
 
-_LOOKS = 8
+_READS = 8
 """Looks at a time, of all streams of a process; each takes milliseconds of the ledger's and the queue's threads."""
 
-_LOOKS_PER_CLIENT = 2
+_READS_PER_CLIENT = 2
 
-_LOOK_S = 10.0
+_READ_TIMEOUT_S = 10.0
 """A look that takes longer (a slow origin) gives its place up and is tried again; the fetch goes on meanwhile."""
 
 _POSITIONS_S = 1.0
-"""Positions are told anew this often, and less often where that made more than `_TOLD_PER_S` events."""
+"""Positions are told anew this often, and less often where that made more than `_NOTIFIED_PER_S` events."""
 
-_TOLD_PER_S = 1000
+_NOTIFIED_PER_S = 1000
 
 _AGAIN_S = 1.0
 """Between two looks of one watcher at least, if requests are the cause: there may be thousands a second."""
@@ -56,7 +56,7 @@ _REFRESHED_PER_S = 10
 _RETRY_S = 5.0
 """Until a look that failed is tried again, at something that is known or could not be asked for."""
 
-_TROUBLE_S = 1.0
+_RETRY_PAUSE_S = 1.0
 _FULL_RETRY_S = 10
 
 
@@ -64,7 +64,7 @@ class CutoutKey(NamedTuple):
     """What a cutout's state depends on; size and colour do not matter."""
 
     token: Token
-    keyed: bool
+    has_key: bool
     """Whether the token's key was sent: it may allow what is refused without."""
     origin: OriginRef
     tier: Tier | None
@@ -73,13 +73,13 @@ class CutoutKey(NamedTuple):
 
     @classmethod
     def of(cls, caller: Caller, spec: Spec) -> CutoutKey:
-        return cls(caller.token, caller.keyed, spec.origin, spec.tier, spec.cutout)
+        return cls(caller.token, caller.has_key, spec.origin, spec.tier, spec.cutout)
 
 
-class Look(Protocol):
-    """How a cutout stands, without owing anything: `Pipeline.look`."""
+class ReadStatus(Protocol):
+    """How a cutout stands, without owing anything: `Pipeline.cutout_status`."""
 
-    def __call__(self, token: Token, spec: Spec, *, client: Client, keyed: bool) -> Awaitable[Cutting]: ...
+    def __call__(self, token: Token, spec: Spec, *, client: Client, has_key: bool) -> Awaitable[CutoutStatus]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,19 +94,19 @@ class HubLimits:
 
 @dataclass(slots=True, eq=False)
 class Watcher:
-    """One cutout that is watched. `cutting` is None before the first look; `problem` says why it cannot be had."""
+    """One cutout that is watched. `cutout` is None before the first look; `problem` says why it cannot be had."""
 
     key: CutoutKey
     spec: Spec
-    cutting: Cutting | None = None
+    cutout: CutoutStatus | None = None
     problem: PellucidError | None = None
     known: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set once there is a `cutting` or a `problem`."""
+    """Set once there is a `cutout` or a `problem`."""
     subscribers: set[Subscription] = field(default_factory=set["Subscription"])
-    looking: dict[Client, asyncio.Task[None]] = field(default_factory=dict[Client, asyncio.Task[None]])
+    reading: dict[Client, asyncio.Task[None]] = field(default_factory=dict[Client, asyncio.Task[None]])
     """Looks that run or wait, each in the line of a client that watches it: the first to get its turn tells all, so
     that one client's slow origins hold up nobody else's streams."""
-    looked_at: float = 0.0
+    read_at: float = 0.0
     wanted: int = 0
     seen: int = 0
     """How often a look was wanted, and up to which of these times one was begun that saw something: what happens
@@ -116,12 +116,12 @@ class Watcher:
     @property
     def is_settled(self) -> bool:
         """Whether nothing changes without a request."""
-        return self.problem is not None or (self.cutting is not None and self.cutting.state in FINAL)
+        return self.problem is not None or (self.cutout is not None and self.cutout.state in FINAL)
 
     @property
-    def owed_job(self) -> str | None:
+    def pending_job(self) -> str | None:
         """The job that is waited for."""
-        return self.cutting.job if self.cutting is not None and self.cutting.is_owed else None
+        return self.cutout.job if self.cutout is not None and self.cutout.is_pending else None
 
 
 @dataclass(slots=True, eq=False)
@@ -137,16 +137,16 @@ class Subscription:
 
 
 class CutoutHub:
-    """For one event loop. `look` reads a cutout's state, `queue` says what is owed."""
+    """For one event loop. `read` reads a cutout's state, `queue` says what is owed."""
 
-    def __init__(self, look: Look, queue: Queue, *, limits: HubLimits) -> None:
-        self._look = look
+    def __init__(self, read: ReadStatus, queue: Queue, *, limits: HubLimits) -> None:
+        self._read_status = read
         self._queue = queue
         self._limits = limits
         self._watchers: dict[CutoutKey, Watcher] = {}
         self._streams: Counter[Client] = Counter()
         self._pictures: Counter[Client] = Counter()
-        self._looks = FairSemaphore(_LOOKS, per_client=_LOOKS_PER_CLIENT, max_waiting=limits.pictures)
+        self._reads = FairSemaphore(_READS, per_client=_READS_PER_CLIENT, max_waiting=limits.pictures)
         self._following: asyncio.Task[None] | None = None
         self.closing = False
         """Whether streams are to end."""
@@ -173,8 +173,8 @@ class CutoutHub:
                 watcher = self._watchers.setdefault(key, Watcher(key, spec))
                 watcher.subscribers.add(subscription)
                 subscription.watchers[key] = watcher
-                if client not in watcher.looking and (watcher.cutting is None or watcher.is_settled):
-                    self._look_soon(watcher)
+                if client not in watcher.reading and (watcher.cutout is None or watcher.is_settled):
+                    self._read_soon(watcher)
             if self._following is None or self._following.done():
                 self._following = asyncio.create_task(self._follow())
             yield subscription
@@ -192,16 +192,16 @@ class CutoutHub:
         subscription.changed.discard(watcher)
         watcher.subscribers.discard(subscription)
         client = subscription.client
-        if client in watcher.looking and not any(each.client == client for each in watcher.subscribers):
-            watcher.looking.pop(client).cancel()
+        if client in watcher.reading and not any(each.client == client for each in watcher.subscribers):
+            watcher.reading.pop(client).cancel()
         if not watcher.subscribers and self._watchers.get(watcher.key) is watcher:
             del self._watchers[watcher.key]
 
-    def hear(self, caller: Caller, spec: Spec, cutting: Cutting) -> None:
-        """A request in this process was told that the cutout of `spec` stands as `cutting` says."""
+    def observe(self, caller: Caller, spec: Spec, cutout: CutoutStatus) -> None:
+        """A request in this process was told that the cutout of `spec` stands as `cutout` says."""
         watcher = self._watchers.get(CutoutKey.of(caller, spec)) if self._watchers else None
-        if watcher is not None and watcher.cutting is not None and watcher.cutting.state != cutting.state:
-            self._look_soon(watcher, pause_s=watcher.looked_at + _AGAIN_S - time.monotonic())
+        if watcher is not None and watcher.cutout is not None and watcher.cutout.state != cutout.state:
+            self._read_soon(watcher, pause_s=watcher.read_at + _AGAIN_S - time.monotonic())
 
     def close(self) -> None:
         """Have all streams end, and none begin."""
@@ -213,7 +213,7 @@ class CutoutHub:
     async def aclose(self) -> None:
         """End what runs."""
         self.close()
-        tasks = [look for watcher in self._watchers.values() for look in watcher.looking.values()]
+        tasks = [read for watcher in self._watchers.values() for read in watcher.reading.values()]
         tasks += [] if self._following is None else [self._following]
         for task in tasks:
             task.cancel()
@@ -221,47 +221,49 @@ class CutoutHub:
 
     # Looking
 
-    def _look_soon(self, watcher: Watcher, *, pause_s: float = 0.0) -> None:
+    def _read_soon(self, watcher: Watcher, *, pause_s: float = 0.0) -> None:
         watcher.wanted += 1
-        for client in {subscription.client for subscription in watcher.subscribers} - watcher.looking.keys():
-            watcher.looking[client] = asyncio.create_task(self._look_at(watcher, client, pause_s))
+        for client in {subscription.client for subscription in watcher.subscribers} - watcher.reading.keys():
+            watcher.reading[client] = asyncio.create_task(self._read_for(watcher, client, pause_s))
 
-    async def _look_at(self, watcher: Watcher, client: Client, pause_s: float) -> None:
+    async def _read_for(self, watcher: Watcher, client: Client, pause_s: float) -> None:
         try:
             while watcher.seen < watcher.wanted:
                 await asyncio.sleep(max(0.0, pause_s))
-                pause_s = await self._look_once(watcher, client)
+                pause_s = await self._read_once(watcher, client)
         finally:
-            if watcher.looking.get(client) is asyncio.current_task():
-                del watcher.looking[client]
+            if watcher.reading.get(client) is asyncio.current_task():
+                del watcher.reading[client]
 
-    async def _look_once(self, watcher: Watcher, client: Client) -> float:
+    async def _read_once(self, watcher: Watcher, client: Client) -> float:
         """Look and tell; returns in how many seconds to look again because nothing was seen, 0 if that is not so."""
         wanted = watcher.wanted
         try:
-            async with self._looks.acquire(client):
+            async with self._reads.acquire(client):
                 wanted = watcher.wanted
                 if watcher.seen == wanted:
                     return 0.0  # somebody else's turn came first
-                watcher.looked_at = time.monotonic()
-                async with asyncio.timeout(_LOOK_S):
-                    cutting = await self._look(watcher.key.token, watcher.spec, client=client, keyed=watcher.key.keyed)
+                watcher.read_at = time.monotonic()
+                async with asyncio.timeout(_READ_TIMEOUT_S):
+                    cutout = await self._read_status(
+                        watcher.key.token, watcher.spec, client=client, has_key=watcher.key.has_key
+                    )
         except (BusyError, DatabaseError, TimeoutError):
             return _RETRY_S  # a stream that said so, and ended, would be asked for no more
         except PellucidError as error:
-            if watcher.cutting is not None and kind_of(error).status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            if watcher.cutout is not None and kind_of(error).status >= HTTPStatus.INTERNAL_SERVER_ERROR:
                 return _RETRY_S  # a queue or an origin that stumbles
-            watcher.cutting, watcher.problem = None, error
+            watcher.cutout, watcher.problem = None, error
         except Exception as error:  # the edge: nobody waits for this task
             _log.exception("unexpected error")
-            watcher.cutting, watcher.problem = None, PellucidError(type(error).__name__)
+            watcher.cutout, watcher.problem = None, PellucidError(type(error).__name__)
         else:
-            watcher.cutting, watcher.problem = cutting, None
+            watcher.cutout, watcher.problem = cutout, None
         watcher.seen = max(watcher.seen, wanted)
-        self._tell(watcher)
+        self._notify(watcher)
         return 0.0
 
-    def _tell(self, watcher: Watcher) -> None:
+    def _notify(self, watcher: Watcher) -> None:
         watcher.known.set()
         for subscription in watcher.subscribers:
             subscription.changed.add(watcher)
@@ -272,49 +274,49 @@ class CutoutHub:
     async def _follow(self) -> None:
         """Look at the queue while anything is watched."""
         keys: frozenset[str] = frozenset()
-        told_at = refreshed_at = 0.0
+        notified_at = refreshed_at = 0.0
         while self._watchers:
             try:
                 began = time.monotonic()
                 try:
                     async with asyncio.timeout(_POSITIONS_S):
-                        changed = await self._queue.owed_keys(other_than=keys)
+                        changed = await self._queue.pending_keys(other_than=keys)
                 except TimeoutError:
                     changed = keys
                 keys = changed
                 # Also when nothing changed: a job may have come and gone between two looks.
                 self._compare(keys)
-                watched = sum(len(each.subscribers) for each in self._watchers.values() if each.owed_job is not None)
-                if watched and began >= told_at + max(_POSITIONS_S, watched / _TOLD_PER_S):
-                    told_at = began
+                watched = sum(len(each.subscribers) for each in self._watchers.values() if each.pending_job is not None)
+                if watched and began >= notified_at + max(_POSITIONS_S, watched / _NOTIFIED_PER_S):
+                    notified_at = began
                     self._place(await self._queue.backlog())
                 if began >= refreshed_at + 1:
                     refreshed_at = began
                     self._refresh()
             except PellucidError as error:
                 _log.error("database failed", error=str(error))
-                await asyncio.sleep(_TROUBLE_S)
+                await asyncio.sleep(_RETRY_PAUSE_S)
             except Exception:  # the edge: streams would go silent
                 _log.exception("unexpected error")
-                await asyncio.sleep(_TROUBLE_S)
+                await asyncio.sleep(_RETRY_PAUSE_S)
 
     def _compare(self, keys: frozenset[str]) -> None:
         """Look again at what is owed no more, and at what is owed at last."""
         for watcher in self._watchers.values():
-            if watcher.cutting is not None and (watcher.cutting.job in keys) != (watcher.owed_job is not None):
-                self._look_soon(watcher)
+            if watcher.cutout is not None and (watcher.cutout.job in keys) != (watcher.pending_job is not None):
+                self._read_soon(watcher)
 
-    def _place(self, backlog: Mapping[str, Owed]) -> None:
+    def _place(self, backlog: Mapping[str, Pending]) -> None:
         """Tell new positions."""
         for watcher in self._watchers.values():
-            job, cutting = watcher.owed_job, watcher.cutting
-            owed = None if job is None else backlog.get(job)
-            if owed is None or cutting is None or not isinstance(cutting.receipt, Owed):
+            job, cutout = watcher.pending_job, watcher.cutout
+            pending = None if job is None else backlog.get(job)
+            if pending is None or cutout is None or not isinstance(cutout.receipt, Pending):
                 continue
-            is_news = (owed.position, owed.attempts) != (cutting.receipt.position, cutting.receipt.attempts)
-            watcher.cutting = replace(cutting, receipt=owed)
-            if is_news:
-                self._tell(watcher)
+            is_new = (pending.position, pending.attempts) != (cutout.receipt.position, cutout.receipt.attempts)
+            watcher.cutout = replace(cutout, receipt=pending)
+            if is_new:
+                self._notify(watcher)
 
     def _refresh(self) -> None:
         """Look again, now and then, at what only a request can change."""
@@ -322,7 +324,7 @@ class CutoutHub:
         due = (
             each
             for each in self._watchers.values()
-            if not each.looking and each.looked_at < due_at and each.owed_job is None and not each.is_settled
+            if not each.reading and each.read_at < due_at and each.pending_job is None and not each.is_settled
         )
         for watcher in list(itertools.islice(due, _REFRESHED_PER_S)):
-            self._look_soon(watcher)
+            self._read_soon(watcher)

@@ -9,7 +9,7 @@ import structlog
 from starlette.types import Receive, Scope, Send
 
 from pellucid.errors import NoSuchPageError, PellucidError
-from pellucid.http.callers import Callers, client_of
+from pellucid.http.authentication import Authenticator, client_of
 from pellucid.http.headers import (
     ALWAYS,
     Headers,
@@ -27,9 +27,9 @@ from pellucid.http.negotiate import accepted_formats
 from pellucid.http.paths import raw_path
 from pellucid.http.prefer import preferred_wait_s
 from pellucid.http.problems import INTERNAL, METHOD_NOT_ALLOWED, Problem, describe_error, kind_of, make_problem
-from pellucid.http.withheld import withheld_answer
+from pellucid.http.status_responses import status_response
 from pellucid.pipeline.deliver import Pipeline
-from pellucid.pipeline.states import CutoutState, Cutting, Delivery, Dependence, Withheld
+from pellucid.pipeline.states import CutoutState, CutoutStatus, Dependence, ImageResult, StatusResult
 from pellucid.source.loops import following, read_trail
 from pellucid.url.parse import ParsedUrl, parse_url
 
@@ -59,19 +59,19 @@ class ImageApp:
         self,
         pipeline: Pipeline,
         *,
-        callers: Callers,
+        authenticator: Authenticator,
         lifetimes: Lifetimes,
         hot: HotCache,
         hub: CutoutHub,
-        tell_credits: bool,
+        send_credits_header: bool,
         instance: str,
     ) -> None:
         self._pipeline = pipeline
-        self._callers = callers
+        self._authenticator = authenticator
         self._lifetimes = lifetimes
         self._hot = hot
         self._hub = hub
-        self._tell_credits = tell_credits
+        self._send_credits_header = send_credits_header
         self._instance = instance
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -84,7 +84,7 @@ class ImageApp:
                 elif name == b"if-none-match":
                     if_none_match = if_none_match + b"," + value if if_none_match else value
             accepted = accepted_formats(accept.decode("latin-1"))
-            caller = self._callers.known(scope["headers"])
+            caller = self._authenticator.authenticate_or_none(scope["headers"])
             answer = self._hot.get((scope["raw_path"], scope["query_string"], accepted, caller)) if caller else None
             if answer is not None:
                 await _send_hot(send, answer, if_none_match.decode("latin-1"), head=method == "HEAD")
@@ -103,8 +103,8 @@ class ImageApp:
             )
             status, headers, body = _of(problem)
             headers = depending(headers, negotiable=dependence.negotiable, waited_s=dependence.waited_s)
-            caller = self._callers.known(scope["headers"])
-            if caller is not None and caller.keyed:
+            caller = self._authenticator.authenticate_or_none(scope["headers"])
+            if caller is not None and caller.has_key:
                 headers = for_one_caller(headers)
         except Exception:  # the edge: whatever it is, the client gets an answer and the log its traceback
             _log.exception("unexpected error", path=scope["path"][:_LOGGED])
@@ -121,51 +121,51 @@ class ImageApp:
             return await self._answer_picture(scope, dependence)
 
     async def _answer_picture(self, scope: Scope, dependence: Dependence) -> tuple[int, Headers, bytes]:
-        caller = self._callers.of(scope["headers"])
+        caller = self._authenticator.authenticate(scope["headers"])
         request = _joined(scope["headers"])
         parsed = parse_url(raw_path(scope), scope["query_string"].decode("latin-1"))
         accepted = accepted_formats(request.get(b"accept", ""))
-        begun_at = self._hot.forgotten
+        generation = self._hot.generation
         wait_s = preferred_wait_s(request[b"prefer"]) if b"prefer" in request else None
         delivery = await self._pipeline.deliver(
             caller.token,
             parsed.spec,
             accepted=accepted,
             client=client_of(scope),
-            patience_s=float(wait_s or 0),
-            keyed=caller.keyed,
+            max_wait_s=float(wait_s or 0),
+            has_key=caller.has_key,
             dependence=dependence,
         )
-        if delivery.cutting is not None:
-            self._hub.hear(caller, parsed.spec, delivery.cutting)
-        if isinstance(delivery, Withheld):
-            status, headers, body = withheld_answer(delivery, parsed.spec)
-            return status, [*headers, *self._credits(delivery.cutting)], body
+        if delivery.cutout is not None:
+            self._hub.observe(caller, parsed.spec, delivery.cutout)
+        if isinstance(delivery, StatusResult):
+            status, headers, body = status_response(delivery, parsed.spec)
+            return status, [*headers, *self._credits(delivery.cutout)], body
         headers = delivery_headers(
             delivery,
             token=caller.token,
             spec=parsed.spec,
-            ignored=_ignored(parsed, delivery.cutting),
+            ignored=_ignored(parsed, delivery.cutout),
             lifetimes=self._lifetimes,
             waited_s=dependence.waited_s,
         )
-        headers += self._credits(delivery.cutting)
+        headers += self._credits(delivery.cutout)
         content = content_headers(delivery, parsed.spec)
-        if caller.keyed:
+        if caller.has_key:
             headers = for_one_caller(headers)
         if not delivery.waited:
             key: HotKey = (scope["raw_path"], scope["query_string"], accepted, caller)
-            self._keep(key, delivery, headers, content, begun_at=begun_at)
+            self._keep(key, delivery, headers, content, generation=generation)
         if is_not_modified(request.get(b"if-none-match"), delivery.rendition.etag):
             return 304, headers, b""
         return 200, [*headers, *content], delivery.rendition.body
 
-    def _credits(self, cutting: Cutting | None) -> Headers:
-        bill = cutting.bill if cutting is not None and self._tell_credits else None
+    def _credits(self, cutout: CutoutStatus | None) -> Headers:
+        bill = cutout.bill if cutout is not None and self._send_credits_header else None
         return [] if bill is None else credits_header(bill)
 
-    def _keep(self, key: HotKey, delivery: Delivery, headers: Headers, content: Headers, *, begun_at: int) -> None:
-        lasts = delivery.cutting is None or delivery.cutting.state in _LASTING
+    def _keep(self, key: HotKey, delivery: ImageResult, headers: Headers, content: Headers, *, generation: int) -> None:
+        lasts = delivery.cutout is None or delivery.cutout.state in _LASTING
         if lasts and not delivery.origin.facts.damaged:
             self._hot.put(
                 key,
@@ -175,7 +175,7 @@ class ImageApp:
                 body=delivery.rendition.body,
                 record_key=delivery.origin.record_key,
                 fresh_s=delivery.origin.fresh_until - time.time(),
-                begun_at=begun_at,
+                generation=generation,
             )
 
 
@@ -219,7 +219,7 @@ def _since_ms(started: float) -> float:
     return round((time.perf_counter() - started) * 1000, 1)
 
 
-def _ignored(parsed: ParsedUrl, cutting: Cutting | None) -> tuple[str, ...]:
+def _ignored(parsed: ParsedUrl, cutout: CutoutStatus | None) -> tuple[str, ...]:
     """What of the URL counts for nothing: also a callback for which there was no room."""
-    unheard = cutting is not None and cutting.unheard and parsed.spec.notify is not None
-    return (*parsed.ignored, "bg_notify") if unheard else parsed.ignored
+    unregistered = cutout is not None and cutout.unregistered and parsed.spec.notify is not None
+    return (*parsed.ignored, "bg_notify") if unregistered else parsed.ignored

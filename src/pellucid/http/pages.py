@@ -9,9 +9,9 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from pellucid.http.answers import problem_answer
 from pellucid.http.headers import is_not_modified
 from pellucid.http.problems import NO_SUCH_PAGE, make_problem
+from pellucid.http.responses import problem_answer
 from pellucid.pages.files import PageFile, read_files
 from pellucid.pages.frame import DEMO, MANUAL, USAGE, Frame, source_of
 from pellucid.pages.manual import Manual, find_manual, frame_page

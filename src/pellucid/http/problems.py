@@ -79,7 +79,7 @@ PROBLEMS: dict[type[PellucidError], ProblemKind] = {
     errors.RenderError: ProblemKind(status=500, slug="render", title="The picture could not be rendered", cache_s=5),
     errors.StoreError: ProblemKind(status=503, slug="store", title="The server's store failed", cache_s=0),
     errors.WorkerNameError: _INTERNAL,
-    errors.KeyNeededError: ProblemKind(status=401, slug="key-needed", title="A key is needed", cache_s=0),
+    errors.AuthenticationError: ProblemKind(status=401, slug="key-needed", title="A key is needed", cache_s=0),
     errors.DatabaseAwayError: _DATABASE,
     errors.DatabaseBusyError: _DATABASE,
     errors.DatabaseDamagedError: _DATABASE,

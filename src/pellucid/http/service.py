@@ -9,14 +9,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from pellucid.errors import KeyNeededError, SpecError
-from pellucid.http.answers import NO_STORE, guarded, image_of, json_answer, problem_answer, split_url
-from pellucid.http.callers import Callers, client_of
+from pellucid.errors import AuthenticationError, SpecError
+from pellucid.http.authentication import Authenticator, client_of
 from pellucid.http.events import EventsEndpoint
 from pellucid.http.headers import EVENTS, STATUS
 from pellucid.http.hub import CutoutHub
 from pellucid.http.problems import NO_SUCH_PAGE, make_problem
-from pellucid.http.status import describe_cutting
+from pellucid.http.responses import NO_STORE, image_of, json_answer, problem_answer, split_url, with_problem_responses
+from pellucid.http.status import describe_cutout
 from pellucid.http.uploads import upload_routes
 from pellucid.http.usage import usage_routes
 from pellucid.pages.files import read_text
@@ -49,19 +49,21 @@ def describe_ready(report: Report) -> dict[str, object]:
     return document | {name: value for name, value in optional.items() if value}
 
 
-def service_routes(web: Web, callers: Callers, hub: CutoutHub, frame: Frame) -> list[Route]:
+def service_routes(web: Web, authenticator: Authenticator, hub: CutoutHub, frame: Frame) -> list[Route]:
     """Routes that answer from `web`, and streams of events from `hub`. Pages stand in `frame`."""
-    events = EventsEndpoint(hub, callers)
+    events = EventsEndpoint(hub, authenticator)
 
     async def status(request: Request) -> Response:
         spec = parse_url(*image_of(request, STATUS)).spec
-        caller = callers.of(request.scope["headers"])
-        cutting = await web.pipeline.look(caller.token, spec, client=client_of(request.scope), keyed=caller.keyed)
-        return json_answer(describe_cutting(cutting, spec))
+        caller = authenticator.authenticate(request.scope["headers"])
+        cutout = await web.pipeline.cutout_status(
+            caller.token, spec, client=client_of(request.scope), has_key=caller.has_key
+        )
+        return json_answer(describe_cutout(cutout, spec))
 
     async def invalidate(request: Request) -> Response:
-        if not callers.is_operator(request.headers.get("authorization", "")):
-            raise KeyNeededError("send Authorization: Bearer <PELLUCID_WEB_ADMIN_KEY>")
+        if not authenticator.is_operator(request.headers.get("authorization", "")):
+            raise AuthenticationError("send Authorization: Bearer <PELLUCID_WEB_ADMIN_KEY>")
         try:
             wish = msgspec.json.decode(await request.body(), type=_Invalidation)
         except msgspec.DecodeError as error:
@@ -94,12 +96,12 @@ def service_routes(web: Web, callers: Callers, hub: CutoutHub, frame: Frame) -> 
         Route("/robots.txt", robots),
         Route("/-/health", health),
         Route("/-/ready", ready),
-        Route(STATUS + "/{rest:path}", guarded(status)),
+        Route(STATUS + "/{rest:path}", with_problem_responses(status)),
         Route(EVENTS, events, methods=["GET"]),
         Route(EVENTS + "/{rest:path}", events, methods=["GET"]),
-        Route("/-/invalidate", guarded(invalidate), methods=["POST"]),
-        *usage_routes(web.database, callers, web.customers, frame),
-        *upload_routes(web, callers),
+        Route("/-/invalidate", with_problem_responses(invalidate), methods=["POST"]),
+        *usage_routes(web.database, authenticator, web.customers, frame),
+        *upload_routes(web, authenticator),
         *([Route("/-/swap.js", swap_script)] if web.swap_script else []),
         Route("/{rest:path}", missing),
     ]

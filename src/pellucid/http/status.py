@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 import msgspec
 
 from pellucid.http.headers import EVENTS, STATUS
-from pellucid.pipeline.states import Bill, Cutting
-from pellucid.queue.values import Failed, Owed
+from pellucid.pipeline.states import Bill, CutoutStatus
+from pellucid.queue.values import Failed, Pending
 from pellucid.spec import Spec
 from pellucid.url.build import build_url
 
@@ -55,13 +55,13 @@ class StatusDocument(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     credits: CreditsDocument | None = None
 
 
-def describe_cutting(cutting: Cutting, spec: Spec, *, asked: str | None = None) -> StatusDocument:
+def describe_cutout(cutout: CutoutStatus, spec: Spec, *, asked: str | None = None) -> StatusDocument:
     """The document of one cutout."""
     url = build_url(spec)
     position = eta_s = attempts = retry_in_s = None
-    reason = cutting.reason
-    match cutting.receipt:
-        case Owed() as owed:
+    reason = cutout.reason
+    match cutout.receipt:
+        case Pending() as owed:
             position, eta_s, attempts = owed.position, max(1, math.ceil(owed.eta_s)), owed.attempts
         case Failed() as failed:
             reason, retry_in_s, attempts = failed.reason, math.ceil(failed.retry_in_s), failed.attempts
@@ -69,7 +69,7 @@ def describe_cutting(cutting: Cutting, spec: Spec, *, asked: str | None = None) 
             pass
     return StatusDocument(
         image=url,
-        state=str(cutting.state),
+        state=str(cutout.state),
         asked=asked,
         links=Links(image=url, status=STATUS + url, events=EVENTS + url),
         position=position,
@@ -77,10 +77,10 @@ def describe_cutting(cutting: Cutting, spec: Spec, *, asked: str | None = None) 
         attempts=attempts,
         reason=reason,
         retry_in_s=retry_in_s,
-        confidence=None if cutting.confidence is None else round(cutting.confidence, 3),
-        width=cutting.origin.facts.width,
-        height=cutting.origin.facts.height,
-        credits=None if cutting.bill is None else _credits(cutting.bill),
+        confidence=None if cutout.confidence is None else round(cutout.confidence, 3),
+        width=cutout.origin.facts.width,
+        height=cutout.origin.facts.height,
+        credits=None if cutout.bill is None else _credits(cutout.bill),
     )
 
 

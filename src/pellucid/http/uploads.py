@@ -12,10 +12,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from pellucid.errors import NotRawUploadError, UploadTimeoutError
-from pellucid.http.answers import NO_STORE, Answering, guarded, json_answer, problem_answer
-from pellucid.http.callers import Callers, bearer_key
+from pellucid.http.authentication import Authenticator, bearer_key
 from pellucid.http.problems import NO_SUCH_PAGE, describe_error, make_problem
-from pellucid.uploads.shelf import UPLOADS_ALIAS, Taken
+from pellucid.http.responses import NO_STORE, Endpoint, json_answer, problem_answer, with_problem_responses
+from pellucid.uploads.store import UPLOADS_ALIAS, AcceptedUpload
 from pellucid.wiring.web import Web
 
 UPLOADS = "/-/uploads"
@@ -34,16 +34,16 @@ class _Uploaded(msgspec.Struct, frozen=True, kw_only=True):
     format: str
 
 
-def upload_routes(web: Web, callers: Callers) -> list[Route]:
+def upload_routes(web: Web, authenticator: Authenticator) -> list[Route]:
     """Routes that take and delete uploads; they say that there is no such page where uploads are not taken."""
-    shelf = web.uploads
-    if shelf is None:
+    upload_store = web.uploads
+    if upload_store is None:
         methods = ["POST", "DELETE"]
         return [Route(path, _no_such_page, methods=methods) for path in (UPLOADS, UPLOADS + "/{name}")]
 
-    async def take(request: Request) -> Response:
+    async def accept(request: Request) -> Response:
         authorization = request.headers.get("authorization", "")
-        token = callers.token_of(request.headers.get("host", ""), authorization)
+        token = authenticator.token_of(request.headers.get("host", ""), authorization)
         if request.headers.get("content-type", "").lower().lstrip().startswith("multipart/"):
             raise NotRawUploadError(
                 "this is a form; send the picture's bytes as the body: "
@@ -52,42 +52,42 @@ def upload_routes(web: Web, callers: Callers) -> list[Route]:
         declared = request.headers.get("content-length", "")
         client = request.client.host if request.client is not None else ""
         async with aclosing(_chunks(request)) as chunks:
-            taken = await shelf.take(
+            accepted = await upload_store.accept(
                 chunks,
                 declared_bytes=int(declared) if declared.isascii() and declared.isdigit() else None,
                 client=client,
                 token=token,
             )
-        answer = json_answer(_describe(taken), status=201)
-        answer.headers["location"] = _path(taken.name)
+        answer = json_answer(_describe(accepted), status=201)
+        answer.headers["location"] = _path(accepted.name)
         return answer
 
     async def delete(request: Request) -> Response:
         authorization = request.headers.get("authorization", "")
-        key = None if callers.is_operator(authorization) else bearer_key(authorization)
-        upload = await shelf.find(request.path_params["name"], key=key)
-        await shelf.delete(upload, web)
+        key = None if authenticator.is_operator(authorization) else bearer_key(authorization)
+        upload = await upload_store.find(request.path_params["name"], key=key)
+        await upload_store.delete(upload, web)
         return Response(status_code=204, headers=NO_STORE)
 
     return [
-        Route(UPLOADS, _not_kept(guarded(_closing(take))), methods=["POST"]),
+        Route(UPLOADS, _not_kept(with_problem_responses(_closing(accept))), methods=["POST"]),
         Route(UPLOADS, _preflight("POST"), methods=["OPTIONS"]),
-        Route(UPLOADS + "/{name}", _not_kept(guarded(delete)), methods=["DELETE"]),
+        Route(UPLOADS + "/{name}", _not_kept(with_problem_responses(delete)), methods=["DELETE"]),
         Route(UPLOADS + "/{name}", _preflight("DELETE"), methods=["OPTIONS"]),
     ]
 
 
-def _describe(taken: Taken) -> _Uploaded:
-    expires_at = datetime.fromtimestamp(int(taken.expires_at), UTC)
+def _describe(accepted: AcceptedUpload) -> _Uploaded:
+    expires_at = datetime.fromtimestamp(int(accepted.expires_at), UTC)
     return _Uploaded(
-        name=taken.name,
-        path=_path(taken.name),
-        delete_key=taken.delete_key,
+        name=accepted.name,
+        path=_path(accepted.name),
+        delete_key=accepted.delete_key,
         expires_at=expires_at.isoformat().replace("+00:00", "Z"),
-        size_bytes=taken.size_bytes,
-        width=taken.facts.width,
-        height=taken.facts.height,
-        format=str(taken.facts.format),
+        size_bytes=accepted.size_bytes,
+        width=accepted.facts.width,
+        height=accepted.facts.height,
+        format=str(accepted.facts.format),
     )
 
 
@@ -102,7 +102,7 @@ async def _chunks(request: Request) -> AsyncGenerator[bytes]:
                 yield chunk
 
 
-def _not_kept(answer: Answering) -> Answering:
+def _not_kept(answer: Endpoint) -> Endpoint:
     """Whatever the answer is, it is for this request."""
 
     async def answer_once(request: Request) -> Response:
@@ -113,12 +113,12 @@ def _not_kept(answer: Answering) -> Answering:
     return answer_once
 
 
-def _closing(take: Answering) -> Answering:
+def _closing(accept: Endpoint) -> Endpoint:
     """Clients that are too slow lose their connection, or they would go on; those that went away hear nothing."""
 
     async def take_or_close(request: Request) -> Response:
         try:
-            return await take(request)
+            return await accept(request)
         except UploadTimeoutError as error:
             answer = problem_answer(describe_error(error))
             answer.headers["connection"] = "close"
@@ -129,7 +129,7 @@ def _closing(take: Answering) -> Answering:
     return take_or_close
 
 
-def _preflight(method: str) -> Answering:
+def _preflight(method: str) -> Endpoint:
     """Pages of other sites may send and delete. `Authorization` must be named: `*` does not cover it."""
 
     async def allow(_: Request) -> Response:

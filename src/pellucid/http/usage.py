@@ -12,10 +12,10 @@ from starlette.routing import Route
 
 from pellucid.customers.customer import Customers
 from pellucid.database.database import Database
-from pellucid.errors import BadValueError, KeyNeededError
-from pellucid.http.answers import NO_STORE, Answering, guarded, json_answer
-from pellucid.http.callers import Callers
+from pellucid.errors import AuthenticationError, BadValueError
+from pellucid.http.authentication import Authenticator
 from pellucid.http.pages import guards
+from pellucid.http.responses import NO_STORE, Endpoint, json_answer, with_problem_responses
 from pellucid.ledger.report import csv_name, describe_usage, write_csv
 from pellucid.ledger.usage import LOOKUP_S, UsageQuery, look_up, look_up_balances, parse_query
 from pellucid.pages.files import read_text
@@ -35,7 +35,7 @@ _JSON, _CSV, _HTML = "application/json", "text/csv", "text/html"
 _FORMATS = {"json": _JSON, "csv": _CSV}
 
 
-def usage_routes(database: Database, callers: Callers, customers: Customers, frame: Frame) -> list[Route]:
+def usage_routes(database: Database, authenticator: Authenticator, customers: Customers, frame: Frame) -> list[Route]:
     """The look-up, and its page. Nothing of it is kept by caches."""
     turn = asyncio.Semaphore(_LOOKUPS)
     page = frame.around(
@@ -43,29 +43,29 @@ def usage_routes(database: Database, callers: Callers, customers: Customers, fra
     ).encode()
 
     async def usage(request: Request) -> Response:
-        wished = _format(request.query_params, request.headers)
-        if wished == _HTML:
+        requested = _format(request.query_params, request.headers)
+        if requested == _HTML:
             return Response(page, media_type=_HTML, headers=guards(scripts=True))
-        token = _whose(request, callers)
+        token = _whose(request, authenticator)
         now = datetime.now(UTC)
         query = _query(request.query_params, token, now)
         async with turn:
-            found = await database.read(lambda db: look_up(db, query), patience_s=LOOKUP_S)
-        if wished == _CSV:
+            found = await database.read(lambda db: look_up(db, query), max_wait_s=LOOKUP_S)
+        if requested == _CSV:
             disposition = f'attachment; filename="{csv_name(found)}"'
             return Response(write_csv(found), media_type=_CSV, headers={"content-disposition": disposition})
         async with turn:
             standing = await database.read(
-                lambda db: look_up_balances(db, customers, now=now, token=query.token), patience_s=LOOKUP_S
+                lambda db: look_up_balances(db, customers, now=now, token=query.token), max_wait_s=LOOKUP_S
             )
         return json_answer(describe_usage(found, standing[0] if token is not None else standing))
 
     return [Route(USAGE, _private(usage))]
 
 
-def _private(answer: Answering) -> Answering:
+def _private(answer: Endpoint) -> Endpoint:
     """`answer` and its problems, for the caller alone."""
-    inner = guarded(answer)
+    inner = with_problem_responses(answer)
 
     async def private(request: Request) -> Response:
         response = await inner(request)
@@ -76,14 +76,14 @@ def _private(answer: Answering) -> Answering:
     return private
 
 
-def _whose(request: Request, callers: Callers) -> Token | None:
-    """The token whose key was sent, None for the operator's. Raises KeyNeededError for any other."""
+def _whose(request: Request, authenticator: Authenticator) -> Token | None:
+    """The token whose key was sent, None for the operator's. Raises AuthenticationError for any other."""
     authorization = request.headers.get("authorization", "")
-    if callers.is_operator(authorization):
+    if authenticator.is_operator(authorization):
         return None
-    token = callers.token_of_key(authorization)
+    token = authenticator.token_of_key(authorization)
     if token is None:
-        raise KeyNeededError(
+        raise AuthenticationError(
             "send Authorization: Bearer KEY, where KEY is the operator's, which shows all tokens (the value of "
             "PELLUCID_WEB_ADMIN_KEY; set it if there is none), or a customer's, which shows its own token"
         )

@@ -15,7 +15,7 @@ from pellucid.database.bell import ring
 from pellucid.database.database import Database
 from pellucid.database.locks import Lock, lock
 from pellucid.database.tables import identity, invalidations
-from pellucid.invalidation.heard import Heard
+from pellucid.invalidation.validity import Validity
 
 _VERSION = 1
 """Of the rows that are written here; rows of a later one are passed over."""
@@ -24,10 +24,10 @@ _KEPT_S = 7 * 86_400
 _KEPT = 100_000
 """Rows that are kept, so long and so many at most. Records from before them are asked again."""
 
-_TOLD_AT_A_TIME = 5000
+_APPENDED_AT_A_TIME = 5000
 """Rows of a statement: SQLite takes 32,766 values, six of a row."""
 
-_HEARD_AT_A_TIME = 100_000
+_READ_AT_A_TIME = 100_000
 """Rows that one call hears: 45 MB while it lasts, and 0.8 s."""
 
 
@@ -45,7 +45,7 @@ class Invalidation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Found:
+class _LogState:
     """What the database holds at one moment: its identity, the first and the last number that it keeps, None for none,
     and rows with their numbers; None for a row that says nothing to us: of a later version, or for another store.
     """
@@ -53,63 +53,63 @@ class _Found:
     identity: str
     first: int | None
     last: int | None
-    told: list[tuple[int, Invalidation | None]]
+    appended: list[tuple[int, Invalidation | None]]
 
 
-class Invalidations:
-    """Tells, and follows by number, what concerns all and what concerns `store`. What was followed is in `heard`.
+class InvalidationLog:
+    """Tells, and follows by number, what concerns all and what concerns `store`. What was followed is in `validity`.
     `clock` says seconds since the epoch: it decides when rows are forgotten, and nothing else.
     """
 
     def __init__(
-        self, database: Database, heard: Heard, *, store: str = "", clock: Callable[[], float] = time.time
+        self, database: Database, validity: Validity, *, store: str = "", clock: Callable[[], float] = time.time
     ) -> None:
         self._database = database
         self._store = store
-        self._heard = heard
+        self._validity = validity
         self._clock = clock
 
-    async def tell(self, told: Sequence[Invalidation]) -> None:
+    async def append(self, appended: Sequence[Invalidation]) -> None:
         """On return every process will hear of it. One INSERT for every 5,000. Raises DatabaseError."""
-        if told:
-            await self._database.run(partial(self._tell, told=told))
+        if appended:
+            await self._database.run(partial(self._append, appended=appended))
 
     @property
-    def has_begun(self) -> bool:
-        """Whether `news` has heard anything since the process started."""
-        return self._heard.identity is not None
+    def has_started(self) -> bool:
+        """Whether `read_new` has heard anything since the process started."""
+        return self._validity.identity is not None
 
-    async def news(self) -> list[Invalidation] | None:
+    async def read_new(self) -> list[Invalidation] | None:
         """What was told since the last call, from now on heard; of more than 100,000 rows, the next call goes on. None
         when some of it is lost, or the database is another than before: then everything known is to be looked at again.
         Raises DatabaseError: nothing is lost by that, a later call goes on.
 
         The first call begins with all that is kept: what lies in the store may be older.
         """
-        heard = self._heard
-        begun = heard.identity
-        found = await self._database.read(partial(_look, after=heard.seq, store=self._store))
-        if found.identity == begun and (found.last or 0) < heard.seq:
+        validity = self._validity
+        begun = validity.identity
+        found = await self._database.read(partial(_read, after=validity.seq, store=self._store))
+        if found.identity == begun and (found.last or 0) < validity.seq:
             # A backup was restored: numbers are given again, so what was heard of them is of another database.
             await self._database.run(partial(renew_identity, known=found.identity))
-            found = await self._database.read(partial(_look, after=heard.seq, store=self._store))
-        anew = found.identity != begun or (found.first is not None and found.first > heard.seq + 1)
-        if anew and heard.seq:
-            found = await self._database.read(partial(_look, after=0, store=self._store))
+            found = await self._database.read(partial(_read, after=validity.seq, store=self._store))
+        anew = found.identity != begun or (found.first is not None and found.first > validity.seq + 1)
+        if anew and validity.seq:
+            found = await self._database.read(partial(_read, after=0, store=self._store))
         # All at once from here on: whoever is answered meanwhile sees nothing half done.
         if anew:
-            heard.begin(found.identity, after=0 if found.first is None else found.first - 1)
-        for seq, each in found.told:
+            validity.begin(found.identity, after=0 if found.first is None else found.first - 1)
+        for seq, each in found.appended:
             if each is None:
-                heard.pass_over(seq)
+                validity.pass_over(seq)
             else:
-                heard.hear(seq, token=each.token, origin=each.origin, digest=each.digest)
-        return None if anew and begun is not None else [each for _, each in found.told if each is not None]
+                validity.apply(seq, token=each.token, origin=each.origin, digest=each.digest)
+        return None if anew and begun is not None else [each for _, each in found.appended if each is not None]
 
-    def _tell(self, db: sa.Connection, told: Sequence[Invalidation]) -> None:
+    def _append(self, db: sa.Connection, appended: Sequence[Invalidation]) -> None:
         lock(db, Lock.INVALIDATIONS)
         now = self._clock()
-        for start in range(0, len(told), _TOLD_AT_A_TIME):
+        for start in range(0, len(appended), _APPENDED_AT_A_TIME):
             rows = [
                 {
                     "version": _VERSION,
@@ -119,7 +119,7 @@ class Invalidations:
                     "store": each.store,
                     "told_at": now,
                 }
-                for each in told[start : start + _TOLD_AT_A_TIME]
+                for each in appended[start : start + _APPENDED_AT_A_TIME]
             ]
             db.execute(invalidations.insert().values(rows))
         self._prune(db)
@@ -145,18 +145,18 @@ def renew_identity(db: sa.Connection, *, known: str | None = None) -> None:
     ring(db)
 
 
-def _look(db: sa.Connection, *, after: int, store: str) -> _Found:
+def _read(db: sa.Connection, *, after: int, store: str) -> _LogState:
     """What has a number above `after`. One statement: rows that go between two would be missed."""
     first = sa.select(sa.func.min(invalidations.c.seq)).scalar_subquery().label("first")
     # 0.05 ms in PostgreSQL with 100,000 rows, none of them new; 3.5 ms until it has gathered statistics.
     later = sa.select(invalidations).where(invalidations.c.seq > after).order_by(invalidations.c.seq)
-    later = later.limit(_HEARD_AT_A_TIME).subquery()
+    later = later.limit(_READ_AT_A_TIME).subquery()
     last = sa.select(sa.func.max(invalidations.c.seq)).scalar_subquery().label("last")
     query = sa.select(identity.c.name, first, last, later).select_from(identity.outerjoin(later, sa.true()))
     rows = db.execute(query.order_by(later.c.seq)).all()
     if not rows:
         raise exc.NoResultFound("the database has no identity")
-    told = [
+    appended = [
         (
             row.seq,
             Invalidation(origin=row.origin, token=row.token, digest=row.digest, store=row.store)
@@ -166,4 +166,4 @@ def _look(db: sa.Connection, *, after: int, store: str) -> _Found:
         for row in rows
         if row.seq is not None
     ]
-    return _Found(identity=rows[0].name, first=rows[0].first, last=rows[0].last, told=told)
+    return _LogState(identity=rows[0].name, first=rows[0].first, last=rows[0].last, appended=appended)

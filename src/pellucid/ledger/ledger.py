@@ -5,7 +5,7 @@
     held      -> nothing the removal failed, was moot, waited too long, or there was no subject
     (nothing) -> paid    the matte was there already when the token asked
 
-What is held is written in the transaction in which the removal is owed (`queue.asking`), and charged in the one in
+What is held is written in the transaction in which the removal is owed (`queue.submission`), and charged in the one in
 which it ends (`queue.course`): nothing in between can be left undone.
 """
 
@@ -16,7 +16,7 @@ from collections.abc import Callable
 import sqlalchemy as sa
 
 from pellucid.ledger import entries
-from pellucid.ledger.values import Account, Balance, Claim, Standing, next_month
+from pellucid.ledger.values import Account, Balance, Claim, ClaimStatus, next_month
 from pellucid.spec import Tier, Token
 
 
@@ -29,16 +29,16 @@ class Ledger:
         self._price = price
         self._limit = limit
 
-    def standing(self, claim: Claim, account: Account, *, may_spend: bool) -> Standing | None:
+    def claim_status(self, claim: Claim, account: Account, *, may_spend: bool) -> ClaimStatus | None:
         """How the claim stands; None if its price may be held or charged now. Without `may_spend` nothing new is."""
         if account.paid is not None:
-            return Standing.PAID
+            return ClaimStatus.PAID
         if account.held is not None:
-            return Standing.HELD
+            return ClaimStatus.HELD
         limit, price = self._limit(claim.token), self.price_of(claim, account)
         spent = account.charged + account.held_in_all
         allowed = may_spend and (limit is None or price == 0 or spent + price <= limit)
-        return None if allowed else Standing.REFUSED
+        return None if allowed else ClaimStatus.REFUSED
 
     def price_of(self, claim: Claim, account: Account) -> int:
         """Credits of the claim now: what is held, else nothing where its origin was charged lately."""
@@ -46,20 +46,20 @@ class Ledger:
             return account.held
         return 0 if account.paid_lately else self._price(claim.tier)
 
-    def charge(self, db: sa.Connection, claim: Claim, *, may_spend: bool, now: float) -> tuple[Standing, int]:
+    def charge(self, db: sa.Connection, claim: Claim, *, may_spend: bool, now: float) -> tuple[ClaimStatus, int]:
         """Charge for a matte that is there: what was held, or with `may_spend` the price where the limit allows it;
         nothing if it is paid. Returns how the claim stands, and what it cost.
         """
         entries.lock_month(db, claim.token, now)
         account = entries.account(db, claim, now=now)
-        standing = self.standing(claim, account, may_spend=may_spend)
-        if standing is Standing.PAID:
-            return standing, account.paid or 0
-        if standing is Standing.REFUSED:
-            return standing, 0
+        claim_status = self.claim_status(claim, account, may_spend=may_spend)
+        if claim_status is ClaimStatus.PAID:
+            return claim_status, account.paid or 0
+        if claim_status is ClaimStatus.REFUSED:
+            return claim_status, 0
         credits = self.price_of(claim, account) or entries.take_over_credits(db, claim)
         entries.charge(db, claim, credits=credits, now=now)
-        return Standing.PAID, credits
+        return ClaimStatus.PAID, credits
 
     def settle(self, db: sa.Connection, *, store: str, job: str, available: bool, now: float) -> int:
         """The removal `job` has ended: charge what was held for it if there is a matte to show, else hold it no longer.

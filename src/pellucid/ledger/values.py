@@ -31,7 +31,7 @@ class Claim:
         return self.token, self.origin_digest, self.tier
 
 
-class Standing(enum.StrEnum):
+class ClaimStatus(enum.StrEnum):
     """How a claim stands."""
 
     PAID = "paid"

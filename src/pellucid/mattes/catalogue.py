@@ -126,7 +126,7 @@ class Catalogue:
 
     async def read(self, look: Callable[..., ResultT]) -> ResultT:
         """What `look(db, store=...)` finds (`mattes.selection`). A million rows take a second. Raises DatabaseError."""
-        return await self._database.read(lambda db: look(db, store=self._store), patience_s=_LOOK_S)
+        return await self._database.read(lambda db: look(db, store=self._store), max_wait_s=_LOOK_S)
 
     async def total_bytes(self) -> int:
         """The sum of all mattes. A million rows take half a second. Raises DatabaseError."""

@@ -48,13 +48,13 @@ def require_pulled(cards: Sequence[ModelCard], models_dir: Path) -> None:
 def verify(card: ModelCard, models_dir: Path) -> Path:
     """The path of the weights after reading them whole. Raises ModelUnavailableError when missing or different."""
     path = card.path_in(models_dir)
-    mend = f"run `pellucid models pull {card.name}`"
+    hint = f"run `pellucid models pull {card.name}`"
     if not path.is_file():
-        raise ModelUnavailableError(f"the weights of {card.name} are not in {models_dir}; {mend}")
+        raise ModelUnavailableError(f"the weights of {card.name} are not in {models_dir}; {hint}")
     found = sha256_of(path)
     if found != card.sha256:
         raise ModelUnavailableError(
-            f"{path} is not what the card of {card.name} describes (sha256 {found}, expected {card.sha256}); {mend}"
+            f"{path} is not what the card of {card.name} describes (sha256 {found}, expected {card.sha256}); {hint}"
         )
     return path
 

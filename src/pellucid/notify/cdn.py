@@ -25,7 +25,7 @@ _GONE = frozenset({404, 410, 412})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PurgeCall:
+class PurgeRequest:
     """One HTTP request to a CDN."""
 
     method: str
@@ -47,7 +47,7 @@ class CdnApi:
     headers: Mapping[str, str] = field(repr=False)
     body: str
 
-    def orders(self, tags: Sequence[str], paths: Sequence[str]) -> tuple[str, ...]:
+    def batches(self, tags: Sequence[str], paths: Sequence[str]) -> tuple[str, ...]:
         """What is to be purged, in portions of one call each, as texts that can be kept. Each is read by `call`."""
         if _TAG in self.url:
             return tuple(_order(tags=[tag]) for tag in tags)
@@ -57,8 +57,8 @@ class CdnApi:
             return tuple(_order(tags=tags[start : start + _BATCH]) for start in range(0, len(tags), _BATCH))
         return (_order(),)
 
-    def call(self, order: str) -> PurgeCall:
-        """The request for one of `orders`. Raises ValueError when it was written for a template of another kind."""
+    def call(self, order: str) -> PurgeRequest:
+        """The request for one of `batches`. Raises ValueError when it was written for a template of another kind."""
         subject = json.loads(order)
         tags: list[str] = subject.get("tags", [])
         path: str | None = subject.get("path")
@@ -77,7 +77,7 @@ class CdnApi:
         headers = dict(self.headers)
         if body and not any(name.lower() == "content-type" for name in headers):
             headers["Content-Type"] = "application/json"
-        return PurgeCall(method=self.method, url=url, headers=headers, body=body)
+        return PurgeRequest(method=self.method, url=url, headers=headers, body=body)
 
     def is_done(self, status: int) -> bool:
         """Whether `status` says that the CDN holds it no more."""

@@ -27,8 +27,8 @@ class CdnPurger:
 
         Raises DatabaseError.
         """
-        orders = () if self._api is None or not (tags or paths) else self._api.orders(tags, paths)
-        if orders:
-            await self._outbox.add_deliveries(DeliveryKind.CDN, orders)
+        batches = () if self._api is None or not (tags or paths) else self._api.batches(tags, paths)
+        if batches:
+            await self._outbox.add_deliveries(DeliveryKind.CDN, batches)
             if self._again_s is not None:
-                await self._outbox.add_deliveries(DeliveryKind.CDN, orders, delay_s=self._again_s)
+                await self._outbox.add_deliveries(DeliveryKind.CDN, batches, delay_s=self._again_s)

@@ -19,13 +19,13 @@ from pellucid.source.weburl import parse_web_url
 _log = structlog.get_logger(__name__)
 
 _POLL_S = 0.5
-_TROUBLE_S = 5.0
+_RETRY_PAUSE_S = 5.0
 """The pause after the database failed."""
 
 _LEASE_MARGIN_S = 30.0
 """From the end of an attempt to the end of its lease: for a machine or database that stalls."""
 
-_PATIENCE_S = 3.0
+_TIMEOUT_S = 3.0
 """What attempts under way get when the process is to stop. Those cut off are sent again, under their id, when their
 lease is over.
 """
@@ -88,10 +88,10 @@ class Sender:
                     due = await self._claim(self._concurrency - len(under_way))
                 except DatabaseError as error:
                     _log.error("database failed", error=str(error))
-                    due, pause_s = (), _TROUBLE_S
+                    due, pause_s = (), _RETRY_PAUSE_S
                 except Exception:  # the edge: nobody would notice that messages are sent no more
                     _log.exception("unexpected error")
-                    due, pause_s = (), _TROUBLE_S
+                    due, pause_s = (), _RETRY_PAUSE_S
                 for delivery in due:
                     task = asyncio.create_task(self._send(delivery))
                     under_way.add(task)
@@ -99,7 +99,7 @@ class Sender:
                 if not due:
                     await asyncio.wait({stopped, *under_way}, timeout=pause_s, return_when=asyncio.FIRST_COMPLETED)
             if under_way:
-                await asyncio.wait(under_way, timeout=_PATIENCE_S)
+                await asyncio.wait(under_way, timeout=_TIMEOUT_S)
         finally:
             stopped.cancel()
             for task in under_way:

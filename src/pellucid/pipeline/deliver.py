@@ -20,10 +20,10 @@ from pellucid.errors import (
 )
 from pellucid.formats import FORMATS, ImageFormat
 from pellucid.mattes.files import MatteFiles
-from pellucid.notify.listening import Listening
-from pellucid.pipeline.cuttings import Cuttings, Wish
+from pellucid.notify.targets import WebhookTargets
+from pellucid.pipeline.cutouts import CutoutRequest, CutoutResolver
 from pellucid.pipeline.failures import Failures
-from pellucid.pipeline.states import CutoutState, Cutting, Delivery, Dependence, Stages, Withheld
+from pellucid.pipeline.states import CutoutState, CutoutStatus, Dependence, ImageResult, Stages, StatusResult
 from pellucid.render.cost import is_light_output
 from pellucid.render.output import DEFAULT_MEMORY_BYTES, choose_output, is_negotiable
 from pellucid.render.plan import Plan, plan
@@ -31,9 +31,9 @@ from pellucid.render.pool import RenderPool
 from pellucid.render.run import BlankJob, RenderJob
 from pellucid.source.origin import Origin
 from pellucid.source.origins import Origins
-from pellucid.spec import Pending, Spec, Token
+from pellucid.spec import Interim, Spec, Token
 from pellucid.store import keys
-from pellucid.store.renditions import Found, Rendition, Renditions, make_rendition
+from pellucid.store.renditions import Rendition, Renditions, RenditionSource, make_rendition
 
 _log = structlog.get_logger(__name__)
 
@@ -42,7 +42,7 @@ _TRIES = 3
 
 Maker = Callable[[], Awaitable[Rendition | None]]
 
-_OWED_SOON = frozenset({CutoutState.PENDING, CutoutState.BUSY})
+_UNDECIDED = frozenset({CutoutState.PENDING, CutoutState.BUSY})
 """States in which the caller's choice of the interim counts."""
 
 
@@ -54,25 +54,25 @@ class Pipeline:
         *,
         origins: Origins,
         mattes: MatteFiles,
-        cuttings: Cuttings,
+        cutouts: CutoutResolver,
         renditions: Renditions,
         pool: RenderPool,
         max_output_pixels: int,
         max_enlarged_pixels: int,
         wait_s: float,
         render_memory_bytes: int = DEFAULT_MEMORY_BYTES,
-        listening: Listening | None = None,
+        webhook_targets: WebhookTargets | None = None,
     ) -> None:
         self._origins = origins
         self._mattes = mattes
-        self._cuttings = cuttings
+        self._cutouts = cutouts
         self._renditions = renditions
         self._pool = pool
         self._max_output_pixels = max_output_pixels
         self._max_enlarged_pixels = max_enlarged_pixels
         self._wait_s = wait_s
         self._render_memory_bytes = render_memory_bytes
-        self._listening = listening or Listening()
+        self._webhook_targets = webhook_targets or WebhookTargets()
         self._renders: SingleFlight[str, Rendition | None] = SingleFlight()
         self._failures = Failures()
 
@@ -83,14 +83,14 @@ class Pipeline:
         *,
         accepted: frozenset[ImageFormat],
         client: Client = SERVER,
-        patience_s: float = 0.0,
-        keyed: bool = False,
+        max_wait_s: float = 0.0,
+        has_key: bool = False,
         dependence: Dependence | None = None,
-    ) -> Delivery | Withheld:
+    ) -> ImageResult | StatusResult:
         """The rendition for `spec` as it can be answered now: the cutout, or the interim while its matte is owed.
 
         `accepted` are the formats that the `client` names; it shares fetches and rendering with others. A pending
-        cutout is waited for `patience_s`, or longer where the spec says so. `keyed` if the token's key was sent.
+        cutout is waited for `max_wait_s`, or longer where the spec says so. `has_key` if the token's key was sent.
         `dependence` is filled in, also when this raises. Raises OriginError, ImageError, SpecError, RenderError,
         BusyError, StoreError when not even the interim can be made.
         """
@@ -99,8 +99,8 @@ class Pipeline:
             spec=spec,
             accepted=accepted,
             client=client,
-            patience_s=patience_s,
-            keyed=keyed,
+            max_wait_s=max_wait_s,
+            has_key=has_key,
             dependence=dependence or Dependence(),
         )
         for _ in range(_TRIES):
@@ -109,43 +109,43 @@ class Pipeline:
                 return delivery
         raise BusyError("the picture changes while it is rendered")
 
-    async def _try(self, answer: _Answer) -> Delivery | Withheld | None:
+    async def _try(self, answer: _Answer) -> ImageResult | StatusResult | None:
         """None when the matte, or the origin's former bytes, vanished between look-up and rendering, or the origin
         turned out to be damaged.
         """
         token, spec, client, stages = answer.token, answer.spec, answer.client, answer.stages
-        notify = self._listening.listeners(token, spec)
+        notify = self._webhook_targets.for_spec(token, spec)
         with stages.measure("origin"):
             origin = await self._origins.get(token, spec.origin, client=client)
         self._shape(answer, origin, cut=False)  # what cannot be rendered owes no matte
-        cutting = None
+        cutout = None
         if spec.cutout:
-            wish = Wish(token=token, ref=spec.origin, origin=origin, tier=spec.tier, keyed=answer.keyed)
+            request = CutoutRequest(token=token, ref=spec.origin, origin=origin, tier=spec.tier, has_key=answer.has_key)
             with stages.measure("cutout"):
-                cutting = await self._cuttings.request(wish, notify=notify)
-            patience_s = max(answer.patience_s, self._wait_s if spec.pending is Pending.WAIT else 0.0)
-            if cutting.state is CutoutState.PENDING and patience_s > 0 and not answer.dependence.waited:
-                answer.dependence.hold(answer.patience_s)
+                cutout = await self._cutouts.resolve(request, notify=notify)
+            max_wait_s = max(answer.max_wait_s, self._wait_s if spec.interim is Interim.WAIT else 0.0)
+            if cutout.state is CutoutState.PENDING and max_wait_s > 0 and not answer.dependence.waited:
+                answer.dependence.hold(answer.max_wait_s)
                 with stages.measure("wait"):
-                    await self._cuttings.wait(cutting, timeout_s=patience_s)
-                    cutting = await self._cuttings.request(wish, notify=notify)
-            if cutting.found_damaged and not origin.facts.damaged:
-                await self._origins.doubt(token, spec.origin, origin)
+                    await self._cutouts.wait(cutout, timeout_s=max_wait_s)
+                    cutout = await self._cutouts.resolve(request, notify=notify)
+            if cutout.found_damaged and not origin.facts.damaged:
+                await self._origins.mark_damaged(token, spec.origin, origin)
                 return None
-            if cutting.unknown:
-                kept = await self._kept(answer, origin, cutting)
+            if cutout.unknown:
+                kept = await self._kept(answer, origin, cutout)
                 if kept is not None:
                     return kept
-            if answer.unreadable is not None and cutting.shown == answer.unreadable:
-                cutting = cutting.without_matte(origin)
-            cutting = self._renderable(answer, cutting, origin)
-            if cutting.state in _OWED_SOON and spec.pending in (Pending.ACCEPTED, Pending.LOCKED):
-                return Withheld(
-                    cutting=cutting, negotiable=answer.dependence.negotiable, waited_s=answer.dependence.waited_s
+            if answer.unreadable is not None and cutout.matte == answer.unreadable:
+                cutout = cutout.without_matte(origin)
+            cutout = self._renderable(answer, cutout, origin)
+            if cutout.state in _UNDECIDED and spec.interim in (Interim.ACCEPTED, Interim.LOCKED):
+                return StatusResult(
+                    cutout=cutout, negotiable=answer.dependence.negotiable, waited_s=answer.dependence.waited_s
                 )
-        pixels = origin if cutting is None else cutting.origin
-        blank = cutting is not None and cutting.state in _OWED_SOON and spec.pending is Pending.BLANK
-        cut = blank or (cutting is not None and cutting.shown is not None)
+        pixels = origin if cutout is None else cutout.origin
+        blank = cutout is not None and cutout.state in _UNDECIDED and spec.interim is Interim.BLANK
+        cut = blank or (cutout is not None and cutout.matte is not None)
         target, output = self._shape(answer, pixels, cut=cut)
         with stages.measure("render"):
             made = await (
@@ -157,63 +157,65 @@ class Pipeline:
                     pixels,
                     target=target,
                     output=output,
-                    matte=cutting and cutting.shown,
+                    matte=cutout and cutout.matte,
                     client=client,
                 )
             )
         if made is None:
-            shown = None if cutting is None else cutting.shown
+            matte = None if cutout is None else cutout.matte
             answer.unreadable = None
-            if shown is not None and self._mattes.is_unreadable(shown):
-                answer.unreadable = shown  # it is there, and not owed again
+            if matte is not None and self._mattes.is_unreadable(matte):
+                answer.unreadable = matte  # it is there, and not owed again
             return None
-        return Delivery(
+        return ImageResult(
             rendition=made[0],
             found=made[1],
             origin=origin,
             negotiable=answer.dependence.negotiable,
-            cutting=cutting,
+            cutout=cutout,
             waited=answer.dependence.waited,
             stages=stages,
         )
 
-    async def _kept(self, answer: _Answer, origin: Origin, cutting: Cutting) -> Delivery | None:
+    async def _kept(self, answer: _Answer, origin: Origin, cutout: CutoutStatus) -> ImageResult | None:
         """The cutout if it was rendered before: its key has the token's name in it, so the token has paid for it, and
         the database need not say so.
         """
         target, output = self._shape(answer, origin, cut=True)
-        key = _rendition_key(answer.token, answer.spec, origin, target=target, output=output, matte=cutting.job)
+        key = _rendition_key(answer.token, answer.spec, origin, target=target, output=output, matte=cutout.job)
         found = await self._renditions.get(key, client=answer.client)
         if found is None:
             return None
-        return Delivery(
+        return ImageResult(
             rendition=found[0],
             found=found[1],
             origin=origin,
             negotiable=answer.dependence.negotiable,
-            cutting=replace(cutting, state=CutoutState.READY, shown=cutting.job, unknown=False),
+            cutout=replace(cutout, state=CutoutState.READY, matte=cutout.job, unknown=False),
             stages=answer.stages,
         )
 
-    async def look(self, token: Token, spec: Spec, *, client: Client = SERVER, keyed: bool = False) -> Cutting:
+    async def cutout_status(
+        self, token: Token, spec: Spec, *, client: Client = SERVER, has_key: bool = False
+    ) -> CutoutStatus:
         """Where the cutout of `spec` stands, without owing anything. Raises what `deliver` raises,
         DatabaseError, and SpecError for a spec that removes nothing.
         """
         if not spec.cutout:
             raise SpecError("the URL removes no background; add bg_remove=1")
         origin = await self._origins.get(token, spec.origin, client=client)
-        wish = Wish(token=token, ref=spec.origin, origin=origin, tier=spec.tier, keyed=keyed)
-        return await self._cuttings.look(wish)
+        request = CutoutRequest(token=token, ref=spec.origin, origin=origin, tier=spec.tier, has_key=has_key)
+        return await self._cutouts.status(request)
 
-    def _renderable(self, answer: _Answer, cutting: Cutting, origin: Origin) -> Cutting:
-        """`cutting`; without its matte where that is one of former bytes of a size that cannot be rendered."""
-        if cutting.origin is origin:
-            return cutting
+    def _renderable(self, answer: _Answer, cutout: CutoutStatus, origin: Origin) -> CutoutStatus:
+        """`cutout`; without its matte where that is one of former bytes of a size that cannot be rendered."""
+        if cutout.origin is origin:
+            return cutout
         try:
-            self._shape(answer, cutting.origin, cut=True)
+            self._shape(answer, cutout.origin, cut=True)
         except SpecError:
-            return cutting.without_matte(origin)
-        return cutting
+            return cutout.without_matte(origin)
+        return cutout
 
     def _shape(self, answer: _Answer, origin: Origin, *, cut: bool) -> tuple[Plan, ImageFormat]:
         """Size and format of a rendition of `origin`. Raises SpecError."""
@@ -246,7 +248,7 @@ class Pipeline:
         output: ImageFormat,
         matte: str | None,
         client: Client,
-    ) -> tuple[Rendition, Found] | None:
+    ) -> tuple[Rendition, RenditionSource] | None:
         background = spec.render.background
         quality = spec.output.quality
         key = _rendition_key(token, spec, origin, target=target, output=output, matte=matte)
@@ -270,17 +272,17 @@ class Pipeline:
                     )
                 except (RenderError, ImageError) as error:
                     if isinstance(error, DamagedImageError):
-                        await self._origins.doubt(token, spec.origin, origin)
+                        await self._origins.mark_damaged(token, spec.origin, origin)
                     self._failures.remember(key, scope, error, light=light)
                     raise
                 if made is not None and made.damaged and not origin.facts.damaged:
-                    await self._origins.doubt(token, spec.origin, origin)
+                    await self._origins.mark_damaged(token, spec.origin, origin)
                     return None
                 if made is not None:
                     return self._keep(key, made.body, output)
                 if inputs.matte_is_gone:
                     if matte is not None and not self._mattes.is_unreadable(matte):
-                        await self._cuttings.forget(matte)
+                        await self._cutouts.forget(matte)
                     return None
                 if not await self._bring_back(token, spec, origin, client):
                     return None
@@ -290,7 +292,7 @@ class Pipeline:
 
     async def _blank(
         self, token: Token, spec: Spec, target: Plan, output: ImageFormat, *, client: Client
-    ) -> tuple[Rendition, Found] | None:
+    ) -> tuple[Rendition, RenditionSource] | None:
         job = BlankJob(
             width=target.width,
             height=target.height,
@@ -306,18 +308,18 @@ class Pipeline:
 
         return await self._found_or_made(key, make, client)
 
-    async def _found_or_made(self, key: str, make: Maker, client: Client) -> tuple[Rendition, Found] | None:
+    async def _found_or_made(self, key: str, make: Maker, client: Client) -> tuple[Rendition, RenditionSource] | None:
         found = await self._renditions.get(key, client=client)
         if found is not None:
             return found
-        shared = self._renders.is_flying(key)
+        shared = self._renders.is_in_flight(key)
         try:
             made = await self._renders.run(key, make)
         except BusyError:
             if not shared:
                 raise
             made = await self._renders.run(key, make)  # it was another one's line that was full
-        return None if made is None else (made, Found.SHARED if shared else Found.MADE)
+        return None if made is None else (made, RenditionSource.SHARED if shared else RenditionSource.MADE)
 
     def _keep(self, key: str, body: bytes, output: ImageFormat) -> Rendition:
         rendition = make_rendition(body, FORMATS[output].media_type)
@@ -360,8 +362,8 @@ class _Answer:
     spec: Spec
     accepted: frozenset[ImageFormat]
     client: Client
-    patience_s: float
-    keyed: bool
+    max_wait_s: float
+    has_key: bool
     dependence: Dependence
     unreadable: str | None = None
     """A matte that turned out to be there and unreadable: the answer goes without."""

@@ -8,9 +8,9 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-from pellucid.queue.values import DAMAGED, Failed, Owed, Receipt
+from pellucid.queue.values import DAMAGED, Failed, Pending, Receipt
 from pellucid.source.origin import Origin
-from pellucid.store.renditions import Found, Rendition
+from pellucid.store.renditions import Rendition, RenditionSource
 
 
 class CutoutState(enum.StrEnum):
@@ -24,7 +24,7 @@ class CutoutState(enum.StrEnum):
     FAILED = "failed"
     NO_SUBJECT = "no-subject"
     NO_CREDITS = "no-credits"
-    """The token's limit allows no further removal this month, or none for this picture (`Cutting.reason`)."""
+    """The token's limit allows no further removal this month, or none for this picture (`CutoutStatus.reason`)."""
     UNASKED = "unasked"
     """Nobody asked for the picture yet; said by the status only, whose reader owes nothing."""
 
@@ -46,44 +46,44 @@ class Bill:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cutting:
+class CutoutStatus:
     """The cutout of one request.
 
-    `job` names the matte that is wished (and owed while it is not there); `shown` the one to apply now, None for the
+    `job` names the matte that is wished (and owed while it is not there); `matte` the one to apply now, None for the
     interim; `origin` the pixels that it fits. `receipt` is what the queue said; `confidence` belongs to `job`'s matte;
     `bill` is None when the database could not be asked. `reason` says why there are no credits, if it is not the limit,
     or why nothing is owed (`queue.values.DAMAGED`).
-    `unheard` = there was no room for a listener. `unknown` = the database is away: it may be there, and paid.
+    `unregistered` = there was no room for a listener. `unknown` = the database is away: it may be there, and paid.
     """
 
     state: CutoutState
     job: str
     origin: Origin
-    shown: str | None = None
+    matte: str | None = None
     receipt: Receipt | None = None
     confidence: float | None = None
     reason: str | None = None
     bill: Bill | None = None
-    unheard: bool = False
+    unregistered: bool = False
     unknown: bool = False
 
-    def without_matte(self, origin: Origin) -> Cutting:
+    def without_matte(self, origin: Origin) -> CutoutStatus:
         """The same where the matte that was to be shown cannot be read now: the interim, of `origin`. A pending one
         stays pending, one that was there is `busy`; it is neither owed again nor does it count as failed.
         """
         match self.state:
-            case CutoutState.STALE if isinstance(self.receipt, Owed):
+            case CutoutState.STALE if isinstance(self.receipt, Pending):
                 state = CutoutState.PENDING
             case CutoutState.STALE | CutoutState.READY:
                 state = CutoutState.BUSY
             case state:
                 pass
-        return replace(self, state=state, origin=origin, shown=None, confidence=None)
+        return replace(self, state=state, origin=origin, matte=None, confidence=None)
 
     @property
-    def is_owed(self) -> bool:
+    def is_pending(self) -> bool:
         """Whether waiting can help."""
-        return isinstance(self.receipt, Owed)
+        return isinstance(self.receipt, Pending)
 
     @property
     def found_damaged(self) -> bool:
@@ -121,32 +121,32 @@ class Dependence:
     waited_s: float | None = None
     """`Prefer`: the seconds that the caller would wait, where the answer was held."""
 
-    def hold(self, patience_s: float) -> None:
-        """The answer is held now; `patience_s` is what the caller would wait, 0 for nothing said."""
+    def hold(self, max_wait_s: float) -> None:
+        """The answer is held now; `max_wait_s` is what the caller would wait, 0 for nothing said."""
         self.waited = True
-        self.waited_s = patience_s or None
+        self.waited_s = max_wait_s or None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Delivery:
-    """A picture to answer. `cutting` is None for a spec that removes nothing; `negotiable` asks for `Vary: Accept`;
+class ImageResult:
+    """A picture to answer. `cutout` is None for a spec that removes nothing; `negotiable` asks for `Vary: Accept`;
     `waited` says that the answer was held for the cutout's sake.
     """
 
     rendition: Rendition
-    found: Found
+    found: RenditionSource
     origin: Origin
     negotiable: bool
-    cutting: Cutting | None
+    cutout: CutoutStatus | None
     waited: bool = False
     stages: Stages = field(default_factory=Stages, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Withheld:
+class StatusResult:
     """No picture: the caller asked for a status while the matte is owed."""
 
-    cutting: Cutting
+    cutout: CutoutStatus
     negotiable: bool
     waited_s: float | None = None
     """As in `Dependence`."""

@@ -20,7 +20,7 @@ from pellucid.mattes import facts as matte_facts
 from pellucid.mattes.facts import MatteFacts
 from pellucid.queue import outbox, rows
 from pellucid.queue.rows import RUNNING, WAITING, Row, mine
-from pellucid.queue.turns import MAX_PAUSES, Patience, pause_s
+from pellucid.queue.turns import MAX_PAUSES, RetryPolicy, pause_s
 from pellucid.queue.values import Job
 
 USED_UP = "attempts-used-up"
@@ -44,7 +44,7 @@ class Course:
 
     store: str
     ledger: Ledger
-    patience: Patience
+    retry_policy: RetryPolicy
     lease_s: float
     clock: Callable[[], float]
 
@@ -129,7 +129,7 @@ class Course:
         """The attempt failed; there may be another."""
         row = self._owned(db, job, worker_id)
         if row is not None:
-            self._put_back(db, row, error=error, due_at=self.clock() + self.patience.after_attempt(row.attempts))
+            self._put_back(db, row, error=error, due_at=self.clock() + self.retry_policy.after_attempt(row.attempts))
             ring(db)
 
     def put_off(self, db: sa.Connection, job: Job, worker_id: str, reason: str) -> float:
@@ -156,12 +156,12 @@ class Course:
         are none.
         """
         lock(db, Lock.REMOVALS, self.store)
-        now, patience = self.clock(), self.patience
+        now, retry_policy = self.clock(), self.retry_policy
         waiting = sa.and_(removals.c.store == self.store, removals.c.state == WAITING)
-        late = removals.c.asked_at < now - patience.wait_s  # whatever version wrote it
+        late = removals.c.asked_at < now - retry_policy.wait_s  # whatever version wrote it
         if served is not None:
             unserved = sa.and_(removals.c.recipe_id.not_in(sorted(served)), removals.c.version <= rows.VERSION)
-            late = sa.or_(late, sa.and_(unserved, removals.c.asked_at < now - patience.unserved_s))
+            late = sa.or_(late, sa.and_(unserved, removals.c.asked_at < now - retry_policy.unserved_s))
         columns = (removals.c.key, removals.c.origin_digest, removals.c.recipe_id, removals.c.attempts)
         found = db.execute(sa.select(*columns).where(waiting, late).limit(_AT_A_TIME)).all()
         for row in found:
@@ -169,7 +169,7 @@ class Course:
             told = {"origin_digest": row.origin_digest, "recipe_id": row.recipe_id, "attempts": row.attempts}
             self._announce_failure(db, row.key, EXPIRED, **told)
         rows.delete(db, [row.key for row in found], store=self.store)
-        entries.drop_lost_holds(db, before=now - patience.wait_s)
+        entries.drop_lost_holds(db, before=now - retry_policy.wait_s)
         if found:
             ring(db)
         return [row.recipe_id for row in found]
@@ -198,14 +198,14 @@ class Course:
         self.ledger.settle(db, store=self.store, job=key, available=available, now=self.clock())
 
     def _put_back(self, db: sa.Connection, row: Row, *, error: str, due_at: float) -> None:
-        if row.attempts >= self.patience.attempts:
+        if row.attempts >= self.retry_policy.attempts:
             self._fail(db, row, reason=USED_UP, error=error)
         else:
             self._change(db, row.key, state=WAITING, owner=None, due_at=due_at, error=error, pauses=0)
 
     def _fail(self, db: sa.Connection, row: Row, *, reason: str, error: str) -> None:
         failures = row.failures + 1
-        due_at = self.clock() + self.patience.after_failure(failures)
+        due_at = self.clock() + self.retry_policy.after_failure(failures)
         values = {"due_at": due_at, "failures": failures, "reason": reason, "error": error}
         self._change(db, row.key, state=rows.FAILED, owner=None, **values)
         self._settle(db, row.key, available=False)

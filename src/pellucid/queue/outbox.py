@@ -165,10 +165,10 @@ class _Delivery:
 def owe(db: sa.Connection, deliveries: Sequence[_Delivery], *, due_at: float, now: float) -> None:
     """Owe deliveries of one kind."""
     kind = deliveries[0].kind.value
-    owed = db.scalar(sa.select(sa.func.count()).select_from(outbox).where(outbox.c.kind == kind)) or 0
-    room = max(0, _MAX_DELIVERIES - owed)
+    pending = db.scalar(sa.select(sa.func.count()).select_from(outbox).where(outbox.c.kind == kind)) or 0
+    room = max(0, _MAX_DELIVERIES - pending)
     if len(deliveries) > room:
-        _log.error("%d deliveries are dropped: %d of their kind are owed already", len(deliveries) - room, owed)
+        _log.error("%d deliveries are dropped: %d of their kind are owed already", len(deliveries) - room, pending)
     rows = [
         {
             "id": each.id,

@@ -26,7 +26,7 @@ VERSION = 1
 """Of the rows that are written here; rows of a later one are left alone."""
 
 WAITING, RUNNING, FAILED = "waiting", "running", "failed"
-OWED = (WAITING, RUNNING)
+PENDING = (WAITING, RUNNING)
 
 _REMEMBER_S = 7 * 86_400
 """A failure that nobody asked about for so long is forgotten, with its count."""
@@ -56,7 +56,7 @@ class Row:
     reason: str | None
 
     @property
-    def is_owed(self) -> bool:
+    def is_pending(self) -> bool:
         return self.state != FAILED
 
     def job(self, *, attempt: int) -> Job:

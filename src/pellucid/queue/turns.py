@@ -53,7 +53,7 @@ def is_full(*, of_token: int, tokens: int, depth: int) -> bool:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
+class RetryPolicy:
     """Seconds, and attempts. `attempts` are claims before a removal fails for good; `backoff_s` is the pause after the
     first failed attempt, `backoff_factor` times longer after each further one; `failure_s` how long a failure is left
     alone, doubled with each in a row up to `failure_max_s`.

@@ -11,8 +11,8 @@ import enum
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-from pellucid.crew.port import WorkerInfo
-from pellucid.ledger.values import Account, Claim, Standing
+from pellucid.ledger.values import Account, Claim, ClaimStatus
+from pellucid.liveness.port import WorkerInfo
 from pellucid.mattes.facts import MatteFacts
 from pellucid.queue.turns import Urgency
 
@@ -30,7 +30,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Owed:
+class Pending:
     """It is waiting or running. `position` is 1 for the one that runs or runs next; `eta_s` an estimate;
     `attempts` those begun.
     """
@@ -57,7 +57,7 @@ class Full:
     depth: int
 
 
-Receipt = Owed | Failed | Full
+Receipt = Pending | Failed | Full
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +86,7 @@ class Listener:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asking:
+class Submission:
     """Somebody wants the cutout that `job` is about: who pays, who waits, how many pixels it has, who is to be told.
     Without `may_spend` the token is charged nothing new for it.
     """
@@ -101,15 +101,15 @@ class Asking:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """How a cutout stands of which there is no matte. `standing` is REFUSED where the token may not pay for it, None
-    where it would be held; `receipt` None where nothing is owed. `account` is as it was before anything was written.
-    `unheard` are the listeners for which there was no room.
+    """The state of a cutout whose matte does not exist. `claim_status` is REFUSED where the token may not pay for it,
+    None where credits would be held; `receipt` is None where no removal is queued. `account` is as it was before
+    anything was written. `unregistered` are the listeners for which there was no room.
     """
 
-    standing: Standing | None
+    claim_status: ClaimStatus | None
     receipt: Receipt | None
     account: Account
-    unheard: tuple[Listener, ...] = ()
+    unregistered: tuple[Listener, ...] = ()
 
 
 class DeliveryKind(enum.StrEnum):
@@ -137,7 +137,7 @@ DAMAGED = "damaged"
 """Why a removal is refused, or not even owed: the origin's file is cut short or corrupt."""
 
 
-class JobRefusedError(Exception):
+class JobPermanentError(Exception):
     """Raised by a handler: trying again would not help. `reason` is a short token such as `undecodable`."""
 
     def __init__(self, reason: str) -> None:
@@ -145,13 +145,13 @@ class JobRefusedError(Exception):
         self.reason = reason
 
 
-class JobMootError(Exception):
+class JobDiscardedError(Exception):
     """Raised by a handler: the job cannot be done and must be forgotten, not remembered as failed (the origin's bytes
     are gone: the next request fetches them and submits again).
     """
 
 
 Handler = Callable[[Job], Awaitable[MatteFacts]]
-"""Makes one matte and stores it. `JobRefusedError` fails the removal for good, `JobMootError` forgets it, StoreError
-and DatabaseError put it off, any other exception counts as an attempt.
+"""Makes one matte and stores it. `JobPermanentError` fails the removal for good, `JobDiscardedError` drops it,
+StoreError and DatabaseError postpone it, any other exception counts as an attempt.
 """

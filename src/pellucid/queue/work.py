@@ -11,11 +11,11 @@ from functools import partial
 import sqlalchemy as sa
 import structlog
 
-from pellucid.crew.port import Crew, Seat, WorkerInfo
 from pellucid.database.database import Database
 from pellucid.errors import DatabaseAwayError, DatabaseBusyError, DatabaseError, StoreError, WorkerNameError
+from pellucid.liveness.port import WorkerInfo, WorkerRegistry, WorkerSession
 from pellucid.queue.queue import Queue
-from pellucid.queue.values import Handler, Job, JobMootError, JobRefusedError
+from pellucid.queue.values import Handler, Job, JobDiscardedError, JobPermanentError
 
 _log = structlog.get_logger(__name__)
 
@@ -34,11 +34,11 @@ class Workplace:
     """Where workers of `queue` work. `poll_s`: how often an idle one looks; `lease_s` as the queue's."""
 
     def __init__(
-        self, database: Database, queue: Queue, crew: Crew, *, lease_s: float = 30.0, poll_s: float = 0.05
+        self, database: Database, queue: Queue, registry: WorkerRegistry, *, lease_s: float = 30.0, poll_s: float = 0.05
     ) -> None:
         self._database = database
         self._queue = queue
-        self._crew = crew
+        self._registry = registry
         self._course = queue.course
         self._lease_s = lease_s
         self._poll_s = poll_s
@@ -54,7 +54,7 @@ class Workplace:
         name; what was in hand is owed again.
         """
         try:
-            seat = await asyncio.to_thread(self._crew.join, info)
+            session = await asyncio.to_thread(self._registry.join, info)
         except OSError as error:
             raise _unusable(error) from error
         try:
@@ -64,14 +64,16 @@ class Workplace:
                 # A former life with this name died, perhaps of what it had in hand: that attempt counts.
                 await self._database.run(partial(self._course.put_back_lost, dead=(info.worker_id,)))
                 self._known.add(info.worker_id)
-            await self._claim_and_do(handler, info, seat, stop)
+            await self._claim_and_do(handler, info, session, stop)
         except OSError as error:
             raise _unusable(error) from error
         finally:
             # Shielded: a second cancellation must not leave the job to its lease.
-            await asyncio.shield(self._leave(seat, info))
+            await asyncio.shield(self._leave(session, info))
 
-    async def _claim_and_do(self, handler: Handler, info: WorkerInfo, seat: Seat, stop: asyncio.Event) -> None:
+    async def _claim_and_do(
+        self, handler: Handler, info: WorkerInfo, session: WorkerSession, stop: asyncio.Event
+    ) -> None:
         next_turns = partial(self._course.next_turns, recipes=info.recipe_ids)
         claim = partial(self._course.claim, worker_id=info.worker_id, recipes=info.recipe_ids)
         clock = self._course.clock
@@ -81,7 +83,7 @@ class Workplace:
         while not stop.is_set():
             if time.monotonic() >= probe_at or clock() >= lease_end:
                 probe_at = time.monotonic() + _PROBE_S
-                await asyncio.to_thread(seat.ensure)  # without its file it would look dead, and lose what it has
+                await asyncio.to_thread(session.ensure)  # without its file it would look dead, and lose what it has
                 await self._queue.sweep(leases=clock() >= lease_end)
             version = await self._queue.version()
             if not is_known or version != seen or clock() >= min(due_at, lease_end):
@@ -91,15 +93,15 @@ class Workplace:
                 job = await self._to_its_end(claim) if due_at <= clock() else None
                 if job is not None:
                     is_known = False
-                    await self._do(job, handler, info.worker_id, seat)
+                    await self._do(job, handler, info.worker_id, session)
                     continue
                 due_at = max(due_at, clock() + self._poll_s) if due_at <= clock() else due_at
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._poll_s):
                     await stop.wait()
 
-    async def _do(self, job: Job, handler: Handler, worker_id: str, seat: Seat) -> None:
-        heart = asyncio.create_task(self._keep_beating(job, worker_id, seat))
+    async def _do(self, job: Job, handler: Handler, worker_id: str, session: WorkerSession) -> None:
+        heart = asyncio.create_task(self._keep_beating(job, worker_id, session))
         try:
             ending = await self._ending(job, handler, worker_id)
         finally:
@@ -134,10 +136,10 @@ class Workplace:
         course, started = self._course, time.monotonic()
         try:
             facts = await handler(job)
-        except JobRefusedError as error:
+        except JobPermanentError as error:
             cause = type(error.__cause__ or error).__name__
             return partial(course.refuse, job=job, worker_id=worker_id, reason=error.reason, error=cause)
-        except JobMootError:
+        except JobDiscardedError:
             return partial(course.drop, job=job, worker_id=worker_id)
         except (StoreError, DatabaseError) as error:
             _log.error("store failed", job=job.key, error=str(error))
@@ -149,19 +151,19 @@ class Workplace:
         job_s = time.monotonic() - started
         return partial(course.done, job=job, worker_id=worker_id, facts=facts, job_s=job_s)
 
-    async def _leave(self, seat: Seat, info: WorkerInfo) -> None:
+    async def _leave(self, session: WorkerSession, info: WorkerInfo) -> None:
         # If the database fails here, leaving is enough: the lease runs out.
         with suppress(DatabaseError):
             await self._database.run(partial(self._course.release, worker_id=info.worker_id))
         with suppress(OSError):
-            await asyncio.to_thread(seat.leave)
+            await asyncio.to_thread(session.leave)
 
-    async def _keep_beating(self, job: Job, worker_id: str, seat: Seat) -> None:
+    async def _keep_beating(self, job: Job, worker_id: str, session: WorkerSession) -> None:
         while True:
             await asyncio.sleep(self._lease_s / 3)
             # The lease is extended though the file cannot be made again: what is in hand hangs on it then.
             with suppress(OSError, WorkerNameError):
-                await asyncio.to_thread(seat.ensure)
+                await asyncio.to_thread(session.ensure)
             # Two of three beats may fail before the lease is lost; if the database stays away, the end says so.
             with suppress(DatabaseError):
                 await self._database.run(partial(self._course.extend_lease, key=job.key, worker_id=worker_id))

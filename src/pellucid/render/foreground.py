@@ -54,7 +54,7 @@ With 0.5 cutouts by the model have 3.7 % fewer bytes, not 3, and where alpha is 
 _ALPHA_OF_ONE = np.uint32(1 << 24)
 
 
-def unmix(rgba: NDArray[np.uint8], *, working_side: int = WORKING_SIDE) -> None:
+def estimate_foreground(rgba: NDArray[np.uint8], *, working_side: int = WORKING_SIDE) -> None:
     """Put the subject's own colours in place of the photo's; straight alpha, (height, width, 4) uint8, contiguous.
 
     Where alpha is 255 the photo stays bit by bit; where it is 0 the result is black, which compresses to nothing.

@@ -28,8 +28,8 @@ from pellucid.image.facts import ImageFacts
 from pellucid.image.matte_file import matte_at
 from pellucid.image.probe import DEFAULT_MAX_DECODE_BYTES
 from pellucid.image.vips import VipsImage
+from pellucid.render.apply_matte import apply_matte
 from pellucid.render.compose import compose
-from pellucid.render.cutting import cut_out
 from pellucid.render.plan import Plan
 from pellucid.spec import TRANSPARENT, WHITE, Colour
 
@@ -124,7 +124,7 @@ def cut(image: VipsImage, matte: bytes | None, job: RenderJob) -> VipsImage:
     """With a matte: the subject in its own colours, 4 bands, straight alpha."""
     if matte is None:
         return image
-    return vips.from_array(cut_out(vips.to_array(image), planned_matte(matte, job.plan)))
+    return vips.from_array(apply_matte(vips.to_array(image), planned_matte(matte, job.plan)))
 
 
 def planned_matte(matte: bytes, plan: Plan) -> NDArray[np.uint8]:

@@ -17,9 +17,9 @@ from typing import NoReturn
 import setproctitle
 import structlog
 
-from pellucid.crew.port import WorkerInfo
 from pellucid.cutout.recipe import Recipe
 from pellucid.errors import PERMANENT_ERRORS, DatabaseError, PellucidError
+from pellucid.liveness.port import WorkerInfo
 from pellucid.queue.values import Handler
 from pellucid.queue.work import Workplace
 from pellucid.serve.allocator import give_large_blocks_back

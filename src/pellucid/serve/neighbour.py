@@ -9,7 +9,7 @@ import time
 
 import msgspec
 
-_PATIENCE_S = 2.0
+_TIMEOUT_S = 2.0
 """For all that is asked. What listens may be silent, or send a byte a second for ever."""
 
 _MOST_BYTES = 16 << 10
@@ -41,7 +41,7 @@ def find_running(host: str, port: int) -> Running | None:
 
     What listens on every address is reached by a loopback.
     """
-    deadline = time.monotonic() + _PATIENCE_S
+    deadline = time.monotonic() + _TIMEOUT_S
     with contextlib.suppress(OSError):
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         for known, at in _places(socket.AddressFamily(family), str(address[0])):

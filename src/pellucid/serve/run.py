@@ -158,17 +158,17 @@ async def _check_storage(settings: SettingsTree) -> None:
 
 def _prepare_data_dir(data_dir: Path) -> IO[str]:
     """Make the folder, check it, tidy it. The returned file holds a lock that says a server uses the folder."""
-    mend = "set PELLUCID_DATA_DIR to a folder this user may write to"
+    hint = "set PELLUCID_DATA_DIR to a folder this user may write to"
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
         lock = (data_dir / "serve.lock").open("w")
     except OSError as error:
-        raise SettingsError(f"cannot write to {data_dir}: {error.strerror}; {mend}") from error
+        raise SettingsError(f"cannot write to {data_dir}: {error.strerror}; {hint}") from error
     free = free_bytes(data_dir)
     if free < _MIN_FREE_BYTES:
         lock.close()
         raise SettingsError(
-            f"{data_dir} has {free // MIB} MiB free, at least {_MIN_FREE_BYTES // MIB} are needed; make room or {mend}"
+            f"{data_dir} has {free // MIB} MiB free, at least {_MIN_FREE_BYTES // MIB} are needed; make room or {hint}"
         )
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

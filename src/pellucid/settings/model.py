@@ -73,7 +73,7 @@ class SettingsTree(Section):
 
     @field_validator("tokens")
     @classmethod
-    def _tell_apart(cls, tokens: dict[str, TokenSettings]) -> dict[str, TokenSettings]:
+    def _reject_duplicates(cls, tokens: dict[str, TokenSettings]) -> dict[str, TokenSettings]:
         hosts: dict[str, str] = {}
         hashes: dict[str, str] = {}
         for name, token in tokens.items():

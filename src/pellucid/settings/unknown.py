@@ -43,24 +43,24 @@ def _no_setting(name: str, near: list[str]) -> str:
 def _neighbours(path: SettingPath, value: object) -> list[str]:
     """The settings or tables that may have been meant, nearest first, as they stand in the file."""
     *table, name = path
-    wished = name.lower().replace("-", "_").removeprefix("pellucid_")
+    requested = name.lower().replace("-", "_").removeprefix("pellucid_")
     siblings = [each for each in fields_of(tuple(table)) if _is_table((*table, each)) == isinstance(value, dict)]
-    near = difflib.get_close_matches(wished, siblings or fields_of(tuple(table)), n=1)
+    near = difflib.get_close_matches(requested, siblings or fields_of(tuple(table)), n=1)
     if near:
         return [dotted((*table, near[0]))]
-    whole = "_".join((*table, wished))
-    if (same := _by_variable(wished) or _by_variable(whole)) is not None:
+    whole = "_".join((*table, requested))
+    if (same := _by_variable(requested) or _by_variable(whole)) is not None:
         return [dotted(same)]  # written as in its variable
     inside = list(cast("dict[str, object]", value)) if isinstance(value, dict) else []
     of_customer = fields_of(_CUSTOMER)
     if inside and set(inside) <= set(of_customer):
         return [dotted(("tokens", name))]
-    if wished in of_customer:
-        return [dotted((*_CUSTOMER, wished))]
-    if elsewhere := [known for known in setting_names() if known[-1] in (inside or [wished])]:
+    if requested in of_customer:
+        return [dotted((*_CUSTOMER, requested))]
+    if elsewhere := [known for known in setting_names() if known[-1] in (inside or [requested])]:
         return [dotted(known) for known in elsewhere[:_NEIGHBOURS]]
     known = {path_[-1]: path_ for path_ in setting_names()}
-    return [dotted(known[each]) for each in difflib.get_close_matches(wished, known, n=1, cutoff=0.8)]
+    return [dotted(known[each]) for each in difflib.get_close_matches(requested, known, n=1, cutoff=0.8)]
 
 
 def _by_variable(name: str) -> SettingPath | None:

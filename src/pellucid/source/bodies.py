@@ -56,7 +56,7 @@ class Bodies:
         self._probe = probe
         self._sniff = sniff
         self._facts: LRUCache[str, ImageFacts] = LRUCache(_FACTS)
-        self._doubted: TTLCache[str, None] = TTLCache(_FACTS, DAMAGED_S, time.monotonic)
+        self._with_damage: TTLCache[str, None] = TTLCache(_FACTS, DAMAGED_S, time.monotonic)
         self._doubted_before: LRUCache[str, None] = LRUCache(_FACTS)
 
     async def exists(self, digest: str) -> bool:
@@ -128,20 +128,20 @@ class Bodies:
             facts = self._facts[digest] = await self._probe(partial(self._read_stored, digest), client)
         return facts
 
-    def doubt(self, digest: str) -> None:
+    def mark_damaged(self, digest: str) -> None:
         """The bytes turned out to be damaged when they were decoded. That holds for a while: a decoder that was refused
         memory says so, too. The second time it is a fact.
         """
-        if digest in self._doubted:
+        if digest in self._with_damage:
             return
         facts = self._facts.get(digest)
         if facts is not None and digest in self._doubted_before:
             self._facts[digest] = replace(facts, damaged=True)
-        self._doubted[digest] = self._doubted_before[digest] = None
+        self._with_damage[digest] = self._doubted_before[digest] = None
 
-    def is_doubted(self, digest: str) -> bool:
+    def is_marked_damaged(self, digest: str) -> bool:
         """Whether they did, a short while ago."""
-        return digest in self._doubted
+        return digest in self._with_damage
 
     async def _read_arrived(self, arrived: Arrived) -> bytes:
         if arrived.body is not None:

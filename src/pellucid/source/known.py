@@ -9,7 +9,7 @@ import structlog
 from cachetools import LRUCache
 
 from pellucid.errors import StoreError
-from pellucid.invalidation.heard import Heard
+from pellucid.invalidation.validity import Validity
 from pellucid.source.records import KnownOrigin, Record, decode_record, encode_record
 from pellucid.store.port import BlobStore
 
@@ -17,7 +17,7 @@ _log = structlog.get_logger(__name__)
 
 _RECORDS_IN_MEMORY = 10_000
 # Bytes seen less than this ago are taken to be there still: eviction takes what was not used for longest.
-_BYTES_BELIEF_S = 10.0
+_BYTES_TTL_S = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,30 +35,30 @@ class KnownOrigins:
     this process `heard`: an answer that was under way then may be of before, whoever wrote it down and when.
     """
 
-    def __init__(self, records: BlobStore, *, heard: Heard, clock: Callable[[], float]) -> None:
+    def __init__(self, records: BlobStore, *, validity: Validity, clock: Callable[[], float]) -> None:
         self._records = records
-        self._heard = heard
+        self._validity = validity
         self._clock = clock
         self._memory: LRUCache[str, _Held] = LRUCache(_RECORDS_IN_MEMORY)
 
-    def at_hand(self, key: str, source: str, scope: str = "") -> Record | None:
+    def get_fresh(self, key: str, source: str, scope: str = "") -> Record | None:
         """The record in memory, if it is of `source` and `scope`, fresh, believed, and its bytes were seen just now."""
         held = self._memory.get(key)
-        if held is None or not _is_of(held.record, source, scope) or not self.is_believed(key, held.record):
+        if held is None or not _is_of(held.record, source, scope) or not self.is_valid(key, held.record):
             return None
         now = self._clock()
         if isinstance(held.record, KnownOrigin):
-            usable = now < held.record.fresh_until and now < held.bytes_seen_at + _BYTES_BELIEF_S
+            usable = now < held.record.fresh_until and now < held.bytes_seen_at + _BYTES_TTL_S
         else:
             usable = now < held.record.until
         return held.record if usable else None
 
-    async def recall(self, key: str, source: str, scope: str = "") -> Record | None:
+    async def load(self, key: str, source: str, scope: str = "") -> Record | None:
         """What is known under `key`, believed or not; None if nothing is, or only of another source (an alias was
         changed) or another credential scope. Raises StoreError.
         """
         held = self._memory.get(key)
-        if held is not None and self.is_believed(key, held.record):
+        if held is not None and self.is_valid(key, held.record):
             record = held.record
         else:
             # Another process may know better by now.
@@ -66,32 +66,32 @@ class KnownOrigins:
             record = decode_record(data) if data is not None else None
         return record if record is not None and _is_of(record, source, scope) else None
 
-    def is_believed(self, key: str, record: Record) -> bool:
+    def is_valid(self, key: str, record: Record) -> bool:
         """Whether nobody said since `record` was asked for that it may be wrong, and nobody can have said so without
         this process knowing.
         """
-        return self._heard.is_believed(key, record.heard, _digest_of(record))
+        return self._validity.is_valid(key, record.position, _digest_of(record))
 
-    def is_named(self, key: str, record: Record) -> bool:
+    def is_invalidated(self, key: str, record: Record) -> bool:
         """Whether somebody said so: then its validators are worth nothing, either."""
-        return self._heard.is_named(key, record.heard, _digest_of(record))
+        return self._validity.is_invalidated(key, record.position, _digest_of(record))
 
-    def moment_of(self, key: str) -> str:
+    def generation_of(self, key: str) -> str:
         """Differs from an earlier answer if somebody named this key meanwhile, as far as this process heard."""
-        return self._heard.moment_of(key)
+        return self._validity.generation_of(key)
 
     @property
     def position(self) -> str:
         """Up to where this process has heard: a part of what is asked now."""
-        return self._heard.position
+        return self._validity.position
 
-    def hold(self, key: str, record: Record) -> None:
+    def remember(self, key: str, record: Record) -> None:
         """Keep `record`, whose bytes are in the store now, in memory."""
         self._memory[key] = _Held(record=record, bytes_seen_at=self._clock())
 
     async def save(self, key: str, record: Record) -> None:
         """Remember `record`. A store that fails here costs a question to the origin after the next start, no more."""
-        self.hold(key, record)
+        self.remember(key, record)
         try:
             await self._records.put(key, encode_record(record))
         except StoreError as error:

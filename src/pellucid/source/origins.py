@@ -10,9 +10,9 @@ from functools import partial
 
 from pellucid.concurrency.clients import SERVER, Client
 from pellucid.concurrency.single_flight import SingleFlight
-from pellucid.invalidation.heard import Heard
-from pellucid.source.asking import Asker
+from pellucid.invalidation.validity import Validity
 from pellucid.source.bodies import Bodies
+from pellucid.source.client import OriginClient
 from pellucid.source.fetch import Fetcher
 from pellucid.source.headers import OriginHeaders
 from pellucid.source.known import KnownOrigins
@@ -22,19 +22,19 @@ from pellucid.source.loops import current_trail
 from pellucid.source.memory import BodyMemory
 from pellucid.source.origin import Origin, Wanted, origin_of
 from pellucid.source.records import FormerBytes, KnownFailure, KnownOrigin, recall_failure
-from pellucid.source.renewing import STAND_IN_FOR, Changed, Renewer
+from pellucid.source.renewing import STALE_IF_ERROR, Changed, Renewer
 from pellucid.source.weburl import normalise_hosts
 from pellucid.spec import OriginRef, Token
 from pellucid.store import keys
 from pellucid.store.port import BlobStore
 
-_STALE_PATIENCE_S = 0.5
+_STALE_WAIT_S = 0.5
 """How long a stale origin that is there waits for its server."""
 
 
 class Origins:
     """The cache in front of the fetcher. `records` holds what is known about origins, `bodies` their bytes; both may
-    lie in one store. Bytes are in `memory` until they are stored. `heard` says what is no longer believed: the next
+    lie in one store. Bytes are in `memory` until they are stored. `validity` says what is no longer believed: the next
     `get` asks the origin's server, unconditionally if somebody named the origin, and waits for the answer; what is
     there stands in only when the server cannot be reached. `changed` hears of origins that hold other bytes than
     before, which ones, and on whose behalf.
@@ -54,19 +54,19 @@ class Origins:
         allow_hosts: tuple[str, ...],
         freshness: Freshness,
         headers: OriginHeaders | None = None,
-        heard: Heard | None = None,
+        validity: Validity | None = None,
         changed: Changed | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         check_aliases(aliases)
-        self._known = KnownOrigins(records, heard=heard or Heard(), clock=clock)
-        self._asker = Asker(fetcher, freshness=freshness, clock=clock, headers=headers or OriginHeaders())
+        self._known = KnownOrigins(records, validity=validity or Validity(), clock=clock)
+        self._client = OriginClient(fetcher, freshness=freshness, clock=clock, headers=headers or OriginHeaders())
         self._bodies = bodies
         self._aliases = dict(aliases)
         self._allow_hosts = normalise_hosts(allow_hosts)
         self._clock = clock
         self._renewer = Renewer(
-            asker=self._asker,
+            origin_client=self._client,
             known=self._known,
             bodies=bodies,
             memory=memory,
@@ -88,17 +88,17 @@ class Origins:
         Raises OriginError, ImageError or RenderError for an origin that cannot be had or used, SpecError for what is no
         address, BusyError, StoreError.
         """
-        return self._doubted(await self._get(self._wanted(token, ref, client)))
+        return self._with_damage(await self._get(self._wanted(token, ref, client)))
 
     async def _get(self, wanted: Wanted) -> Origin:
         key = wanted.key
-        match self._known.at_hand(key, wanted.location.name, wanted.scope):
+        match self._known.get_fresh(key, wanted.location.name, wanted.scope):
             case KnownOrigin() as record:
                 return origin_of(record, key)
             case KnownFailure() as failure:
                 raise recall_failure(failure)
             case None:
-                return await self._flights.run(self._flight(key), partial(self._settle, wanted))
+                return await self._flights.run(self._flight(key), partial(self._resolve, wanted))
 
     async def read(self, origin: Origin) -> bytes | None:
         """The bytes of `origin`; None when they were evicted or damaged: then `refetch`. Raises StoreError."""
@@ -112,35 +112,35 @@ class Origins:
         Raises what `get` raises.
         """
         wanted = self._wanted(token, ref, client)
-        return self._doubted(await self._refetches.run(self._flight(wanted.key), partial(self._restore, wanted)))
+        return self._with_damage(await self._refetches.run(self._flight(wanted.key), partial(self._restore, wanted)))
 
     async def former(self, origin: Origin, former: FormerBytes) -> Origin | None:
         """The origin as it was, None when those bytes are gone. Raises StoreError."""
         if not await self._bodies.exists(former.digest):
             return None
-        return self._doubted(
+        return self._with_damage(
             replace(
                 origin, digest=former.digest, facts=former.facts, size_bytes=former.size_bytes, former=(), body=None
             )
         )
 
-    async def doubt(self, token: Token, ref: OriginRef, origin: Origin) -> None:
+    async def mark_damaged(self, token: Token, ref: OriginRef, origin: Origin) -> None:
         """The bytes of `origin` turned out to be damaged when they were decoded: its server is asked for them again
         before long, and nothing is made of them meanwhile that lasts. If the same come, they are tried anew.
         """
-        self._bodies.doubt(origin.digest)
-        await self._renewer.doubt(self._wanted(token, ref, SERVER), origin.digest)
+        self._bodies.mark_damaged(origin.digest)
+        await self._renewer.mark_damaged(self._wanted(token, ref, SERVER), origin.digest)
 
-    def _doubted(self, origin: Origin) -> Origin:
+    def _with_damage(self, origin: Origin) -> Origin:
         """`origin` with what was learnt of its bytes since its record was written."""
-        if not self._bodies.is_doubted(origin.digest):
+        if not self._bodies.is_marked_damaged(origin.digest):
             return origin
         return replace(origin, facts=replace(origin.facts, damaged=True))
 
     def _wanted(self, token: Token, ref: OriginRef, client: Client) -> Wanted:
         location = resolve(ref, aliases=self._aliases, allow_hosts=self._allow_hosts)
         key = keys.origin_record_key(token, ref)
-        scope = self._asker.scope(token, location)
+        scope = self._client.scope(token, location)
         return Wanted(token=token, ref=ref, key=key, location=location, scope=scope, client=client)
 
     def _flight(self, key: str) -> str:
@@ -148,20 +148,20 @@ class Origins:
         through other servers shares it with those that came the same way.
         """
         trail = current_trail()
-        return f"{key} {self._known.moment_of(key)}\n{trail.cdn_loop}\n{trail.via}"
+        return f"{key} {self._known.generation_of(key)}\n{trail.cdn_loop}\n{trail.via}"
 
-    async def _settle(self, wanted: Wanted) -> Origin:
+    async def _resolve(self, wanted: Wanted) -> Origin:
         key = wanted.key
         record = await self._usable(wanted)
-        believed = record is not None and self._known.is_believed(key, record)
+        believed = record is not None and self._known.is_valid(key, record)
         present = record is not None and await self._bodies.exists(record.digest)
         if record is not None and present and believed and self._clock() < record.fresh_until:
-            self._known.hold(key, record)
+            self._known.remember(key, record)
             return origin_of(record, key)
         failure = self._renewer.refused(key)
         if failure is not None:
             error = recall_failure(failure)
-            if record is not None and present and isinstance(error, STAND_IN_FOR):
+            if record is not None and present and isinstance(error, STALE_IF_ERROR):
                 return origin_of(record, key)
             raise error
         renew = partial(self._renewer.renew, wanted, known=record, present=present)
@@ -170,25 +170,25 @@ class Origins:
         # A slow origin does not slow what is there: past a short patience the stale one is answered, while the
         # question goes on and settles the next answer.
         flight = self._flight(key)
-        patience_s = 0 if self._renewals.is_flying(flight) else _STALE_PATIENCE_S
+        max_wait_s = 0 if self._renewals.is_in_flight(flight) else _STALE_WAIT_S
         renewal = self._renewals.start(flight, renew)
-        done, _ = await asyncio.wait({renewal}, timeout=patience_s)
+        done, _ = await asyncio.wait({renewal}, timeout=max_wait_s)
         return renewal.result() if done else origin_of(record, key)
 
     async def _restore(self, wanted: Wanted) -> Origin:
         record = await self._usable(wanted)
         if record is not None and await self._bodies.exists(record.digest):
-            self._known.hold(wanted.key, record)
+            self._known.remember(wanted.key, record)
             return origin_of(record, wanted.key)
         return await self._renewer.renew(wanted, known=record, present=False)
 
     async def _usable(self, wanted: Wanted) -> KnownOrigin | None:
         """What is known, if it is no failure; one that holds still is raised again."""
         key = wanted.key
-        record = await self._known.recall(key, wanted.location.name, wanted.scope)
+        record = await self._known.load(key, wanted.location.name, wanted.scope)
         if isinstance(record, KnownFailure):
-            if self._clock() < record.until and self._known.is_believed(key, record):
-                self._known.hold(key, record)
+            if self._clock() < record.until and self._known.is_valid(key, record):
+                self._known.remember(key, record)
                 raise recall_failure(record)
             return None
         return record

@@ -19,10 +19,10 @@ class FormerBytes(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class KnownOrigin(msgspec.Struct, frozen=True, kw_only=True, tag="origin"):
-    """An origin whose bytes are in the store. `source` is the location it was asked from, `scope` the credential scope
-    (`source.headers`): a record of another one (an alias or a key was changed) is void. Moments are seconds since the
-    epoch; `heard` is the position (`source.heard`) of its process when the question was put. `former` are the bytes
-    before these, newest first.
+    """An origin whose bytes are in the store. `source` is where it was fetched from, `scope` the credential scope
+    (`source.headers`); a record of another location or scope (an alias or a key was changed) is void. Times are seconds
+    since the epoch. `position` is what its process had read of the invalidation log (`invalidation.validity`) when the
+    fetch began; stored as `heard`, its name in older versions. `former` are the bytes before these, newest first.
     """
 
     source: str
@@ -34,7 +34,7 @@ class KnownOrigin(msgspec.Struct, frozen=True, kw_only=True, tag="origin"):
     validators: Validators
     fresh_for_s: float
     fresh_until: float
-    heard: str = ""
+    position: str = msgspec.field(default="", name="heard")
     former: tuple[FormerBytes, ...] = ()
     sharing: Sharing = Sharing.PUBLIC
     scope: str = ""
@@ -49,7 +49,7 @@ class KnownFailure(msgspec.Struct, frozen=True, kw_only=True, tag="failure"):
     error: str
     message: str
     until: float
-    heard: str = ""
+    position: str = msgspec.field(default="", name="heard")
     scope: str = ""
 
 
@@ -84,10 +84,14 @@ def former_of(known: KnownOrigin | None, digest: str) -> tuple[FormerBytes, ...]
     return tuple(each for each in (latest, *known.former) if each.digest != digest and not each.facts.damaged)[:_FORMER]
 
 
-def remember_failure(error: PellucidError, *, source: str, heard: str, until: float, scope: str = "") -> KnownFailure:
+def remember_failure(
+    error: PellucidError, *, source: str, position: str, until: float, scope: str = ""
+) -> KnownFailure:
     """`error` under the name of its nearest class in `pellucid.errors`."""
     public = next(cls for cls in type(error).__mro__ if cls.__module__ == errors.__name__)
-    return KnownFailure(source=source, scope=scope, heard=heard, error=public.__name__, message=str(error), until=until)
+    return KnownFailure(
+        source=source, scope=scope, position=position, error=public.__name__, message=str(error), until=until
+    )
 
 
 def recall_failure(record: KnownFailure) -> PellucidError:

@@ -97,7 +97,7 @@ class BoundedBlobs:
         await self._index.drop_unlisted(at=started)
 
     async def aclose(self) -> None:
-        await self.settle()
+        await self.wait_for_eviction()
         try:
             await self._index.use(self._uses)
         except StoreError as error:
@@ -131,7 +131,7 @@ class BoundedBlobs:
         """
         return self._missing_bytes(unknown=1) > 0
 
-    async def settle(self) -> None:
+    async def wait_for_eviction(self) -> None:
         """Wait until an eviction under way has ended."""
         if self._eviction is not None:
             await asyncio.wait({self._eviction})

@@ -38,7 +38,7 @@ _LARGE_BYTES = 1 << 20
 """From here on the checksum is looked at on a thread: 64 MiB take 30 ms, in which nobody else is answered."""
 
 
-class Found(enum.StrEnum):
+class RenditionSource(enum.StrEnum):
     """Where a rendition came from."""
 
     MEMORY = "memory"
@@ -90,15 +90,15 @@ class Renditions:
             busy="too many pictures are being read",
         )
 
-    async def get(self, key: str, *, client: Client = SERVER) -> tuple[Rendition, Found] | None:
+    async def get(self, key: str, *, client: Client = SERVER) -> tuple[Rendition, RenditionSource] | None:
         """The rendition under `key`, None when it must be made: it is not there, damaged, or cannot be read. Whoever
         asks for it at the same time shares one reading. Raises BusyError.
         """
         found = self._memory.get(key) or self._unwritten.get(key)
         if found is not None:
-            return found, Found.MEMORY
+            return found, RenditionSource.MEMORY
         read = await self._reads.run(key, partial(self._read, key, client))
-        return None if read is None else (read, Found.DISK)
+        return None if read is None else (read, RenditionSource.DISK)
 
     def put(self, key: str, rendition: Rendition) -> None:
         """Keep `rendition`: found from now on, on disk soon."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
-from pellucid.spec import Fit, OriginRef, OutputFormat, Pending, Spec, Tier
+from pellucid.spec import Fit, Interim, OriginRef, OutputFormat, Spec, Tier
 from pellucid.url.colours import parse_colour
 from pellucid.url.values import (
     read_callback,
@@ -110,9 +110,9 @@ PARAMS: tuple[Param, ...] = (
     ),
     Param(
         name="bg_pending",
-        reader=read_word({pending.value: pending for pending in Pending}),
-        writer=write_word(default=Pending.ORIGINAL),
-        field="pending",
+        reader=read_word({pending.value: pending for pending in Interim}),
+        writer=write_word(default=Interim.ORIGINAL),
+        field="interim",
         doc="What is answered while the matte is owed: the `original`; `wait` holds the answer for up to 10 s; `blank` "
         "is a picture of the right size, transparent or `bg_color`; `202` is the status as JSON, `423` a problem "
         "document. An extension of Pellucid's.",

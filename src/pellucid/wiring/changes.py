@@ -11,7 +11,7 @@ import structlog
 
 from pellucid.concurrency.clients import Client
 from pellucid.errors import DatabaseError
-from pellucid.invalidation.log import Invalidation, Invalidations
+from pellucid.invalidation.log import Invalidation, InvalidationLog
 from pellucid.notify.purge import CdnPurger
 from pellucid.spec import OriginRef, Token
 from pellucid.store import keys
@@ -27,7 +27,7 @@ _OF_CLIENT = 100
 _BATCH = 100
 """Told at a time; a batch takes as long as other processes take to hear of it, a second or so."""
 
-_TROUBLE_S = 5.0
+_RETRY_PAUSE_S = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,15 +41,17 @@ class ChangedOrigins:
     what it holds of them, and then the CDN does, or it would fetch the old pictures again.
 
     Which pictures a CDN has of an origin only the CDN knows: it is told the cache tag, and nothing where it is purged
-    by URL. `heard_s` is how long other processes take to hear of a change. Those that share the `store` are told:
+    by URL. `propagation_s` is how long other processes take to hear of a change. Those that share the `store` are told:
     machines with folders of their own, sent other bytes each time, would have each other ask without end.
     """
 
-    def __init__(self, invalidations: Invalidations, purger: CdnPurger, *, store: str = "", heard_s: float) -> None:
+    def __init__(
+        self, invalidations: InvalidationLog, purger: CdnPurger, *, store: str = "", propagation_s: float
+    ) -> None:
         self._invalidations = invalidations
         self._purger = purger
         self._store = store
-        self._heard_s = heard_s
+        self._propagation_s = propagation_s
         self._waiting: OrderedDict[tuple[Token, OriginRef], _Change] = OrderedDict()
         self._of_client: Counter[Client] = Counter()
         self._any = asyncio.Event()
@@ -71,12 +73,12 @@ class ChangedOrigins:
             await self._any.wait()
             batch = dict(list(self._waiting.items())[:_BATCH])
             try:
-                await self._tell(batch, heard_s=self._heard_s)
+                await self._publish(batch, propagation_s=self._propagation_s)
             except DatabaseError as error:
                 _log.error("changed origins cannot be told", error=str(error))
-                await asyncio.sleep(_TROUBLE_S)
+                await asyncio.sleep(_RETRY_PAUSE_S)
                 continue
-            self._forget(batch)
+            self._remove(batch)
             if not self._waiting:
                 self._any.clear()
 
@@ -85,11 +87,11 @@ class ChangedOrigins:
         before all others have heard of them, and once more later (`CdnPurger`).
         """
         try:
-            await self._tell(self._waiting, heard_s=0)
+            await self._publish(self._waiting, propagation_s=0)
         except DatabaseError as error:
             _log.error("changed origins cannot be told", error=str(error), origins=len(self._waiting))
 
-    def _forget(self, told: Mapping[tuple[Token, OriginRef], _Change]) -> None:
+    def _remove(self, told: Mapping[tuple[Token, OriginRef], _Change]) -> None:
         for each, change in told.items():
             if self._waiting[each] == change:  # not changed again meanwhile
                 del self._waiting[each]
@@ -97,7 +99,7 @@ class ChangedOrigins:
                 if not self._of_client[change.client]:
                     del self._of_client[change.client]
 
-    async def _tell(self, batch: Mapping[tuple[Token, OriginRef], _Change], *, heard_s: float) -> None:
+    async def _publish(self, batch: Mapping[tuple[Token, OriginRef], _Change], *, propagation_s: float) -> None:
         if not batch:
             return
         # Who knows the new bytes is believed by everybody, who knows others by nobody.
@@ -105,6 +107,6 @@ class ChangedOrigins:
             Invalidation(origin=keys.origin_digest_of(ref), token=token, digest=change.digest, store=self._store)
             for (token, ref), change in batch.items()
         ]
-        await self._invalidations.tell(told)
-        await asyncio.sleep(heard_s)
+        await self._invalidations.append(told)
+        await asyncio.sleep(propagation_s)
         await self._purger.purge([keys.origin_tag(token, ref) for token, ref in batch], ())

@@ -27,7 +27,9 @@ def resolve_recipe(settings: SettingsTree) -> Recipe:
     """
     model = settings.model
     card = find_card(model.name, extra=model.cards)
-    precision, _ = find_graph(card, settings.models_dir, wished=model.precision, device=describe_device(model.device))
+    precision, _ = find_graph(
+        card, settings.models_dir, requested=model.precision, device=describe_device(model.device)
+    )
     return Recipe(model=model.name, precision=precision, tier=model.quality)
 
 

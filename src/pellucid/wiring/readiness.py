@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 import structlog
 
 from pellucid.concurrency.single_flight import SingleFlight
-from pellucid.crew.port import WorkerInfo
 from pellucid.cutout.recipe import Recipe
 from pellucid.errors import DatabaseAwayError, DatabaseError, PellucidError, StoreError
+from pellucid.liveness.port import WorkerInfo
 from pellucid.queue.queue import Queue
 from pellucid.render.pool import RenderPool
 from pellucid.store.objects import ObjectBlobs

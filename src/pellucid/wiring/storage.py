@@ -12,17 +12,17 @@ from typing import TypeVar
 
 import structlog
 
-from pellucid.crew.lock_files import LockFiles
 from pellucid.cutout.recipe import tier_of
 from pellucid.database.database import Database
 from pellucid.database.engines import file_at, file_url
 from pellucid.database.old_files import OldFiles
 from pellucid.database.takeover import take_over_files
 from pellucid.errors import DatabaseAwayError, DatabaseBusyError, DatabaseError, SettingsError, StoreError
+from pellucid.liveness.lock_files import LockFiles
 from pellucid.mattes.catalogue import Catalogue
 from pellucid.queue.outbox import DeliveryRules, Outbox
 from pellucid.queue.queue import Queue
-from pellucid.queue.turns import Patience
+from pellucid.queue.turns import RetryPolicy
 from pellucid.queue.work import Workplace
 from pellucid.settings.model import SettingsTree
 from pellucid.store import keys
@@ -130,10 +130,10 @@ async def open_queue(settings: SettingsTree, database: Database) -> AsyncGenerat
     queue = Queue(
         database,
         store=await asyncio.to_thread(store_name, paths),
-        crew=LockFiles(paths.workers),
+        registry=LockFiles(paths.workers),
         ledger=ledger_of(settings),
         depth=settings.queue.depth,
-        patience=Patience(
+        retry_policy=RetryPolicy(
             attempts=settings.queue.max_attempts,
             wait_s=settings.queue.wait_s,
             unserved_s=settings.queue.unserved_s,
@@ -150,8 +150,8 @@ async def open_queue(settings: SettingsTree, database: Database) -> AsyncGenerat
 async def open_workplace(settings: SettingsTree, database: Database) -> AsyncGenerator[Workplace, None]:
     """Where workers work on the queue in `database`. Raises StoreError."""
     async with open_queue(settings, database) as queue:
-        crew = LockFiles(Paths.below(settings.data_dir).workers)
-        yield Workplace(database, queue, crew, lease_s=settings.queue.lease_s)
+        registry = LockFiles(Paths.below(settings.data_dir).workers)
+        yield Workplace(database, queue, registry, lease_s=settings.queue.lease_s)
 
 
 @asynccontextmanager

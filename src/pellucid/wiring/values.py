@@ -5,8 +5,8 @@ from __future__ import annotations
 from pellucid.demo.samples import SAMPLES_ALIAS, SAMPLES_FOLDER
 from pellucid.errors import OriginRefusedError, SettingsError
 from pellucid.notify.cdn import CdnApi
-from pellucid.notify.listening import Listening
 from pellucid.notify.signature import SigningKeys, signing_keys
+from pellucid.notify.targets import WebhookTargets
 from pellucid.render.pool import PoolLimits
 from pellucid.settings.model import SettingsTree
 from pellucid.settings.types import plain_headers
@@ -17,12 +17,12 @@ from pellucid.source.resolver import NameResolver
 from pellucid.source.session import MAX_IDLE, GuardedSession, max_sockets
 from pellucid.source.weburl import parse_web_url
 from pellucid.spec import DEFAULT_TOKEN, Token
-from pellucid.uploads.shelf import UPLOADS_ALIAS
+from pellucid.uploads.store import UPLOADS_ALIAS
 from pellucid.uploads.table import UploadLimits
 from pellucid.wiring.paths import Paths
 
 
-def listening_of(settings: SettingsTree, guard: Guard) -> Listening:
+def webhook_targets_of(settings: SettingsTree, guard: Guard) -> WebhookTargets:
     """Raises SettingsError for a webhook that could never be sent."""
     own = {"PELLUCID_NOTIFY_URLS": settings.notify.urls}
     customers = {f"tokens.{name}.notify_urls": each.notify_urls for name, each in settings.tokens.items()}
@@ -33,7 +33,7 @@ def listening_of(settings: SettingsTree, guard: Guard) -> Listening:
             except OriginRefusedError as error:
                 raise SettingsError(f"{setting} names {url}, but {error}") from error
     by_token = {Token(name): each.notify_urls for name, each in settings.tokens.items()}
-    return Listening(urls=settings.notify.urls, allow_hosts=settings.notify.allow_hosts, by_token=by_token)
+    return WebhookTargets(urls=settings.notify.urls, allow_hosts=settings.notify.allow_hosts, by_token=by_token)
 
 
 def signing_keys_of(settings: SettingsTree) -> SigningKeys:

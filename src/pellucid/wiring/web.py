@@ -16,14 +16,14 @@ from pellucid.customers.customer import Customers
 from pellucid.cutout.recipe import Recipe, tier_of
 from pellucid.database.database import Database
 from pellucid.errors import DatabaseError
-from pellucid.invalidation.heard import Heard
-from pellucid.invalidation.log import Invalidation, Invalidations
+from pellucid.invalidation.log import Invalidation, InvalidationLog
+from pellucid.invalidation.validity import Validity
 from pellucid.mattes.catalogue import Catalogue
 from pellucid.mattes.files import MatteFiles
 from pellucid.notify.cdn import ANYWHERE
 from pellucid.notify.purge import CdnPurger
 from pellucid.notify.sender import Sender
-from pellucid.pipeline.cuttings import Cuttings
+from pellucid.pipeline.cutouts import CutoutResolver
 from pellucid.pipeline.deliver import Pipeline
 from pellucid.queue.queue import Queue
 from pellucid.render.pool import RenderPool
@@ -39,10 +39,17 @@ from pellucid.store import keys
 from pellucid.store.bounded import BoundedBlobs
 from pellucid.store.objects import ObjectBlobs, free_bytes
 from pellucid.store.renditions import Renditions
-from pellucid.uploads.shelf import UPLOADS_ALIAS, Shelf
+from pellucid.uploads.store import UPLOADS_ALIAS, UploadStore
 from pellucid.wiring.accounts import charge_every_s_of, customers_of, ledger_of
+from pellucid.wiring.background import (
+    restarting,
+    run_eviction,
+    run_matte_upkeep,
+    run_queue_upkeep,
+    run_sender,
+    run_upload_expiry,
+)
 from pellucid.wiring.changes import ChangedOrigins
-from pellucid.wiring.chores import keep_house, keep_mattes, keep_queue, lasting, sending, sweep_uploads
 from pellucid.wiring.readiness import Readiness, Report
 from pellucid.wiring.storage import (
     Paths,
@@ -58,12 +65,12 @@ from pellucid.wiring.values import (
     cdn_api_of,
     fetch_limits_of,
     freshness_of,
-    listening_of,
     message_session,
     origin_headers_of,
     pool_limits_of,
     signing_keys_of,
     upload_limits_of,
+    webhook_targets_of,
 )
 
 _log = structlog.get_logger(__name__)
@@ -71,12 +78,12 @@ _log = structlog.get_logger(__name__)
 FOLLOW_S = 1.0
 """How often a process looks for invalidations that another one was told."""
 
-_HEARD_S = FOLLOW_S + 0.2
+_PROPAGATION_S = FOLLOW_S + 0.2
 
 _SLACK_S = 5.0
 """Beyond the longest rendering, an answer that was begun before an invalidation is out."""
 
-_TOLD_AGAIN_S = 60.0
+_LOGGED_AGAIN_S = 60.0
 """Between two lines in the log about one trouble that lasts."""
 
 _NAMED = 10_000
@@ -100,9 +107,9 @@ class Web:
     mattes: Catalogue
     cache: BoundedBlobs
     origins: Origins
-    uploads: Shelf | None
+    uploads: UploadStore | None
     """None where uploads are not taken."""
-    invalidations: Invalidations
+    invalidations: InvalidationLog
     customers: Customers
     swap_script: bool
     purger: CdnPurger
@@ -113,21 +120,21 @@ class Web:
         told to drop what has their tags or lies at `paths`: in this order, or it would fetch the old answers again.
         Raises DatabaseError.
         """
-        await self._forget(list(refs), paths)
+        await self._invalidate(list(refs), paths)
 
-    async def withdraw(self, names: Sequence[str]) -> None:
+    async def invalidate_uploads(self, names: Sequence[str]) -> None:
         """`invalidate` for uploads of these names, whoever asked for them."""
         refs = [OriginRef(alias=UPLOADS_ALIAS, path=f"/{name}") for name in names]
-        await self._forget(refs, [f"/{ref}" for ref in refs])
+        await self._invalidate(refs, [f"/{ref}" for ref in refs])
 
     async def drop_bytes(self, digest: str) -> None:
         """Remove an origin's bytes from the store, and the mattes made of them. Raises StoreError."""
         await self.cache.delete(keys.origin_bytes_key(digest))
         await self.mattes.drop(digest)
 
-    async def _forget(self, refs: Sequence[OriginRef], paths: Sequence[str]) -> None:
-        await self.invalidations.tell([Invalidation(origin=keys.origin_digest_of(ref)) for ref in refs])
-        await asyncio.sleep(_HEARD_S)
+    async def _invalidate(self, refs: Sequence[OriginRef], paths: Sequence[str]) -> None:
+        await self.invalidations.append([Invalidation(origin=keys.origin_digest_of(ref)) for ref in refs])
+        await asyncio.sleep(_PROPAGATION_S)
         tags = [keys.origin_tag(token, ref) for token in self._everybody for ref in refs]
         await self.purger.purge(tags, paths)
 
@@ -141,30 +148,30 @@ class Web:
         """
         failed_at: float | None = None
         while True:
-            begun = self.invalidations.has_begun
+            begun = self.invalidations.has_started
             try:
-                news = await self.invalidations.news()
+                appended = await self.invalidations.read_new()
             except DatabaseError as error:
-                if failed_at is None or time.monotonic() > failed_at + _TOLD_AGAIN_S:
+                if failed_at is None or time.monotonic() > failed_at + _LOGGED_AGAIN_S:
                     _log.error("invalidations cannot be read now", error=str(error))
                     failed_at = time.monotonic()
             else:
                 failed_at = None
-                if news is None:
+                if appended is None:
                     _log.error("invalidations are lost, every origin is asked again")
-                named = self._named_by(news) if begun and news is not None else None
+                named = self._named_by(appended) if begun and appended is not None else None
                 if named is None or named:
                     forget(named)
             await asyncio.sleep(FOLLOW_S)
 
-    def _named_by(self, news: Sequence[Invalidation]) -> Set[str] | None:
+    def _named_by(self, appended: Sequence[Invalidation]) -> Set[str] | None:
         """The records that are named, None for all."""
         everybody = self._everybody
-        if any(not each.origin for each in news) or len(news) * len(everybody) > _NAMED:
+        if any(not each.origin for each in appended) or len(appended) * len(everybody) > _NAMED:
             return None
         return {
             keys.record_key_of(token, each.origin)
-            for each in news
+            for each in appended
             for token in ((Token(each.token),) if each.token else everybody)
         }
 
@@ -184,7 +191,7 @@ class Pins:
 
     async def ask(self) -> frozenset[str]:
         try:
-            self._last = frozenset(keys.origin_bytes_key(owed) for owed in await self._queue.owed_origins())
+            self._last = frozenset(keys.origin_bytes_key(owed) for owed in await self._queue.pending_origins())
         except DatabaseError as error:
             _log.warning("what is owed is not known now", error=str(error), known=len(self._last))
         return self._last
@@ -218,15 +225,15 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
         pool = await stack.enter_async_context(RenderPool(pool_limits_of(settings)))
         instance = await asyncio.to_thread(instance_name, paths)
         freshness = freshness_of(settings)
-        heard = Heard()
+        validity = Validity()
         store = await asyncio.to_thread(store_name, paths)
-        invalidations = Invalidations(database, heard, store=store)
+        invalidations = InvalidationLog(database, validity, store=store)
         cdn = cdn_api_of(settings)
         # An answer that was begun before an invalidation may wait for its lane, twice, before it is rendered.
         again_s = 2 * settings.render.wait_s + settings.render.timeout_s + _SLACK_S
         purger = CdnPurger(outbox, api=cdn, again_s=again_s)
         # Closed after what fetches, which may find a change until then.
-        changes = ChangedOrigins(invalidations, purger, store=store, heard_s=_HEARD_S)
+        changes = ChangedOrigins(invalidations, purger, store=store, propagation_s=_PROPAGATION_S)
         stack.push_async_callback(changes.aclose)
         guard = Guard(allow_networks=settings.origin.allow_networks, allow_ports=settings.origin.allow_ports)
         resolver = await stack.enter_async_context(
@@ -252,11 +259,11 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
             allow_hosts=settings.origin.allow_hosts,
             freshness=freshness,
             headers=origin_headers_of(settings),
-            heard=heard,
+            validity=validity,
             changed=changes.add,
         )
         try:
-            while await invalidations.news():
+            while await invalidations.read_new():
                 pass
         except DatabaseError as error:
             _log.error("invalidations cannot be read now", error=str(error))  # `follow_invalidations` will
@@ -267,7 +274,7 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
             """Somebody else's picture as well; its bytes may have been evicted, while its mattes stay."""
             return await blobs.exists(keys.origin_bytes_key(digest)) or await mattes.has(digest)
 
-        shelf = await Shelf.open(
+        upload_store = await UploadStore.open(
             database,
             folder=paths.uploads,
             receiving=paths.receiving,
@@ -279,7 +286,7 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
         # Half of the memory is `http.hot`'s, which holds the same bodies under their URLs.
         renditions = Renditions(cache, memory_bytes=settings.cache.memory_bytes // 2)
         stack.push_async_callback(renditions.aclose)
-        cuttings = Cuttings(
+        cutouts = CutoutResolver(
             queue=queue,
             origins=origins,
             ledger=ledger_of(settings),
@@ -293,14 +300,14 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
         pipeline = Pipeline(
             origins=origins,
             mattes=MatteFiles(blobs),
-            cuttings=cuttings,
+            cutouts=cutouts,
             renditions=renditions,
             pool=pool,
             max_output_pixels=settings.image.max_output_pixels,
             max_enlarged_pixels=settings.image.max_enlarged_pixels,
             wait_s=settings.web.wait_s,
             render_memory_bytes=settings.render.memory_bytes,
-            listening=listening_of(settings, guard),
+            webhook_targets=webhook_targets_of(settings, guard),
         )
         sender = Sender(
             outbox,
@@ -311,7 +318,7 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
             timeout_s=settings.notify.timeout_s,
             concurrency=settings.notify.concurrency,
         )
-        await stack.enter_async_context(sending(sender))
+        await stack.enter_async_context(run_sender(sender))
         web = Web(
             pipeline=pipeline,
             queue=queue,
@@ -323,7 +330,7 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
             mattes=mattes,
             cache=cache,
             origins=origins,
-            uploads=shelf if settings.uploads.enabled else None,
+            uploads=upload_store if settings.uploads.enabled else None,
             invalidations=invalidations,
             customers=customers,
             swap_script=settings.web.swap_script,
@@ -331,12 +338,12 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
             readiness=Readiness(blobs=blobs, queue=queue, pool=pool, recipe=recipe),
         )
         # Uploads are swept also where no more are taken: those that are there expire.
-        for chore in (
-            partial(keep_house, cache),
-            partial(keep_queue, queue),
-            partial(keep_mattes, mattes, cuttings.take_uses, warn_bytes=settings.mattes.warn_bytes),
-            partial(sweep_uploads, shelf, web),
+        for task in (
+            partial(run_eviction, cache),
+            partial(run_queue_upkeep, queue),
+            partial(run_matte_upkeep, mattes, cutouts.take_uses, warn_bytes=settings.mattes.warn_bytes),
+            partial(run_upload_expiry, upload_store, web),
             changes.run,
         ):
-            stack.callback(asyncio.create_task(lasting(chore)).cancel)
+            stack.callback(asyncio.create_task(restarting(task)).cancel)
         yield web

@@ -25,7 +25,7 @@ export function address(source, parameters) {
   return source.path + (query.length ? "?" + query.join("&") : "");
 }
 
-// The parameters of the cutout that is wished for. The format is always named: without it a browser's <img> may get
+// The parameters of the cutout that is requested for. The format is always named: without it a browser's <img> may get
 // WebP where curl gets PNG, and the URL would not be that of the picture shown.
 export function cutoutParameters({ width, tier, colour, format }, defaultTier) {
   return { w: width, bg_remove: 1, bg_quality: tier === defaultTier ? null : tier, bg_color: colour, force_format: format };

@@ -10,14 +10,14 @@ import { Tray, describeFiles, sortFiles } from "./intake.js";
 import { Lines } from "./lines.js";
 import { Stage, findEdge } from "./stage.js";
 import { drawSamples, onFiles, onPasteAndDrop } from "./ways.js";
-import { FORMATS, PREVIEW, Wish } from "./wish.js";
+import { FORMATS, PREVIEW, Options } from "./options.js";
 import { Problem, bytes, creditRows, duration, seconds, stateWords } from "./words.js";
 
 const facts = JSON.parse(byId("facts").textContent);
 const stage = new Stage(byId, speak, lookClosely);
 const lines = new Lines(speak);
 const backdrops = new Backdrops(setBackdrop);
-const wish = new Wish(facts.tier);
+const options = new Options(facts.tier);
 const SLOW_MS = 300, WIDTHS = [400, 800, 1200, 1600, 2400, 3200];
 const [original, cutout] = [byId("before"), byId("cutout")];
 
@@ -161,7 +161,7 @@ function forgetPicture() {
   if (clear) URL.revokeObjectURL(clear.url);
   clear = null;
   backdrops.forget();
-  wish.width = null;
+  options.width = null;
   stage.open();
   byId("delete").hidden = true;
   stage.root.classList.remove("filled");
@@ -180,13 +180,13 @@ async function swap(image, url, signal) {
   return { width, height };
 }
 
-// ---- what is wished, and what of it is shown
+// ---- what is requested, and what of it is shown
 
-const wanted = () => wish.parameters(picture.size);
-const wishedSize = () => wish.sizeOf(picture?.size);
-const showing = () => wish.shown(picture.size, { isClose: picture.isClose, atLeast: original.naturalWidth });
+const wanted = () => options.parameters(picture.size);
+const requestedSize = () => options.sizeOf(picture?.size);
+const showing = () => options.shown(picture.size, { isClose: picture.isClose, atLeast: original.naturalWidth });
 const isExact = () => picture?.shown?.path === address(picture.source, wanted());
-const clearKey = () => [showing().w, wish.tier].join();
+const clearKey = () => [showing().w, options.tier].join();
 
 // ---- asking for the cutout
 
@@ -236,7 +236,7 @@ async function showCutout(blob, parameters, signal) {
   const isFirst = !stage.root.classList.contains("ready");
   picture.shown = { ...size, bytes: blob.size, path: address(picture.source, parameters) };
   cutout.style.backgroundColor = "";
-  stage.setSize(isExact() ? size : wishedSize() ?? size, size);
+  stage.setSize(isExact() ? size : requestedSize() ?? size, size);
   if (!parameters.bg_color && parameters.force_format !== "jpeg") {
     if (clear) URL.revokeObjectURL(clear.url);
     clear = { key: clearKey(), url };
@@ -278,29 +278,29 @@ function hideCutout() {
 function writeCode(shown) {
   const parameters = wanted();
   const name = fileName(stemOf(picture.name), parameters.force_format);
-  const size = isExact() ? shown : wishedSize() ?? shown;
+  const size = isExact() ? shown : requestedSize() ?? shown;
   lines.write(
     snippets(picture.source, parameters, size, { name, key: Boolean(facts.key && key()) }),
     facts.key === "needed" ? "At this address the key is asked for, which an <img> cannot send. On your pages, use the URL with the host name that is yours." : "",
   );
 }
 
-// ---- the download: what is wished in full, named after the picture
+// ---- the download: what is requested in full, named after the picture
 
 let isSaving = false;
 function drawDownload() {
   const link = byId("download");
   link.hidden = !picture?.shown;
   if (link.hidden) return;
-  const size = isExact() ? picture.shown : wishedSize();
-  link.textContent = isSaving ? "Preparing the picture" : `Download ${FORMATS[wish.format].name}${size ? `, ${size.width} × ${size.height}` : ""}`;
+  const size = isExact() ? picture.shown : requestedSize();
+  link.textContent = isSaving ? "Preparing the picture" : `Download ${FORMATS[options.format].name}${size ? `, ${size.width} × ${size.height}` : ""}`;
   link.toggleAttribute("aria-busy", isSaving);
   link.href = isExact() ? cutout.src : address(picture.source, wanted());
-  link.download = fileName(stemOf(picture.name), wish.format);
+  link.download = fileName(stemOf(picture.name), options.format);
 }
 
 byId("download").onclick = async event => {
-  if (isExact() && !wish.isMadeHere) return; // what is shown
+  if (isExact() && !options.isMadeHere) return; // what is shown
   event.preventDefault();
   if (isSaving) return;
   const { signal } = given;
@@ -320,9 +320,9 @@ byId("download").onclick = async event => {
   }
 };
 
-// What is wished, as bytes: asked for where it is not shown, put before the backdrop where that is made here.
+// What is requested, as bytes: asked for where it is not shown, put before the backdrop where that is made here.
 async function wholePicture(signal) {
-  const { format, isMadeHere } = wish;
+  const { format, isMadeHere } = options;
   let blob = null;
   if (!isExact()) {
     const { state } = await followCutout(address(picture.source, wanted()), { signal, tell() {}, show: async each => { blob = each; } });
@@ -396,7 +396,7 @@ function describe(state, { confidence, credits }) {
   const rows = [];
   if (shown && confidence !== undefined) rows.push(["Confidence", `${Math.round(confidence * 100)} %${confidence < 0.5 ? ", look closely" : ""}`]);
   if (shown) {
-    const { width, height } = isExact() ? shown : wishedSize() ?? shown;
+    const { width, height } = isExact() ? shown : requestedSize() ?? shown;
     rows.push(["Picture", `${width} × ${height}${isExact() ? `, ${bytes(shown.bytes)}` : ""}`]);
   }
   if (credits && facts.credits) rows.push(...creditRows(state, credits));
@@ -409,7 +409,7 @@ function describe(state, { confidence, credits }) {
 let soon = 0;
 function setBackdrop(value, wait = 0) { // a colour, or clear, blur, own
   const colour = /^[\da-f]{6}$/.test(value) ? value : null;
-  Object.assign(wish, { backdrop: value, colour });
+  Object.assign(options, { backdrop: value, colour });
   backdrops.mark(value, colour);
   if (picture?.shown && clear?.key === clearKey() && stage.root.classList.contains("ready")) {
     replace(cutout, clear.url, clear.url);
@@ -417,14 +417,14 @@ function setBackdrop(value, wait = 0) { // a colour, or clear, blur, own
     picture.shown.path = null;
   }
   drawBackdrop();
-  byId("note").textContent = wish.note(picture?.size);
+  byId("note").textContent = options.note(picture?.size);
   clearTimeout(soon);
   soon = setTimeout(ask, wait);
 }
 
 function drawBackdrop() {
-  stage.root.dataset.backdrop = wish.backdrop;
-  return backdrops.draw(wish.backdrop, original, clear?.url);
+  stage.root.dataset.backdrop = options.backdrop;
+  return backdrops.draw(options.backdrop, original, clear?.url);
 }
 
 async function setOwn(file) {
@@ -439,17 +439,17 @@ async function setOwn(file) {
 
 // ---- size, format
 
-// The widths below the picture's own, and the formats that can hold what is wished.
+// The widths below the picture's own, and the formats that can hold what is requested.
 function offerSizes() {
   const size = picture?.size;
-  if (wish.width >= size?.width) wish.width = null;
+  if (options.width >= size?.width) options.width = null;
   const smaller = WIDTHS.filter(width => width < (size?.width ?? PREVIEW.width + 1));
   byId("width").replaceChildren(...smaller.map(width => new Option(`${width} px`, width)), new Option("Original", ""));
-  byId("width").value = wish.width ?? "";
-  for (const option of byId("format").options) option.disabled = !wish.fits(option.value, size);
-  if (!wish.fits(wish.format, size)) wish.format = "png";
-  byId("format").value = wish.format;
-  byId("note").textContent = wish.note(size);
+  byId("width").value = options.width ?? "";
+  for (const option of byId("format").options) option.disabled = !options.fits(option.value, size);
+  if (!options.fits(options.format, size)) options.format = "png";
+  byId("format").value = options.format;
+  byId("note").textContent = options.note(size);
 }
 
 // ---- what the page is made of
@@ -479,12 +479,12 @@ byId("by-url").onsubmit = event => {
 };
 for (const id of ["width", "format", "tier"]) {
   byId(id).onchange = event => {
-    wish[id] = id === "width" ? Number(event.target.value) || null : event.target.value;
+    options[id] = id === "width" ? Number(event.target.value) || null : event.target.value;
     offerSizes();
     ask();
   };
 }
-byId("tier").value = wish.tier;
+byId("tier").value = options.tier;
 
 byId("delete").onclick = async () => {
   const { upload: sent } = picture;

@@ -99,19 +99,19 @@ export class Stage {
 
   // Zoom so that the picture's point below (x, y) of the stage stays there.
   zoomTo(scale, x, y) {
-    const wished = within(this.fitScale, scale, MAX_SCALE);
-    this.x = x - (x - this.x) * wished / this.scale;
-    this.y = y - (y - this.y) * wished / this.scale;
-    this.setScale(wished);
+    const requested = within(this.fitScale, scale, MAX_SCALE);
+    this.x = x - (x - this.x) * requested / this.scale;
+    this.y = y - (y - this.y) * requested / this.scale;
+    this.setScale(requested);
   }
 
   // Zoom with the edge of the subject in the middle, below the divider.
   lookAt(scale) {
     const [u, v] = this.edge || [0.5, 0.5];
-    const wished = Math.max(this.fitScale, scale);
-    this.x = this.width * this.split.value / 100 - u * this.size.width * wished;
-    this.y = this.height / 2 - v * this.size.height * wished;
-    this.setScale(wished);
+    const requested = Math.max(this.fitScale, scale);
+    this.x = this.width * this.split.value / 100 - u * this.size.width * requested;
+    this.y = this.height / 2 - v * this.size.height * requested;
+    this.setScale(requested);
   }
 
   setScale(scale) {

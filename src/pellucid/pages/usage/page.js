@@ -54,17 +54,17 @@ function everyDay(from, to) {
 }
 
 async function load() {
-  const turn = ++asked, wish = range();
+  const turn = ++asked, filters = range();
   document.body.classList.add("loading");
   at("range-error").textContent = "";
   try {
-    const days = await askJson({ by: "day", ...wish });
+    const days = await askJson({ by: "day", ...filters });
     const [tiers, byTier, byToken, byHost] = await Promise.all(
-      ["day,tier", "tier", "token", "host"].map(by => askJson({ by, ...wish })));
+      ["day,tier", "tier", "token", "host"].map(by => askJson({ by, ...filters })));
     const operator = Array.isArray(days.balance);
     // The dearest tokens one by one: all of them by day may be more rows than an answer has.
     const dearest = operator ? foremost(byToken.rows.map(row => row.token)) : [];
-    const tokens = await Promise.all(dearest.map(token => askJson({ by: "day,token", token, ...wish })));
+    const tokens = await Promise.all(dearest.map(token => askJson({ by: "day,token", token, ...filters })));
     if (turn !== asked) return;
     shown = { days, tiers: tiers.rows, tokens: tokens.flatMap(one => one.rows), byTier, byToken, byHost, operator };
     at("enter").hidden = true;

@@ -22,7 +22,7 @@ class _Named(NamedTuple):
     digest: str
 
 
-class Heard:
+class Validity:
     """Every record says up to which number its process had heard when the question to the origin was put. It is
     believed if none of a greater number has named its origin since, as far as this process heard.
 
@@ -44,7 +44,7 @@ class Heard:
     def __init__(self) -> None:
         self.identity: str | None = None
         self.seq = 0
-        self._begun_after = 0
+        self._started_after = 0
         self._floor = 0
         self._all = 0
         self._named: dict[str, _Named] = {}  # the lowest number first
@@ -57,11 +57,11 @@ class Heard:
     def begin(self, identity: str, *, after: int) -> None:
         """The database is `identity`; what it was told up to the number `after` is not known, or no longer."""
         self.identity = identity
-        self.seq = self._floor = self._begun_after = after
+        self.seq = self._floor = self._started_after = after
         self._all = 0
         self._named.clear()
 
-    def hear(self, seq: int, *, token: str, origin: str, digest: str) -> None:
+    def apply(self, seq: int, *, token: str, origin: str, digest: str) -> None:
         """Number `seq`, greater than all before it, names an origin of a token, '' for any. With a `digest` it says
         that the origin holds these bytes now: who knows others is not believed.
         """
@@ -87,20 +87,20 @@ class Heard:
         """Number `seq` says what this version does not know."""
         self.seq = seq
 
-    def moment_of(self, key: str) -> str:
+    def generation_of(self, key: str) -> str:
         """Differs from an earlier answer if the record `key` (`keys.origin_record_key`) was named meanwhile."""
-        last = max([self._begun_after, self._all, *(named.seq for named in self._of(key))])
+        last = max([self._started_after, self._all, *(named.seq for named in self._of(key))])
         return f"{self.identity}:{last}"
 
-    def is_believed(self, key: str, position: str, digest: str = _NOBODY) -> bool:
+    def is_valid(self, key: str, position: str, digest: str = _NOBODY) -> bool:
         """Whether a record of `key`, asked for at `position`, that says that the origin holds `digest` is believed."""
         if self.identity is None:
             return True
         if not position.startswith(f"{self.identity}:") and position:
             return False
-        return self._seq_of(position) >= self._floor and not self.is_named(key, position, digest)
+        return self._seq_of(position) >= self._floor and not self.is_invalidated(key, position, digest)
 
-    def is_named(self, key: str, position: str, digest: str = _NOBODY) -> bool:
+    def is_invalidated(self, key: str, position: str, digest: str = _NOBODY) -> bool:
         """Whether it is not believed because somebody named it, and not only because somebody may have: then what its
         server says of it is worth nothing (`ETag`).
         """

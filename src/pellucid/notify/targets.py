@@ -13,7 +13,7 @@ from pellucid.url.build import build_url
 _PARAMETER = "bg_notify"
 
 
-class Listening:
+class WebhookTargets:
     """`urls` are called for every cutout, those of `by_token` for each of their token; a URL's own `bg_notify` may name
     the hosts of `allow_hosts` and their subdomains, none if that is empty. Raises SettingsError for an entry that is no
     host name.
@@ -30,7 +30,7 @@ class Listening:
         self._by_token = dict(by_token or {})
         self._allow_hosts = normalise_hosts(allow_hosts)
 
-    def listeners(self, token: Token, spec: Spec) -> tuple[Listener, ...]:
+    def for_spec(self, token: Token, spec: Spec) -> tuple[Listener, ...]:
         """Those to be told of the token's cutout of `spec`, the operator's first. Raises BadValueError for a callback
         to a host that is not allowed, also where the spec wants no cutout.
         """

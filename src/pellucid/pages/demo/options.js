@@ -1,4 +1,4 @@
-// What is wished of a picture, and what of it is shown. Sizes are {width, height} in pixels, undefined where not known.
+// What is requested of a picture, and what of it is shown. Sizes are {width, height} in pixels, undefined where not known.
 import { cutoutParameters } from "./address.js";
 
 export const FORMATS = { webp: { name: "WebP", side: 16383 }, png: { name: "PNG", side: Infinity }, jpeg: { name: "JPEG", side: 65535 } };
@@ -7,7 +7,7 @@ export const FORMATS = { webp: { name: "WebP", side: 16383 }, png: { name: "PNG"
 export const PREVIEW = { width: 1600, height: 4096 };
 const CLOSE_PIXELS = 24e6;
 
-export class Wish {
+export class Options {
   constructor(tier) {
     Object.assign(this, { defaultTier: tier, tier, width: null, format: "webp", backdrop: "clear", colour: null });
   }
@@ -15,19 +15,19 @@ export class Wish {
   // Whether the browser makes the backdrop, behind a transparent cutout.
   get isMadeHere() { return this.backdrop === "own" || this.backdrop === "blur"; }
 
-  // The size of what is wished of a picture of `size`.
+  // The size of what is requested of a picture of `size`.
   sizeOf(size) {
     if (!size || !this.width) return size;
     return { width: this.width, height: Math.max(1, Math.round(size.height * this.width / size.width)) };
   }
 
-  // Whether `format` can hold what is wished.
+  // Whether `format` can hold what is requested.
   fits(format, size) {
     const { width, height } = this.sizeOf(size) ?? { width: 0, height: 0 };
     return Math.max(width, height) <= FORMATS[format].side;
   }
 
-  // The parameters of what is wished: those of the download, and of the lines to copy.
+  // The parameters of what is requested: those of the download, and of the lines to copy.
   parameters(size, width = this.width) {
     const transparent = ["webp", "png"].find(format => this.fits(format, size));
     const format = this.isMadeHere && this.format === "jpeg" ? transparent : this.format;

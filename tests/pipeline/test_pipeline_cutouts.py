@@ -10,7 +10,6 @@ from typing import cast
 import numpy as np
 import pytest
 
-from pellucid.crew.lock_files import LockFiles
 from pellucid.customers.customer import Customer, Customers
 from pellucid.cutout.recipe import Recipe, tier_of
 from pellucid.cutout.runtime import Precision
@@ -20,14 +19,15 @@ from pellucid.formats import ImageFormat
 from pellucid.image.facts import ImageFacts
 from pellucid.image.matte_file import pack_matte, unpack_header
 from pellucid.ledger.ledger import Ledger
+from pellucid.liveness.lock_files import LockFiles
 from pellucid.mattes import facts
 from pellucid.mattes.catalogue import Catalogue
 from pellucid.mattes.facts import MatteFacts
 from pellucid.mattes.files import MatteFiles
-from pellucid.pipeline.cuttings import Cuttings, Wish
-from pellucid.pipeline.states import CutoutState, Cutting
+from pellucid.pipeline.cutouts import CutoutRequest, CutoutResolver
+from pellucid.pipeline.states import CutoutState, CutoutStatus
 from pellucid.queue.queue import Queue
-from pellucid.queue.values import Owed
+from pellucid.queue.values import Pending
 from pellucid.source.origin import Origin
 from pellucid.source.origins import Origins
 from pellucid.source.records import FormerBytes
@@ -48,7 +48,7 @@ ORIGIN = Origin(
     source="shop.example/a.png",
     record_key="r",
 )
-WISH = Wish(token=TOKEN, ref=OriginRef(host="shop.example", path="/a.png"), origin=ORIGIN, tier=None)
+WISH = CutoutRequest(token=TOKEN, ref=OriginRef(host="shop.example", path="/a.png"), origin=ORIGIN, tier=None)
 NAME = keys.matte_name(DIGEST, 0, RECIPE.id)
 
 
@@ -67,7 +67,7 @@ class World:
     database: Database
     queue: Queue
     blobs: ObjectBlobs
-    cuttings: Cuttings
+    cutouts: CutoutResolver
 
     async def put_matte(self, recipe: Recipe = RECIPE, *, known: bool = True, pointer: bool = False) -> str:
         """A matte in the store, of which the database knows or not; older versions wrote a pointer beside it."""
@@ -84,7 +84,7 @@ class World:
 
     async def pay(self) -> None:
         """What the token has paid for once it stays its own."""
-        assert (await self.cuttings.request(WISH)).state is CutoutState.READY
+        assert (await self.cutouts.resolve(WISH)).state is CutoutState.READY
 
     def loop(self, key: str) -> Path:
         path = self.root / "store" / key
@@ -93,9 +93,9 @@ class World:
         return path
 
 
-def make_cuttings(database: Database, queue: Queue, blobs: ObjectBlobs) -> Cuttings:
+def make_cuttings(database: Database, queue: Queue, blobs: ObjectBlobs) -> CutoutResolver:
     """A web process without a memory."""
-    return Cuttings(
+    return CutoutResolver(
         queue=queue,
         origins=cast(Origins, BrokenOrigins()),
         ledger=queue.course.ledger,
@@ -110,7 +110,7 @@ def make_cuttings(database: Database, queue: Queue, blobs: ObjectBlobs) -> Cutti
 async def world(tmp_path: Path) -> AsyncGenerator[World]:
     database = await Database.open(f"sqlite:///{tmp_path / 'pellucid.sqlite'}", busy_timeout_s=0.1)
     ledger = Ledger(price=lambda _: 200, limit=lambda _: 1000)
-    queue = Queue(database, store="s", crew=LockFiles(tmp_path / "workers"), ledger=ledger)
+    queue = Queue(database, store="s", registry=LockFiles(tmp_path / "workers"), ledger=ledger)
     blobs = ObjectBlobs.local(tmp_path / "store")
     yield World(tmp_path, database, queue, blobs, make_cuttings(database, queue, blobs))
     await queue.aclose()
@@ -120,9 +120,9 @@ async def world(tmp_path: Path) -> AsyncGenerator[World]:
 async def test_a_matte_that_turns_out_to_be_gone_is_made_again_at_no_cost(world: World) -> None:
     await world.put_matte()
     await world.pay()
-    await world.cuttings.forget(NAME)
-    cutting = await world.cuttings.request(WISH)
-    assert (cutting.state, cutting.shown) == (CutoutState.PENDING, None)
+    await world.cutouts.forget(NAME)
+    cutout = await world.cutouts.resolve(WISH)
+    assert (cutout.state, cutout.matte) == (CutoutState.PENDING, None)
     balance = await world.queue.balance(TOKEN)
     assert (balance.charged, balance.held) == (200, 0)
 
@@ -132,22 +132,22 @@ async def test_what_an_older_version_left_is_shown_at_once(world: World, recipe:
     """The database of mattes is new and does not know it yet: an upgrade flashes no backgrounds."""
     await world.put_matte()
     await world.pay()
-    await world.cuttings.forget(NAME)
+    await world.cutouts.forget(NAME)
     await world.blobs.delete(keys.matte_key(NAME))
     name = await world.put_matte(recipe, known=False, pointer=True)
-    cutting = await make_cuttings(world.database, world.queue, world.blobs).request(WISH)
-    assert cutting.shown == name
-    assert cutting.state is (CutoutState.READY if recipe is RECIPE else CutoutState.STALE)
+    cutout = await make_cuttings(world.database, world.queue, world.blobs).resolve(WISH)
+    assert cutout.matte == name
+    assert cutout.state is (CutoutState.READY if recipe is RECIPE else CutoutState.STALE)
 
 
 @pytest.mark.parametrize("broken", ["pointer", "older matte", "former bytes"])
 async def test_an_older_cutout_that_cannot_be_read_is_as_if_there_were_none(world: World, broken: str) -> None:
     await world.put_matte()
     await world.pay()
-    await world.cuttings.forget(NAME)
+    await world.cutouts.forget(NAME)
     known = broken == "former bytes"
     older = await world.put_matte(OLDER, known=known, pointer=not known)
-    wish = WISH
+    request = WISH
     match broken:
         case "pointer":
             world.loop(keys.newest_matte_key(DIGEST, 0, Tier.STANDARD))
@@ -155,24 +155,24 @@ async def test_an_older_cutout_that_cannot_be_read_is_as_if_there_were_none(worl
             world.loop(keys.matte_key(older))
         case _:
             former = (FormerBytes(digest=DIGEST, facts=FACTS, size_bytes=1),)
-            wish = replace(WISH, origin=replace(ORIGIN, digest=FORMER, former=former))
-    cutting = await world.cuttings.request(wish)
-    assert (cutting.state, cutting.shown) == (CutoutState.PENDING, None)
-    assert isinstance(cutting.receipt, Owed)
+            request = replace(WISH, origin=replace(ORIGIN, digest=FORMER, former=former))
+    cutout = await world.cutouts.resolve(request)
+    assert (cutout.state, cutout.matte) == (CutoutState.PENDING, None)
+    assert isinstance(cutout.receipt, Pending)
 
 
 async def test_a_bill_that_cannot_be_read_decides_nothing(world: World) -> None:
     await world.put_matte()
-    ready = await world.cuttings.request(WISH)
+    ready = await world.cutouts.resolve(WISH)
     assert ready.bill is not None
     assert (ready.state, ready.bill.remaining) == (CutoutState.READY, 800)
     (world.root / "pellucid.sqlite").rename(world.root / "aside")
     (world.root / "pellucid.sqlite").mkdir()
-    for ask in (world.cuttings.request, world.cuttings.look):
-        cutting = await ask(WISH)
-        assert cutting.bill is not None
-        assert (cutting.state, cutting.shown, cutting.bill.charged) == (CutoutState.READY, NAME, 200)
-        assert cutting.bill.remaining is None
+    for ask in (world.cutouts.resolve, world.cutouts.status):
+        cutout = await ask(WISH)
+        assert cutout.bill is not None
+        assert (cutout.state, cutout.matte, cutout.bill.charged) == (CutoutState.READY, NAME, 200)
+        assert cutout.bill.remaining is None
 
 
 async def test_while_the_database_is_away_only_what_is_known_is_shown(world: World) -> None:
@@ -181,21 +181,21 @@ async def test_while_the_database_is_away_only_what_is_known_is_shown(world: Wor
     (world.root / "pellucid.sqlite").rename(world.root / "aside")
     (world.root / "pellucid.sqlite").mkdir()
     restarted = make_cuttings(world.database, world.queue, world.blobs)
-    cutting = await restarted.request(WISH)
-    assert (cutting.state, cutting.shown, cutting.unknown) == (CutoutState.BUSY, None, True)
+    cutout = await restarted.resolve(WISH)
+    assert (cutout.state, cutout.matte, cutout.unknown) == (CutoutState.BUSY, None, True)
     (world.root / "pellucid.sqlite").rmdir()
     (world.root / "aside").rename(world.root / "pellucid.sqlite")
-    assert (await restarted.request(WISH)).state is CutoutState.READY
+    assert (await restarted.resolve(WISH)).state is CutoutState.READY
 
 
 def test_a_stale_cutout_without_its_matte_is_pending() -> None:
     former = replace(ORIGIN, digest=FORMER)
-    owed = Owed(position=1, eta_s=1)
-    stale = Cutting(state=CutoutState.STALE, job=NAME, origin=former, shown="older", receipt=owed)
-    assert stale.without_matte(ORIGIN) == Cutting(state=CutoutState.PENDING, job=NAME, origin=ORIGIN, receipt=owed)
+    owed = Pending(position=1, eta_s=1)
+    stale = CutoutStatus(state=CutoutState.STALE, job=NAME, origin=former, matte="older", receipt=owed)
+    assert stale.without_matte(ORIGIN) == CutoutStatus(state=CutoutState.PENDING, job=NAME, origin=ORIGIN, receipt=owed)
     assert replace(stale, receipt=None).without_matte(ORIGIN).state is CutoutState.BUSY
     refused = replace(stale, state=CutoutState.NO_CREDITS, receipt=None, reason="x").without_matte(ORIGIN)
-    assert (refused.state, refused.shown, refused.reason) == (CutoutState.NO_CREDITS, None, "x")
+    assert (refused.state, refused.matte, refused.reason) == (CutoutState.NO_CREDITS, None, "x")
 
 
 async def test_what_takes_seconds_lets_all_others_go_first(world: World) -> None:
@@ -204,10 +204,10 @@ async def test_what_takes_seconds_lets_all_others_go_first(world: World) -> None
     )
     positions: list[int] = []
     for origin in (huge, ORIGIN, replace(ORIGIN, digest="a" * 32)):
-        cutting = await world.cuttings.request(replace(WISH, origin=origin))
-        assert isinstance(cutting.receipt, Owed)
-        positions.append(cutting.receipt.position)
+        cutout = await world.cutouts.resolve(replace(WISH, origin=origin))
+        assert isinstance(cutout.receipt, Pending)
+        positions.append(cutout.receipt.position)
     assert positions == [1, 1, 2]
-    last = await world.cuttings.request(replace(WISH, origin=huge))
-    assert isinstance(last.receipt, Owed)
+    last = await world.cutouts.resolve(replace(WISH, origin=huge))
+    assert isinstance(last.receipt, Pending)
     assert last.receipt.position == 3

@@ -14,15 +14,15 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from uploads_world import LIMITS, World, picture, take
+from uploads_world import LIMITS, World, accept, picture
 
 from pellucid.customers.customer import hash_key
 from pellucid.database.database import Database
 from pellucid.errors import (
+    AuthenticationError,
     BusyError,
     ImageError,
     ImageLimitError,
-    KeyNeededError,
     OriginNotFoundError,
     PellucidError,
     StoreError,
@@ -45,9 +45,9 @@ def world(database: Database, tmp_path: Path) -> World:
 
 
 async def test_a_picture_is_taken(world: World) -> None:
-    shelf = await world.shelf()
+    upload_store = await world.upload_store()
     data = picture(1)
-    taken = await take(shelf, data[:50], b"", data[50:])
+    taken = await accept(upload_store, data[:50], b"", data[50:])
     assert (world.folder / "here" / "uploads" / taken.name).read_bytes() == data
     assert world.parts() == []
     (row,) = await world.rows()
@@ -65,8 +65,8 @@ async def test_a_picture_is_taken(world: World) -> None:
 @pytest.mark.parametrize(("suffix", "extension"), [("JPEG", "jpg"), ("WEBP", "webp"), ("GIF", "gif"), ("TIFF", "tiff")])
 async def test_names_end_with_what_the_bytes_are(tmp_path: Path, suffix: str, extension: str) -> None:
     database = await Database.open(f"sqlite:///{tmp_path / 'jobs.sqlite'}")
-    shelf = await World(database, tmp_path).shelf()
-    assert (await take(shelf, picture(1, suffix=suffix))).name.endswith(f".{extension}")
+    upload_store = await World(database, tmp_path).upload_store()
+    assert (await accept(upload_store, picture(1, suffix=suffix))).name.endswith(f".{extension}")
     await database.aclose()
 
 
@@ -98,14 +98,14 @@ async def test_what_is_not_taken_leaves_nothing(world: World, name: str) -> None
     body, declared_bytes, error = REFUSED[name]
     if name == "slow":
         world.limits = replace(LIMITS, timeout_s=0.1)
-    shelf = await world.shelf()
+    upload_store = await world.upload_store()
     with pytest.raises(error):
-        await take(shelf, *body, declared_bytes=declared_bytes)
+        await accept(upload_store, *body, declared_bytes=declared_bytes)
     assert await world.is_empty()
 
 
 async def test_no_more_is_read_than_the_limit(world: World) -> None:
-    shelf = await world.shelf()
+    upload_store = await world.upload_store()
     read = 0
 
     async def endless() -> AsyncIterator[bytes]:
@@ -115,13 +115,13 @@ async def test_no_more_is_read_than_the_limit(world: World) -> None:
             yield bytes(10_000)
 
     with pytest.raises(UploadTooLargeError):
-        await shelf.take(endless(), declared_bytes=None, client="x", token=DEFAULT_TOKEN)
+        await upload_store.accept(endless(), declared_bytes=None, client="x", token=DEFAULT_TOKEN)
     assert read == LIMITS.max_bytes + 10_000
     assert await world.is_empty()
 
 
 async def test_who_is_cancelled_leaves_nothing(world: World) -> None:
-    shelf = await world.shelf()
+    upload_store = await world.upload_store()
     begun = asyncio.Event()
 
     async def body() -> AsyncIterator[bytes]:
@@ -129,7 +129,7 @@ async def test_who_is_cancelled_leaves_nothing(world: World) -> None:
         begun.set()
         await asyncio.sleep(3600)
 
-    task = asyncio.create_task(shelf.take(body(), declared_bytes=None, client="x", token=DEFAULT_TOKEN))
+    task = asyncio.create_task(upload_store.accept(body(), declared_bytes=None, client="x", token=DEFAULT_TOKEN))
     await begun.wait()
     assert len(await world.rows()) == len(world.parts()) == 1
     task.cancel()
@@ -151,9 +151,9 @@ def _files_of_at_most(size_bytes: int) -> Iterator[None]:
 
 async def test_a_full_disk(world: World) -> None:
     world.limits = replace(LIMITS, max_bytes=5 << 20, per_client_bytes=5 << 20, total_bytes=5 << 20)
-    shelf = await world.shelf()
+    upload_store = await world.upload_store()
     with _files_of_at_most(4 << 20), pytest.raises(StoreError):
-        await take(shelf, *[bytes(1 << 20)] * 5)
+        await accept(upload_store, *[bytes(1 << 20)] * 5)
     assert await world.is_empty()
 
 
@@ -166,40 +166,43 @@ async def _count(calls: list[Callable[[], object]]) -> tuple[int, list[BaseExcep
 
 async def test_thirty_at_once_stay_within_the_limit_of_their_client(world: World, database_url: str) -> None:
     other = World(await Database.open(database_url), world.folder)
-    shelves = [await world.shelf(), await other.shelf()]
-    calls = [partial(take, shelves[i % 2], picture(i), declared_bytes=len(picture(i))) for i in range(30)]
+    shelves = [await world.upload_store(), await other.upload_store()]
+    calls = [partial(accept, shelves[i % 2], picture(i), declared_bytes=len(picture(i))) for i in range(30)]
     taken, failed = await _count(calls)
     assert taken == LIMITS.per_client == len(world.files()) == len(await world.rows())
     assert all(isinstance(error, UploadLimitError) for error in failed)
     assert world.parts() == []
     assert (
-        await take(shelves[0], picture(99), declared_bytes=len(picture(99)), client="192.0.2.2")
+        await accept(shelves[0], picture(99), declared_bytes=len(picture(99)), client="192.0.2.2")
     ).name in world.files()
     await other.database.aclose()
 
 
 async def test_bytes_of_one_client(world: World) -> None:
     """Who does not say how much comes is taken to send as much as may be sent."""
-    shelf = await world.shelf()
-    calls = [partial(take, shelf, picture(seed), 0.2) for seed in range(8)]
+    upload_store = await world.upload_store()
+    calls = [partial(accept, upload_store, picture(seed), 0.2) for seed in range(8)]
     taken, failed = await _count(calls)
     assert taken == LIMITS.per_client_bytes // LIMITS.max_bytes
     assert all(isinstance(error, UploadLimitError) for error in failed)
     # What was reserved and not used is there again.
-    await take(shelf, picture(20))
+    await accept(upload_store, picture(20))
     world.now += 100
     with pytest.raises(UploadLimitError) as caught:
         for seed in range(30, 40):
-            await take(shelf, picture(seed, side=170), declared_bytes=len(picture(seed, side=170)))
+            await accept(upload_store, picture(seed, side=170), declared_bytes=len(picture(seed, side=170)))
     assert caught.value.retry_after_s == LIMITS.keep_s - 100
     assert sum(row["size_bytes"] for row in await world.rows()) <= LIMITS.per_client_bytes
 
 
 async def test_the_total(world: World) -> None:
     world.limits = replace(LIMITS, total_bytes=350_000)
-    shelf = await world.shelf()
+    upload_store = await world.upload_store()
     big = [picture(seed, side=180) for seed in range(12)]
-    calls = [partial(take, shelf, data, declared_bytes=len(data), client=f"192.0.2.{i}") for i, data in enumerate(big)]
+    calls = [
+        partial(accept, upload_store, data, declared_bytes=len(data), client=f"192.0.2.{i}")
+        for i, data in enumerate(big)
+    ]
     taken, failed = await _count(calls)
     assert taken == 350_000 // len(big[0])
     assert all(isinstance(error, BusyError) and error.retry_after_s >= 1 for error in failed)
@@ -207,82 +210,84 @@ async def test_the_total(world: World) -> None:
 
 
 async def test_only_who_has_the_key_finds_it(world: World) -> None:
-    shelf = await world.shelf()
-    taken = await take(shelf, picture(1))
+    upload_store = await world.upload_store()
+    taken = await accept(upload_store, picture(1))
     for key in ("", "guess", hash_key(taken.delete_key)):
-        with pytest.raises(KeyNeededError):
-            await shelf.find(taken.name, key=key)
-    assert (await shelf.find(taken.name, key=taken.delete_key)).name == taken.name
-    assert (await shelf.find(taken.name, key=None)).name == taken.name
+        with pytest.raises(AuthenticationError):
+            await upload_store.find(taken.name, key=key)
+    assert (await upload_store.find(taken.name, key=taken.delete_key)).name == taken.name
+    assert (await upload_store.find(taken.name, key=None)).name == taken.name
     for name in ("nothing.png", taken.name.partition(".")[0], "../receiving/secret", "%", "", "\0", "\ud800"):
         with pytest.raises(OriginNotFoundError):
-            await shelf.find(name, key=taken.delete_key)
+            await upload_store.find(name, key=taken.delete_key)
     world.now += LIMITS.keep_s
     with pytest.raises(OriginNotFoundError):
-        await shelf.find(taken.name, key=taken.delete_key)
+        await upload_store.find(taken.name, key=taken.delete_key)
 
 
 async def test_deleted_without_a_trace(world: World) -> None:
-    shelf = await world.shelf()
-    taken = await take(shelf, picture(1))
-    upload = await shelf.find(taken.name, key=taken.delete_key)
-    await asyncio.gather(shelf.delete(upload, world), shelf.delete(upload, world))
+    upload_store = await world.upload_store()
+    taken = await accept(upload_store, picture(1))
+    upload = await upload_store.find(taken.name, key=taken.delete_key)
+    await asyncio.gather(upload_store.delete(upload, world), upload_store.delete(upload, world))
     assert await world.is_empty()
     assert set(world.withdrawn) == {taken.name}
     assert set(world.dropped) == {keys.digest(picture(1))}
 
 
 async def test_bytes_stay_while_another_upload_has_them(world: World) -> None:
-    shelf = await world.shelf()
-    one = await take(shelf, picture(1))
+    upload_store = await world.upload_store()
+    one = await accept(upload_store, picture(1))
     world.stored.add(keys.digest(picture(1)))  # somebody asked for its picture
-    two = await take(shelf, picture(1))
-    await shelf.delete(await shelf.find(one.name, key=None), world)
+    two = await accept(upload_store, picture(1))
+    await upload_store.delete(await upload_store.find(one.name, key=None), world)
     assert world.dropped == []
-    await shelf.delete(await shelf.find(two.name, key=None), world)
+    await upload_store.delete(await upload_store.find(two.name, key=None), world)
     assert world.dropped == [keys.digest(picture(1))]
 
 
 async def test_bytes_of_another_origin_are_not_an_uploads_to_remove(world: World) -> None:
     world.stored.add(keys.digest(picture(1)))
-    shelf = await world.shelf()
+    upload_store = await world.upload_store()
     for _ in range(2):
-        taken = await take(shelf, picture(1))
-        await shelf.delete(await shelf.find(taken.name, key=None), world)
+        taken = await accept(upload_store, picture(1))
+        await upload_store.delete(await upload_store.find(taken.name, key=None), world)
     assert await world.is_empty()
     assert world.dropped == []
 
 
 async def test_the_sweep_takes_what_expired(world: World) -> None:
-    shelf = await world.shelf()
-    old = await take(shelf, picture(1))
+    upload_store = await world.upload_store()
+    old = await accept(upload_store, picture(1))
     world.now += 10
-    young = await take(shelf, picture(2))
-    assert await shelf.next_expiry() == old.expires_at
-    await shelf.sweep(world)
+    young = await accept(upload_store, picture(2))
+    assert await upload_store.next_expiry() == old.expires_at
+    await upload_store.sweep(world)
     assert len(world.files()) == 2
     world.now = old.expires_at
-    await shelf.sweep(world)
+    await upload_store.sweep(world)
     assert world.files() == [young.name] == [row["name"] for row in await world.rows()]
     assert world.withdrawn == [old.name]
     world.now = young.expires_at
-    await shelf.sweep(world)
+    await upload_store.sweep(world)
     assert await world.is_empty()
-    assert await shelf.next_expiry() is None
+    assert await upload_store.next_expiry() is None
 
 
 async def test_a_deletion_that_was_interrupted_goes_on(world: World) -> None:
     class Interrupted(World):
-        async def withdraw(self, names: object) -> None:
+        async def invalidate_uploads(self, names: object) -> None:
             raise StoreError("gone")
 
-    shelf = await world.shelf()
-    taken = await take(shelf, picture(1))
+    upload_store = await world.upload_store()
+    taken = await accept(upload_store, picture(1))
     with pytest.raises(StoreError):
-        await shelf.delete(await shelf.find(taken.name, key=None), Interrupted(world.database, world.folder))
+        await upload_store.delete(
+            await upload_store.find(taken.name, key=None), Interrupted(world.database, world.folder)
+        )
     with pytest.raises(OriginNotFoundError):
-        await shelf.find(taken.name, key=None)
-    await shelf.sweep(world)
+        await upload_store.find(taken.name, key=None)
+    await upload_store.sweep(world)
     assert world.withdrawn == [taken.name]
     assert await world.is_empty()
 
@@ -304,15 +309,15 @@ def _reservation(world: World, stem: str, place: str) -> Upload:
 
 async def _place(world: World) -> str:
     """The place of the shelf, as its rows say it."""
-    shelf = await world.shelf()
-    taken = await take(shelf, picture(0))
+    upload_store = await world.upload_store()
+    taken = await accept(upload_store, picture(0))
     (row,) = await world.rows()
-    await shelf.delete(await shelf.find(taken.name, key=None), world)
+    await upload_store.delete(await upload_store.find(taken.name, key=None), world)
     return str(row["place"])
 
 
 async def test_a_reservation_goes_with_its_process(world: World) -> None:
-    shelf, place = await world.shelf(), await _place(world)
+    upload_store, place = await world.upload_store(), await _place(world)
     receiving = world.folder / "here" / "receiving"
     living = Part(receiving, "living")
     dead, early = Part(receiving, "dead"), Part(receiving, "early")
@@ -321,20 +326,20 @@ async def test_a_reservation_goes_with_its_process(world: World) -> None:
         await world.database.run(partial(table.reserve, upload=row, limits=LIMITS))
     for each in (dead, early):
         each._file.close()  # the kernel does it for who is killed
-    await shelf.sweep(world)
+    await upload_store.sweep(world)
     assert world.parts() == ["living.part"]
     assert [row["name"] for row in await world.rows()] == ["living", "moved"], (
         "one may be moved into its place just now"
     )
     world.now += 100
-    await shelf.sweep(world)
+    await upload_store.sweep(world)
     assert await world.is_empty()
     living.close()
 
 
 async def test_the_audit(world: World) -> None:
-    shelf = await world.shelf()
-    kept, lost = await take(shelf, picture(1)), await take(shelf, picture(2))
+    upload_store = await world.upload_store()
+    kept, lost = await accept(upload_store, picture(1)), await accept(upload_store, picture(2))
     uploads, receiving = world.folder / "here" / "uploads", world.folder / "here" / "receiving"
     (uploads / lost.name).unlink()
     for path in (uploads / "old.png", uploads / "young.png", receiving / "old.new", receiving / "young.new"):
@@ -342,7 +347,7 @@ async def test_the_audit(world: World) -> None:
         age_s = 700 if path.stem == "old" else 500
         os.utime(path, (world.now - age_s, world.now - age_s))
     os.utime(uploads / kept.name, (1, 1))
-    await shelf.audit(world)
+    await upload_store.audit(world)
     assert world.files() == sorted([kept.name, "young.png"])
     assert {path.name for path in receiving.glob("*.new")} == {"young.new"}
     assert [row["name"] for row in await world.rows()] == [kept.name]
@@ -350,15 +355,15 @@ async def test_the_audit(world: World) -> None:
 
 
 async def test_machines_that_share_a_database_leave_each_others_uploads_alone(world: World) -> None:
-    here, there = await world.shelf(), await world.shelf(place="there")
-    taken = await take(here, picture(1))
+    here, there = await world.upload_store(), await world.upload_store(place="there")
+    taken = await accept(here, picture(1))
     await there.audit(world, grace_s=0)
     world.now = taken.expires_at
     await there.sweep(world)
     assert world.files() == [taken.name]
     with pytest.raises(OriginNotFoundError):
         await there.find(taken.name, key=None)
-    assert (await take(there, picture(2))).name in world.files(place="there")
+    assert (await accept(there, picture(2))).name in world.files(place="there")
     world.now += 86_401  # nobody has come to delete it for a day
     await there.sweep(world)
     assert taken.name not in [row["name"] for row in await world.rows()]
@@ -367,14 +372,14 @@ async def test_machines_that_share_a_database_leave_each_others_uploads_alone(wo
 
 
 async def test_one_tidies_at_a_time(world: World) -> None:
-    shelf = await world.shelf()
-    await take(shelf, picture(1))
+    upload_store = await world.upload_store()
+    await accept(upload_store, picture(1))
     world.now += LIMITS.keep_s
-    await asyncio.gather(*(shelf.sweep(world) for _ in range(4)))
+    await asyncio.gather(*(upload_store.sweep(world) for _ in range(4)))
     assert len(world.withdrawn) == 1
 
 
 async def test_a_folder_that_cannot_be_made_is_said(world: World) -> None:
     (world.folder / "here").write_bytes(b"")
     with pytest.raises(PellucidError, match="cannot be stored"):
-        await world.shelf()
+        await world.upload_store()

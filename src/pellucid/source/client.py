@@ -22,20 +22,20 @@ from pellucid.source.weburl import parse_web_url
 from pellucid.spec import Token
 
 _SCHEMES_IN_MEMORY = 10_000
-_SCHEME_BELIEF_S = 3600.0
+_SCHEME_TTL_S = 3600.0
 # A host without TLS that drops packets costs its first visitor this long.
 _PROBE_TIMEOUT_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class Conditions:
     """The validators of what is known of an origin, and the URL, after redirects, whose answer had them."""
 
     validators: Validators = field(default_factory=Validators)
     url: str | None = None
 
 
-class Asker:
+class OriginClient:
     """Puts one question at a time; remembers which scheme brought an answer from a host. `headers` are what hosts are
     sent besides.
     """
@@ -46,10 +46,17 @@ class Asker:
         self._headers = headers
         self._fetcher = fetcher
         self._freshness = freshness
-        self._worked: TTLCache[tuple[Token, str], str] = TTLCache(_SCHEMES_IN_MEMORY, _SCHEME_BELIEF_S, clock)
+        self._worked: TTLCache[tuple[Token, str], str] = TTLCache(_SCHEMES_IN_MEMORY, _SCHEME_TTL_S, clock)
 
     async def ask(
-        self, token: Token, location: Location, known: Known, *, client: Client, hint: str | None, room: Reservation
+        self,
+        token: Token,
+        location: Location,
+        known: Conditions,
+        *,
+        client: Client,
+        hint: str | None,
+        room: Reservation,
     ) -> tuple[str, Fetched | NotModified]:
         """The answer, and the scheme that brought it. `hint` is the scheme that worked before; in `room` the memory for
         the body is reserved. Raises OriginError, BusyError.
@@ -85,7 +92,7 @@ class Asker:
         return not sent or sent.in_clear
 
     async def _ask_by_tls_alone(
-        self, token: Token, location: WebLocation, known: Known, *, client: Client, room: Reservation
+        self, token: Token, location: WebLocation, known: Conditions, *, client: Client, room: Reservation
     ) -> Fetched | NotModified:
         """A host with headers is asked by https, whatever the URL says: without TLS anybody on the way could read a
         key, and without the key another picture may come, which would be kept as the host's.
@@ -119,7 +126,7 @@ class Asker:
         token: Token,
         location: WebLocation,
         scheme: str,
-        known: Known,
+        known: Conditions,
         *,
         client: Client,
         room: Reservation,

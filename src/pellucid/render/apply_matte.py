@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pellucid.render.compose import compose, with_alpha
-from pellucid.render.foreground import WORKING_SIDE, unmix
+from pellucid.render.foreground import WORKING_SIDE, estimate_foreground
 from pellucid.spec import WHITE
 
 if TYPE_CHECKING:
@@ -19,17 +19,17 @@ _STRIP_PIXELS = 1 << 18
 """Temporary arrays of a few MB: over a whole picture of 50 megapixels they would take 700."""
 
 
-def cut_out(
+def apply_matte(
     photo: NDArray[np.uint8], matte_hw: NDArray[np.uint8], *, working_side: int = WORKING_SIDE
 ) -> NDArray[np.uint8]:
     """The subject in its own colours: (height, width, 4) uint8 sRGB, straight alpha.
 
     `photo` is (height, width, 3 or 4) uint8 sRGB, straight alpha; `matte_hw` (height, width) uint8. The photo's own
-    alpha is multiplied in. `working_side`: as for `foreground.unmix`.
+    alpha is multiplied in. `working_side`: as for `foreground.estimate_foreground`.
     """
     if photo.shape[2] == 3:
         cutout = with_alpha(photo, matte_hw)
-        unmix(cutout, working_side=working_side)
+        estimate_foreground(cutout, working_side=working_side)
         return cutout
     # The model saw the picture over white, so that is what the matte's edges mix with. A pixel that was translucent
     # from the start already says its own colour.
@@ -37,7 +37,7 @@ def cut_out(
     for part in _strips(matte_hw):
         cutout[part, :, :3] = compose(photo[part, :, :3], photo[part, :, 3], WHITE)
         cutout[part, :, 3] = matte_hw[part]
-    unmix(cutout, working_side=working_side)
+    estimate_foreground(cutout, working_side=working_side)
     for part in _strips(matte_hw):
         _restore(cutout[part], photo[part], matte_hw[part])
     return cutout

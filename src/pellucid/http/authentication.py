@@ -10,66 +10,66 @@ from starlette.types import Scope
 
 from pellucid.concurrency.clients import Client, client_network
 from pellucid.customers.customer import Customers
-from pellucid.errors import KeyNeededError
+from pellucid.errors import AuthenticationError
 from pellucid.spec import DEFAULT_TOKEN, Token
 
 _SCHEME = "bearer "
-_TELLING = frozenset({b"host", b"authorization"})
+_IDENTIFYING = frozenset({b"host", b"authorization"})
 
 
 class Caller(NamedTuple):
-    """Whose request it is; `keyed` if a key said so: such an answer is for this caller alone."""
+    """Whose request it is; `has_key` if a key said so: such an answer is for this caller alone."""
 
     token: Token
-    keyed: bool = False
+    has_key: bool = False
 
 
 EVERYBODY = Caller(DEFAULT_TOKEN)
 
 
-class Callers:
+class Authenticator:
     """Reads `Host` and `Authorization: Bearer KEY`. `admin_key` is the operator's, '' for none."""
 
     def __init__(self, customers: Customers, *, admin_key: str) -> None:
         self._customers = customers
         self._admin_key = admin_key
-        self.told_apart = customers.told_apart
+        self.has_customers = customers.has_customers
         """Whether answers may differ from token to token."""
 
-    def caller_of(self, host: str, authorization: str) -> Caller:
+    def authenticate_values(self, host: str, authorization: str) -> Caller:
         """Whose request it is, from the values of the two headers ('' for none). A key goes before the host. Raises
-        KeyNeededError for a key that nobody has, and for a host without a token.
+        AuthenticationError for a key that nobody has, and for a host without a token.
         """
-        if not self.told_apart:
+        if not self.has_customers:
             return EVERYBODY
         key = bearer_key(authorization)
         if key and not self.is_operator(authorization):
             token = self._customers.of_key(key)
             if token is None:
-                raise KeyNeededError("the key in Authorization is nobody's")
-            return Caller(token, keyed=True)
+                raise AuthenticationError("the key in Authorization is nobody's")
+            return Caller(token, has_key=True)
         token = self._customers.of_host(host)
         if token is None:
-            raise KeyNeededError(f"the host {host!r} is none of a customer's; send Authorization: Bearer KEY")
+            raise AuthenticationError(f"the host {host!r} is none of a customer's; send Authorization: Bearer KEY")
         return Caller(token)
 
-    def of(self, headers: Iterable[tuple[bytes, bytes]]) -> Caller:
-        """`caller_of` from the headers of an ASGI scope."""
-        if not self.told_apart:
+    def authenticate(self, headers: Iterable[tuple[bytes, bytes]]) -> Caller:
+        """`authenticate_values` from the headers of an ASGI scope."""
+        if not self.has_customers:
             return EVERYBODY
-        values = {name: value.decode("latin-1") for name, value in headers if name in _TELLING}
-        return self.caller_of(values.get(b"host", ""), values.get(b"authorization", ""))
+        values = {name: value.decode("latin-1") for name, value in headers if name in _IDENTIFYING}
+        return self.authenticate_values(values.get(b"host", ""), values.get(b"authorization", ""))
 
-    def known(self, headers: Iterable[tuple[bytes, bytes]]) -> Caller | None:
-        """`of`, None for nobody."""
+    def authenticate_or_none(self, headers: Iterable[tuple[bytes, bytes]]) -> Caller | None:
+        """`authenticate`; None where that raises AuthenticationError."""
         try:
-            return self.of(headers)
-        except KeyNeededError:
+            return self.authenticate(headers)
+        except AuthenticationError:
             return None
 
     def token_of(self, host: str, authorization: str) -> Token:
         """The token alone."""
-        return self.caller_of(host, authorization).token
+        return self.authenticate_values(host, authorization).token
 
     def token_of_key(self, authorization: str) -> Token | None:
         """The token whose key was sent; None without one or with one that nobody has."""

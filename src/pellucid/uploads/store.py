@@ -27,8 +27,8 @@ from pellucid.concurrency.clients import Client, client_network
 from pellucid.customers.customer import hash_key
 from pellucid.database.database import Database
 from pellucid.errors import (
+    AuthenticationError,
     BusyError,
-    KeyNeededError,
     OriginNotFoundError,
     PellucidError,
     StoreError,
@@ -71,10 +71,10 @@ ResultT = TypeVar("ResultT")
 Probe = Callable[[Callable[[], Awaitable[bytes]], Client], Awaitable[ImageFacts]]
 
 
-class Forgetter(Protocol):
+class UploadInvalidator(Protocol):
     """Who makes a server forget uploads. Both raise StoreError, DatabaseError."""
 
-    async def withdraw(self, names: Sequence[str]) -> None:
+    async def invalidate_uploads(self, names: Sequence[str]) -> None:
         """On return no web process shows these uploads, whose files are gone."""
         ...
 
@@ -84,7 +84,7 @@ class Forgetter(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Taken:
+class AcceptedUpload:
     """An upload that is there. `delete_key` is told once and kept nowhere; `expires_at` in seconds since the epoch."""
 
     name: str
@@ -94,7 +94,7 @@ class Taken:
     facts: ImageFacts
 
 
-class Shelf:
+class UploadStore:
     """`folder` is what the alias shows, `receiving` where bytes lie before, on the same volume. `probe` reads a picture
     once there is room for its bytes, and then its header; those that wait lie on the disk. `has_bytes` says whether
     the store holds an origin of that digest. Made by `open`.
@@ -137,7 +137,7 @@ class Shelf:
         has_bytes: Callable[[str], Awaitable[bool]],
         lacks_space: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.time,
-    ) -> Shelf:
+    ) -> UploadStore:
         """The shelf, its folders made. Raises StoreError when they cannot be."""
 
         def prepare() -> bytes:
@@ -158,9 +158,9 @@ class Shelf:
             clock=clock,
         )
 
-    async def take(
+    async def accept(
         self, chunks: AsyncIterator[bytes], *, declared_bytes: int | None, client: str, token: Token
-    ) -> Taken:
+    ) -> AcceptedUpload:
         """Receive a picture. `declared_bytes` is what its sender said that it has, None for nothing said; `client` its
         address.
 
@@ -176,13 +176,13 @@ class Shelf:
             raise BusyError("the server has no room for uploads now", retry_after_s=60)
         self._under_way += 1
         try:
-            return await self._take(chunks, declared_bytes=declared_bytes, client=client, token=token)
+            return await self._accept(chunks, declared_bytes=declared_bytes, client=client, token=token)
         finally:
             self._under_way -= 1
 
     async def find(self, name: str, *, key: str | None) -> Upload:
         """The upload of that name, for who has its `key`; None for who needs none. Raises OriginNotFoundError,
-        KeyNeededError, DatabaseError.
+        AuthenticationError, DatabaseError.
         """
         upload = None
         if _NAME.fullmatch(name):  # not every database takes every text
@@ -191,21 +191,23 @@ class Shelf:
         if upload is None:
             raise OriginNotFoundError("there is no such upload; perhaps it has expired")
         if key is not None and not compare_digest(hash_key(key), upload.secret_hash):
-            raise KeyNeededError("send Authorization: Bearer <delete_key>, as it was told when the picture was sent")
+            raise AuthenticationError(
+                "send Authorization: Bearer <delete_key>, as it was told when the picture was sent"
+            )
         return upload
 
-    async def delete(self, upload: Upload, forgetter: Forgetter) -> None:
+    async def delete(self, upload: Upload, invalidator: UploadInvalidator) -> None:
         """Delete it; on return it is gone from every web process. Raises DatabaseError, StoreError, after
         which the sweep goes on with it.
         """
         await self._database.run(partial(table.expire, name=upload.name))
-        await self._delete([upload], forgetter)
+        await self._delete([upload], invalidator)
 
-    async def sweep(self, forgetter: Forgetter) -> None:
+    async def sweep(self, invalidator: UploadInvalidator) -> None:
         """Delete what has expired, and what killed processes left half received. One process at a time does it; the
         others pass. Raises DatabaseError, StoreError.
         """
-        with self._turn() as ours:
+        with self._try_sweep_lock() as ours:
             if not ours:
                 return
             now = self._clock()
@@ -214,14 +216,14 @@ class Shelf:
                 await self._database.run(partial(table.drop, names=[stem]))
             due = partial(table.expired, place=self._place, now=now, at_most=_BATCH)
             while doomed := await self._database.read(due):
-                await self._delete(doomed, forgetter)
+                await self._delete(doomed, invalidator)
             await self._database.run(partial(table.forget_lost, place=self._place, before=now - _LOST_S))
 
-    async def audit(self, forgetter: Forgetter, *, grace_s: float = _GRACE_S) -> None:
+    async def audit(self, invalidator: UploadInvalidator, *, grace_s: float = _GRACE_S) -> None:
         """Remove files without a row, if older than `grace_s`, and rows without a file. Slower than `sweep`:
         it looks at everything. Raises what `sweep` raises.
         """
-        with self._turn() as ours:
+        with self._try_sweep_lock() as ours:
             if not ours:
                 return
             now = self._clock()
@@ -238,7 +240,7 @@ class Shelf:
                 lost = await _on_disk(partial(self._without_file, page))
                 if lost:
                     _log.warning("uploads have lost their files", count=len(lost))
-                    await self._delete(lost, forgetter)
+                    await self._delete(lost, invalidator)
 
     async def next_expiry(self) -> float | None:
         """When the next one expires, in seconds since the epoch; None for none. Raises DatabaseError."""
@@ -248,9 +250,9 @@ class Shelf:
         if size_bytes is not None and size_bytes > self.limits.largest:
             raise UploadTooLargeError(f"an upload has at most {self.limits.largest} bytes")
 
-    async def _take(
+    async def _accept(
         self, chunks: AsyncIterator[bytes], *, declared_bytes: int | None, client: str, token: Token
-    ) -> Taken:
+    ) -> AcceptedUpload:
         stem, delete_key, now = secrets.token_hex(16), secrets.token_urlsafe(32), self._clock()
         reserved = Upload(
             name=stem,
@@ -273,10 +275,10 @@ class Shelf:
                     part, replace(reserved, size_bytes=size_bytes), delete_key, client_network(client)
                 )
             except BaseException:
-                await _whatever_comes(self._database.run(partial(table.drop, names=[stem, part.moved_to])))
+                await _shielded(self._database.run(partial(table.drop, names=[stem, part.moved_to])))
                 raise
         finally:
-            await _whatever_comes(_on_disk(part.close))
+            await _shielded(_on_disk(part.close))
 
     async def _receive(self, part: Part, chunks: AsyncIterator[bytes], *, limit_bytes: int) -> int:
         """Write what comes to `part`; returns how many bytes."""
@@ -303,7 +305,7 @@ class Shelf:
             raise UploadError("the body is empty; send the bytes of a picture")
         return size_bytes
 
-    async def _finish(self, part: Part, reserved: Upload, delete_key: str, client: Client) -> Taken:
+    async def _finish(self, part: Part, reserved: Upload, delete_key: str, client: Client) -> AcceptedUpload:
         """Probe it, put it into its place, and have the row say so."""
         digest = ""
 
@@ -331,19 +333,19 @@ class Shelf:
         if not done:
             raise BusyError("the upload waited too long for its turn")
         part.keep()
-        return Taken(
+        return AcceptedUpload(
             name=name, delete_key=delete_key, expires_at=expires_at, size_bytes=reserved.size_bytes, facts=facts
         )
 
-    async def _delete(self, doomed: Sequence[Upload], forgetter: Forgetter) -> None:
+    async def _delete(self, doomed: Sequence[Upload], invalidator: UploadInvalidator) -> None:
         """Files, then what the server knows of them, then bytes and rows."""
         received = [upload for upload in doomed if upload.digest]
         await _on_disk(partial(self._unlink, [upload.name for upload in received]))
         if received:
-            await forgetter.withdraw([upload.name for upload in received])
+            await invalidator.invalidate_uploads([upload.name for upload in received])
         for digest in {upload.digest for upload in received if not upload.shared}:
             if not await self._database.read(partial(table.with_bytes, digest=digest, now=self._clock())):
-                await forgetter.drop_bytes(digest)
+                await invalidator.drop_bytes(digest)
         for upload in doomed:
             if not upload.digest:
                 await _on_disk(partial(parts.remove_part, self._receiving, upload.name))
@@ -357,7 +359,7 @@ class Shelf:
         return [upload for upload in uploads if not (self._folder / upload.name).is_file()]
 
     @contextmanager
-    def _turn(self) -> Generator[bool]:
+    def _try_sweep_lock(self) -> Generator[bool]:
         """Whether it is this process's turn to tidy up."""
         try:
             file = (self._receiving / "sweep.lock").open("wb")
@@ -380,7 +382,7 @@ async def _on_disk(work: Callable[[], ResultT]) -> ResultT:
         raise StoreError(f"an upload cannot be stored: {error.strerror} ({error.filename})") from error
 
 
-async def _whatever_comes(tidying: Coroutine[object, object, object]) -> None:
+async def _shielded(tidying: Coroutine[object, object, object]) -> None:
     """Done to its end even if whoever waits for it is cancelled. What fails is left to the sweep."""
     task = asyncio.ensure_future(tidying)
     try:

@@ -14,39 +14,39 @@ from pellucid.mattes.catalogue import Catalogue
 from pellucid.notify.sender import Sender
 from pellucid.queue.queue import Queue
 from pellucid.store.bounded import BoundedBlobs
-from pellucid.uploads.shelf import Forgetter, Shelf
+from pellucid.uploads.store import UploadInvalidator, UploadStore
 
 _log = structlog.get_logger(__name__)
 
 _HOUSEKEEPING_S = 30.0
 _SWEEP_MIN_S = 0.5
-_TROUBLE_S = 5.0
+_RETRY_PAUSE_S = 5.0
 _AUDIT_S = 600.0
 """Between two looks at all uploads and their files; a killed process may have left one without the other."""
 
 
-async def lasting(chore: Callable[[], Awaitable[None]]) -> None:
-    """`chore` without end: what it did not expect is logged, and it begins again."""
+async def restarting(task: Callable[[], Awaitable[None]]) -> None:
+    """`task` without end: what it did not expect is logged, and it begins again."""
     while True:
         try:
-            await chore()
+            await task()
         except Exception:  # the edge: nobody waits for this task
             _log.exception("unexpected error")
-        await asyncio.sleep(_TROUBLE_S)
+        await asyncio.sleep(_RETRY_PAUSE_S)
 
 
-async def sweep_uploads(shelf: Shelf, forgetter: Forgetter) -> None:
+async def run_upload_expiry(upload_store: UploadStore, invalidator: UploadInvalidator) -> None:
     """Delete uploads when they expire, within a second or so; all of them are looked at now and then."""
-    longest_s = min(_HOUSEKEEPING_S, shelf.limits.keep_s)
+    longest_s = min(_HOUSEKEEPING_S, upload_store.limits.keep_s)
     audited_at: float | None = None
     while True:
         pause_s = longest_s
         try:
-            await shelf.sweep(forgetter)
+            await upload_store.sweep(invalidator)
             if audited_at is None or time.monotonic() > audited_at + _AUDIT_S:
-                await shelf.audit(forgetter)
+                await upload_store.audit(invalidator)
                 audited_at = time.monotonic()
-            due_at = await shelf.next_expiry()
+            due_at = await upload_store.next_expiry()
             if due_at is not None:
                 pause_s = max(_SWEEP_MIN_S, min(longest_s, due_at - time.time()))
         except PellucidError as error:
@@ -54,7 +54,7 @@ async def sweep_uploads(shelf: Shelf, forgetter: Forgetter) -> None:
         await asyncio.sleep(pause_s)
 
 
-async def keep_house(cache: BoundedBlobs) -> None:
+async def run_eviction(cache: BoundedBlobs) -> None:
     """Keep the cache within its bounds."""
     work = cache.reconcile
     while True:
@@ -66,7 +66,7 @@ async def keep_house(cache: BoundedBlobs) -> None:
         work = cache.evict
 
 
-async def keep_queue(queue: Queue) -> None:
+async def run_queue_upkeep(queue: Queue) -> None:
     """Have done again what dead workers had in hand, and owe no more what waited too long."""
     expired_at: float | None = None
     while True:
@@ -78,11 +78,11 @@ async def keep_queue(queue: Queue) -> None:
                 await queue.expire()
         except (PellucidError, OSError) as error:
             _log.error("queue not kept", error=str(error))
-            await asyncio.sleep(_TROUBLE_S)
+            await asyncio.sleep(_RETRY_PAUSE_S)
         await asyncio.sleep(_SWEEP_MIN_S)
 
 
-async def keep_mattes(catalogue: Catalogue, take_uses: Callable[[], set[str]], *, warn_bytes: int) -> None:
+async def run_matte_upkeep(catalogue: Catalogue, take_uses: Callable[[], set[str]], *, warn_bytes: int) -> None:
     """Have the database know every matte in the store, and when each was used; warn when they become many."""
     warned = False
     looked_at: float | None = None
@@ -107,7 +107,7 @@ async def keep_mattes(catalogue: Catalogue, take_uses: Callable[[], set[str]], *
 
 
 @asynccontextmanager
-async def sending(sender: Sender) -> AsyncGenerator[None, None]:
+async def run_sender(sender: Sender) -> AsyncGenerator[None, None]:
     """`sender` at work for the length of the block."""
     stop = asyncio.Event()
     task = asyncio.create_task(sender.run(stop))

@@ -18,8 +18,8 @@ from urllib.parse import quote, unquote
 
 import msgspec
 
-from pellucid.crew.port import WorkerInfo
 from pellucid.errors import WorkerNameError
+from pellucid.liveness.port import WorkerInfo
 
 _SUFFIX = ".lock"
 _PAUSE_S = 0.01
@@ -28,7 +28,7 @@ _NAME_TAKEN_S = 1.0
 """A look at a lock holds it, shared, for microseconds; only one that stays held this long is a living namesake's."""
 
 
-class LockSeat:
+class LockSession:
     """A held lock. `ensure` makes its file again where somebody emptied the folder."""
 
     def __init__(self, path: Path, info: WorkerInfo) -> None:
@@ -52,14 +52,14 @@ class LockSeat:
 
 
 class LockFiles:
-    """The `Crew` of one folder: a file for each worker."""
+    """The `WorkerRegistry` of one folder: a file for each worker."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def join(self, info: WorkerInfo) -> LockSeat:
+    def join(self, info: WorkerInfo) -> LockSession:
         """Hold the lock of `info.worker_id`. Raises WorkerNameError when a living worker has that name."""
-        return LockSeat(self._path(info.worker_id), info)
+        return LockSession(self._path(info.worker_id), info)
 
     def alive(self) -> tuple[WorkerInfo, ...]:
         """What the files say whose locks are held. One that may not be read, or is being written, says nothing."""
@@ -83,7 +83,7 @@ class LockFiles:
         finally:
             os.close(fd)
 
-    def bury(self, worker_id: str) -> None:
+    def remove_dead(self, worker_id: str) -> None:
         """Remove the file of a dead worker; one that is alive after all keeps it."""
         path = self._path(worker_id)
         try:

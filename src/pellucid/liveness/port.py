@@ -19,7 +19,7 @@ class WorkerInfo:
     """It makes mattes of these recipes only."""
 
 
-class Seat(Protocol):
+class WorkerSession(Protocol):
     """One worker's place among those at work."""
 
     def ensure(self) -> None:
@@ -31,10 +31,10 @@ class Seat(Protocol):
         ...
 
 
-class Crew(Protocol):
+class WorkerRegistry(Protocol):
     """Those at work on one store. Methods may block for a millisecond, and raise OSError."""
 
-    def join(self, info: WorkerInfo) -> Seat:
+    def join(self, info: WorkerInfo) -> WorkerSession:
         """Be at work from now on, until the process ends or leaves. Raises WorkerNameError when a living worker has
         that name.
         """
@@ -48,6 +48,6 @@ class Crew(Protocol):
         """Names of workers that ended without leaving, until they are buried."""
         ...
 
-    def bury(self, worker_id: str) -> None:
+    def remove_dead(self, worker_id: str) -> None:
         """Forget a dead one."""
         ...

@@ -14,10 +14,10 @@ from pellucid.http.problems import Problem, describe_error
 
 NO_STORE = {"cache-control": "no-store"}
 
-Answering = Callable[[Request], Awaitable[Response]]
+Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-def guarded(answer: Answering) -> Answering:
+def with_problem_responses(answer: Endpoint) -> Endpoint:
     """Our errors as problem documents, as the image route gives them."""
 
     async def guard(request: Request) -> Response:
