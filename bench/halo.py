@@ -30,12 +30,9 @@ import msgspec
 import numpy as np
 from rich.console import Console
 from rich.progress import track
-
-from pellucid.engine import Engine
-from pellucid.errors import PellucidError
-from pellucid.evaluate.backdrops import load_photographs
-from pellucid.evaluate.contenders import CONTENDERS, Contender, PhotoAsItIs
-from pellucid.evaluate.halo import (
+from scenes.backdrops import load_photographs
+from scenes.contenders import CONTENDERS, Contender, PhotoAsItIs, Reduced
+from scenes.halo import (
     SCENE_SIZE,
     SCENES,
     SCENES_WITH_PHOTOGRAPHS,
@@ -48,11 +45,12 @@ from pellucid.evaluate.halo import (
     summarise,
     truth_of,
 )
-from pellucid.evaluate.halo_sheet import halo_sheet, scene_table
-from pellucid.evaluate.reduce import Pixels, reduce_cutout
-from pellucid.evaluate.synthetic import Scene
-from pellucid.image.decode import decode_full
-from pellucid.image.probe import probe
+from scenes.halo_sheet import halo_sheet, scene_table
+from scenes.reduce import Pixels
+from scenes.synthetic import Scene
+
+from pellucid.engine import Engine
+from pellucid.errors import PellucidError
 from pellucid.image.vips import from_array, to_array, to_srgb_size
 from pellucid.render.compose import with_alpha
 from pellucid.settings.load import load_settings
@@ -65,20 +63,6 @@ OWN_MATTE = "Pellucid, own matte"
 TRUTH = "the truth, scaled by libvips"
 ONLY_SMALL = ("photo, reduced after", "Pellucid, reduced after", "pymatting ml, reduced before", TRUTH)
 """Rows that say nothing new at the scene's own size."""
-
-
-class Reduced:
-    """A contender's cutout at full size, reduced afterwards: what a caller does who has only the whole cutout."""
-
-    def __init__(self, inner: Contender) -> None:
-        self._inner = inner
-
-    def cut(self, photo: Pixels, matte_hw: Pixels, /) -> Pixels:
-        return self._inner.cut(photo, matte_hw)
-
-    def render(self, photo: bytes, matte_hw: Pixels, width: int, /) -> Pixels:
-        pixels = to_array(decode_full(photo, probe(photo, max_pixels=10**8)))
-        return reduce_cutout(self._inner.cut(pixels, matte_hw), width)
 
 
 class Rembg:

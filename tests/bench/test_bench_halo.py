@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
-from pellucid.engine import Engine
-from pellucid.evaluate.contenders import CONTENDERS, Pellucid, PhotoAsItIs, as_png
-from pellucid.evaluate.halo import (
+from scenes.contenders import CONTENDERS, Pellucid, PhotoAsItIs, as_png
+from scenes.halo import (
     BACKDROPS,
     Truth,
     backdrop_errors,
@@ -18,9 +16,11 @@ from pellucid.evaluate.halo import (
     summarise,
     truth_of,
 )
-from pellucid.evaluate.reduce import reduce_cutout
-from pellucid.evaluate.subjects import KINDS
-from pellucid.evaluate.synthetic import Scene, generate
+from scenes.reduce import reduce_cutout
+from scenes.subjects import KINDS
+from scenes.synthetic import Scene, generate
+
+from pellucid.engine import Engine
 from pellucid.render.compose import with_alpha
 from tiny import TinyModel
 
