@@ -1,4 +1,4 @@
-"""The comparison is run as a script of `bench/`, not installed: its folder is put where Python looks."""
+"""Benchmarks are run as scripts of `bench/`, not installed: that folder is put where Python looks."""
 
 from __future__ import annotations
 

@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
+from pellucid.cli.app import app
 from pellucid.cli.evaluate import evaluate_folders
 from pellucid.cli.options import read_settings
 from pellucid.engine import Engine
@@ -103,6 +105,12 @@ def test_one_set_has_no_second_summary(
     printed = capsys.readouterr().out
     assert "mean of 2" in printed
     assert "sets" not in printed
+
+
+def test_no_folder_is_a_usage_error() -> None:
+    done = CliRunner().invoke(app, ["eval"])
+    assert done.exit_code == 2
+    assert "DIR" in done.output
 
 
 def test_sets_of_one_name_are_refused(tmp_path: Path) -> None:

@@ -149,22 +149,12 @@ def cut(
 @app.command("eval")
 def evaluate(
     folders: Annotated[
-        list[Path] | None,
-        typer.Argument(
-            metavar="DIR",
-            help="Folders with images/, masks/ and perhaps ignore/. With --synthetic: photographs as more backdrops.",
-            show_default=False,
-        ),
-    ] = None,
+        list[Path], typer.Argument(metavar="DIR...", help="Folders with images/, masks/ and perhaps ignore/.")
+    ],
     *,
-    synthetic: Annotated[
-        bool, typer.Option("--synthetic", help="Measure the colour of edges on scenes made by code instead.")
-    ] = False,
     sheet: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE", help="Write an HTML page: the worst twenty, or all made scenes.", show_default=False
-        ),
+        typer.Option(metavar="FILE", help="Write an HTML page with the worst twenty.", show_default=False),
     ] = None,
     json: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write all numbers as JSON.", show_default=False)
@@ -176,15 +166,7 @@ def evaluate(
     quality: Quality = None,
     config: Config = None,
 ) -> None:
-    """Measure mattes against true masks: IoU, boundary IoU, MAE, MSE, SAD, gradient error, veil, S-measure, max-F.
-
-    With --synthetic: how much of the old background's colour stays in the edges.
-    """
-    folders = folders or []
-    if not folders and not synthetic:
-        raise typer.BadParameter("name a folder, or say --synthetic", param_hint="DIR")
-    if len(folders) > 1 and synthetic:
-        raise typer.BadParameter("--synthetic takes one folder of photographs", param_hint="DIR")
+    """Measure mattes against true masks: IoU, boundary IoU, MAE, MSE, SAD, gradient error, veil, S-measure, max-F."""
     settings = read_settings(
         config,
         models_dir=models_dir,
@@ -193,11 +175,8 @@ def evaluate(
         model__precision=precision,
         model__quality=quality,
     )
-    from pellucid.cli.evaluate import evaluate_folders, evaluate_synthetic  # noqa: PLC0415 - the runtime's imports
+    from pellucid.cli.evaluate import evaluate_folders  # noqa: PLC0415 - the runtime's imports
 
-    if synthetic:
-        photographs = folders[0] if folders else None
-        raise typer.Exit(evaluate_synthetic(settings, photographs=photographs, sheet_file=sheet, json_file=json))
     raise typer.Exit(evaluate_folders(folders, settings, sheet_file=sheet, json_file=json))
 
 

@@ -1,20 +1,11 @@
-"""The halo measure on cutouts whose error is known, and its run with the tiny model."""
+"""The halo measure on cutouts whose error is known."""
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pytest
-from typer.testing import CliRunner
-
-from pellucid.cli.app import app
-from pellucid.cli.evaluate import evaluate_synthetic
-from pellucid.cli.options import read_settings
-from pellucid.engine import Engine
-from pellucid.evaluate.contenders import CONTENDERS, Pellucid, PhotoAsItIs, as_png
-from pellucid.evaluate.halo import (
+from scenes.contenders import CONTENDERS, Pellucid, PhotoAsItIs, as_png
+from scenes.halo import (
     BACKDROPS,
     Truth,
     backdrop_errors,
@@ -25,9 +16,11 @@ from pellucid.evaluate.halo import (
     summarise,
     truth_of,
 )
-from pellucid.evaluate.reduce import reduce_cutout
-from pellucid.evaluate.subjects import KINDS
-from pellucid.evaluate.synthetic import Scene, generate
+from scenes.reduce import reduce_cutout
+from scenes.subjects import KINDS
+from scenes.synthetic import Scene, generate
+
+from pellucid.engine import Engine
 from pellucid.render.compose import with_alpha
 from tiny import TinyModel
 
@@ -143,39 +136,3 @@ def test_the_engines_own_matte_adds_its_errors(tiny_model: TinyModel, fur: Scene
     given = measure_given_matte(fur, Pellucid(), width=80)
     assert own.own["black"] > given.own["black"]
     assert own.small["white"] > given.small["white"]
-
-
-def test_the_command_writes_what_it_prints(
-    tmp_path: Path, tiny_model: TinyModel, capsys: pytest.CaptureFixture[str]
-) -> None:
-    settings = read_settings(
-        None,
-        models_dir=tiny_model.models_dir,
-        model__name="tiny",
-        model__cards=tiny_model.cards,
-        model__precision="f32",
-    )
-    sheet_file, json_file = tmp_path / "sheet.html", tmp_path / "all.json"
-    evaluate_synthetic(settings, photographs=None, sheet_file=sheet_file, json_file=json_file, count=7, size=SIZE)
-    printed = capsys.readouterr().out
-    document = json.loads(json_file.read_bytes())
-    assert set(document["summary"]) == {"photo as it is", "Pellucid", "Pellucid, own matte"}
-    for summary in document["summary"].values():
-        assert f"{summary['mean']['own_black']:9.2f}" in printed
-    assert len(document["scenes"]["Pellucid"]) == 7
-    # Photo once, and for the truth and three cutouts one picture over each of three colours.
-    assert sheet_file.read_text().count("data:image/jpeg;base64,") == 7 * (1 + 4 * 3)
-
-
-def test_without_weights_true_mattes_are_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    settings = read_settings(None, models_dir=tmp_path)
-    evaluate_synthetic(settings, photographs=None, sheet_file=None, json_file=None, count=2, size=(64, 48))
-    printed = capsys.readouterr().out
-    assert "pellucid models pull" in printed
-    assert "own matte" not in printed
-
-
-def test_neither_a_folder_nor_synthetic_is_a_usage_error() -> None:
-    done = CliRunner().invoke(app, ["eval"])
-    assert done.exit_code == 2
-    assert "--synthetic" in done.output

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pellucid.evaluate.backdrops import BACKDROPS, photograph
-from pellucid.evaluate.layers import Layer
-from pellucid.evaluate.subjects import KINDS
-from pellucid.evaluate.textures import FloatArray, Size
+from scenes.backdrops import BACKDROPS, photograph
+from scenes.layers import Layer
+from scenes.subjects import KINDS
+from scenes.textures import FloatArray, Size
 
 PHOTOGRAPH = "photograph"
 """The backdrop of scenes that stand before one of the caller's pictures."""

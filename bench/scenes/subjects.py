@@ -6,10 +6,10 @@ from typing import Protocol
 
 import numpy as np
 
-from pellucid.evaluate.coats import fur, hair
-from pellucid.evaluate.layers import Layer, disc_kernel, empty, line_kernel, painted
-from pellucid.evaluate.shapes import Frame, bar, box, coverage, disc, polygon, random_blob, ring
-from pellucid.evaluate.textures import FloatArray, Size, hsv, noise, palette, ramp, surface
+from scenes.coats import fur, hair
+from scenes.layers import Layer, disc_kernel, empty, line_kernel, painted
+from scenes.shapes import Frame, bar, box, coverage, disc, polygon, random_blob, ring
+from scenes.textures import FloatArray, Size, hsv, noise, palette, ramp, surface
 
 
 def glass(rng: np.random.Generator, size: Size, *, light: bool) -> Layer:

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from scenes.backdrops import BACKDROPS, load_photographs
+from scenes.subjects import KINDS
+from scenes.synthetic import PHOTOGRAPH, Scene, generate
 from scipy import ndimage
 
 from pellucid.errors import SettingsError
-from pellucid.evaluate.backdrops import BACKDROPS, load_photographs
-from pellucid.evaluate.subjects import KINDS
-from pellucid.evaluate.synthetic import PHOTOGRAPH, Scene, generate
 
 pytestmark = pytest.mark.slow
 

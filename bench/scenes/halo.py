@@ -15,14 +15,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from pellucid.engine import Engine
-from pellucid.evaluate.contenders import CONTENDERS, Contender, as_png
 from pellucid.evaluate.measures import BoolArray
-from pellucid.evaluate.reduce import Pixels, area_means, whole_factor
-from pellucid.evaluate.synthetic import Scene, generate
-from pellucid.evaluate.textures import FloatArray
+from scenes.contenders import CONTENDERS, Contender, as_png
+from scenes.reduce import Pixels, area_means, whole_factor
+from scenes.synthetic import Scene, generate
+from scenes.textures import FloatArray
 
 SCENE_SIZE = (1600, 1200)
-RENDERED_WIDTH = 400
 SCENES = 28
 SCENES_WITH_PHOTOGRAPHS = 35
 """Every kind before every backdrop, once."""
@@ -85,7 +84,7 @@ def backdrop_errors(rgba: Pixels, truth: Truth) -> dict[str, float]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HaloResult:
-    """One scene by one contender. `own` and `small`: `backdrop_errors` at the scene's size and at `RENDERED_WIDTH`;
+    """One scene by one contender. `own` and `small`: `backdrop_errors` at the scene's size and at the smaller one;
     `small_rgba` is the cutout there.
     """
 
@@ -107,8 +106,8 @@ def make_scenes(
     return (generate(seed, size, photographs=photographs) for seed in range(first, first + count))
 
 
-def measure_given_matte(scene: Scene, contender: Contender, *, width: int = RENDERED_WIDTH) -> HaloResult:
-    """The foreground estimation alone: the true matte is given."""
+def measure_given_matte(scene: Scene, contender: Contender, *, width: int) -> HaloResult:
+    """The foreground estimation alone: the true matte is given. `width`: of the smaller size, in pixels."""
     truth = truth_of(scene)
     small_rgba = contender.render(as_png(scene.photo), scene.matte_hw, width)
     return HaloResult(
@@ -120,8 +119,8 @@ def measure_given_matte(scene: Scene, contender: Contender, *, width: int = REND
     )
 
 
-def measure_own_matte(scene: Scene, engine: Engine, *, width: int = RENDERED_WIDTH) -> HaloResult:
-    """The engine's own matte, with all that it misses, in the band of the true one."""
+def measure_own_matte(scene: Scene, engine: Engine, *, width: int) -> HaloResult:
+    """The engine's own matte, with all that it misses, in the band of the true one. `width` as above."""
     cutout = engine.cut(scene.photo)
     truth = truth_of(scene)
     small_rgba = CONTENDERS["Pellucid"].render(as_png(scene.photo), cutout.matte_hw, width)

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from scipy import signal as _untyped
+from scipy import signal
 
-from pellucid.evaluate.textures import FloatArray, Size
-
-# Its annotations are partial; what is used of it is wrapped below.
-_signal: Any = _untyped
+from scenes.textures import FloatArray, Size
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +29,7 @@ class Layer:
         blurred: list[FloatArray] = []
         for plane in planes:
             padded = np.pad(plane, ((down, down), (across, across)), mode="edge")
-            blurred.append(np.asarray(_signal.oaconvolve(padded, kernel, mode="valid"), np.float32))
+            blurred.append(np.asarray(signal.oaconvolve(padded, kernel, mode="valid"), np.float32))
         alpha = np.clip(blurred[0], 0, 1)
         return Layer(colour=np.clip(np.stack(blurred[1:], axis=-1), 0, 255 * alpha[..., None]), alpha=alpha)
 

@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from pellucid.evaluate.halo import BACKDROPS, HaloResult, Truth
-from pellucid.evaluate.reduce import Pixels, area_means
-from pellucid.evaluate.synthetic import Scene
-from pellucid.evaluate.textures import FloatArray
 from pellucid.formats import ImageFormat
 from pellucid.image.encode import encode
 from pellucid.image.vips import from_array
+from scenes.halo import BACKDROPS, HaloResult, Truth
+from scenes.reduce import Pixels, area_means
+from scenes.synthetic import Scene
+from scenes.textures import FloatArray
 
 SHOWN = ("black", "white", "magenta")
 _QUALITY = 92

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from pellucid.evaluate.textures import FloatArray
+from scenes.textures import FloatArray
 
 Pixels = npt.NDArray[np.uint8]
 

@@ -11,7 +11,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from pellucid.evaluate.textures import FloatArray, Size
+from scenes.textures import FloatArray, Size
 
 Point: TypeAlias = tuple[float, float]
 

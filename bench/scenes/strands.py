@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pellucid.evaluate.layers import Layer
-from pellucid.evaluate.textures import FloatArray, Size
+from scenes.layers import Layer
+from scenes.textures import FloatArray, Size
 
 _FINER = 4
 _TOGETHER = 32

@@ -11,11 +11,11 @@ import numpy.typing as npt
 
 from pellucid.demo.samples import SAMPLES, SAMPLES_FOLDER
 from pellucid.errors import SettingsError
-from pellucid.evaluate.shapes import Frame, box, disc
-from pellucid.evaluate.textures import FloatArray, Size, fractal, hsv, noise, ramp
 from pellucid.image.decode import decode_scaled
 from pellucid.image.probe import probe
 from pellucid.image.vips import to_array
+from scenes.shapes import Frame, box, disc
+from scenes.textures import FloatArray, Size, fractal, hsv, noise, ramp
 
 _FAR = 140.0
 """Levels between the mean colours of subject and background, as a Euclidean distance, from which on a halo is loud."""

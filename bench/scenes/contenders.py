@@ -7,7 +7,6 @@ from typing import Protocol
 
 import numpy as np
 
-from pellucid.evaluate.reduce import Pixels, area_means, whole_factor
 from pellucid.formats import ImageFormat
 from pellucid.image.decode import decode_full, decode_scaled
 from pellucid.image.encode import encode
@@ -19,6 +18,7 @@ from pellucid.render.compose import with_alpha
 from pellucid.render.plan import plan
 from pellucid.render.run import RenderJob, render
 from pellucid.spec import RenderSpec
+from scenes.reduce import Pixels, area_means, reduce_cutout, whole_factor
 
 _MAX_PIXELS = 100_000_000
 
@@ -71,6 +71,22 @@ class Pellucid:
         job = RenderJob(facts=facts, plan=resolved, background=None, format=ImageFormat.PNG)
         png = render(photo, blob, job).body
         return to_array(decode_full(png, probe(png, max_pixels=_MAX_PIXELS)))
+
+
+class Reduced:
+    """A contender's cutout at full size, reduced afterwards: what a caller does who has only the whole cutout."""
+
+    def __init__(self, inner: Contender) -> None:
+        self._inner = inner
+
+    def cut(self, photo: Pixels, matte_hw: Pixels, /) -> Pixels:
+        """As the contender does."""
+        return self._inner.cut(photo, matte_hw)
+
+    def render(self, photo: bytes, matte_hw: Pixels, width: int, /) -> Pixels:
+        """By premultiplied area means."""
+        pixels = to_array(decode_full(photo, probe(photo, max_pixels=_MAX_PIXELS)))
+        return reduce_cutout(self._inner.cut(pixels, matte_hw), width)
 
 
 CONTENDERS: Mapping[str, Contender] = {"photo as it is": PhotoAsItIs(), "Pellucid": Pellucid()}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from pellucid.evaluate.layers import Layer, painted
-from pellucid.evaluate.shapes import Blob, Frame, box, coverage, random_blob
-from pellucid.evaluate.strands import Strands, draw
-from pellucid.evaluate.textures import FloatArray, Size, hsv, palette, ramp, surface
+from scenes.layers import Layer, painted
+from scenes.shapes import Blob, Frame, box, coverage, random_blob
+from scenes.strands import Strands, draw
+from scenes.textures import FloatArray, Size, hsv, palette, ramp, surface
 
 
 def hair(rng: np.random.Generator, size: Size, *, light: bool) -> Layer:
