@@ -41,10 +41,12 @@ from pellucid.image.matte_file import pack_matte
 from pellucid.image.png import save_png
 from pellucid.image.probe import probe
 from pellucid.render import foreground
-from pellucid.render.apply_matte import apply_matte
+from pellucid.render.steps.matte import apply_matte
 from pellucid.render.plan import plan
-from pellucid.render.run import RenderJob, planned_matte, scale
-from pellucid.spec import RenderSpec
+from pellucid.render.job import RenderJob
+from pellucid.render.steps.matte import planned_matte
+from pellucid.render.steps.scale import scale
+from pellucid.spec import Geometry
 from pellucid.system.memory import keep_freed
 
 MAX_PIXELS = 100_000_000
@@ -107,7 +109,7 @@ def ways(data: bytes, mask: Pixels) -> dict[str, Callable[[], bytes]]:
     """What is measured: encoders with their pixels at hand."""
     height, width = mask.shape
     facts = probe(data, max_pixels=MAX_PIXELS)
-    target = plan(RenderSpec(), width=facts.width, height=facts.height, max_pixels=MAX_PIXELS)
+    target = plan(Geometry(), width=facts.width, height=facts.height, max_pixels=MAX_PIXELS)
     job = RenderJob(facts=facts, plan=target, background=None, format=ImageFormat.PNG)
     photo = vips.to_array(scale(data, job))
     matte = planned_matte(

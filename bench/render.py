@@ -33,10 +33,12 @@ from pellucid.image import vips
 from pellucid.image.encode import DEFAULT_QUALITY, encode, webp_effort
 from pellucid.image.probe import probe
 from pellucid.models.folder import default_models_dir
-from pellucid.render.apply_matte import apply_matte
+from pellucid.render.steps.matte import apply_matte
 from pellucid.render.plan import plan
-from pellucid.render.run import RenderJob, planned_matte, scale
-from pellucid.spec import RenderSpec
+from pellucid.render.job import RenderJob
+from pellucid.render.steps.matte import planned_matte
+from pellucid.render.steps.scale import scale
+from pellucid.spec import Geometry
 from pellucid.system.memory import keep_freed
 
 MAX_PIXELS = 100_000_000
@@ -136,7 +138,7 @@ def measure(case: Case, photo: bytes, matte: bytes, repeats: int, *, ours: Found
 
 def job_of(case: Case, photo: bytes) -> RenderJob:
     facts = probe(photo, max_pixels=MAX_PIXELS)
-    resolved = plan(RenderSpec(width=case.width), width=facts.width, height=facts.height, max_pixels=MAX_PIXELS)
+    resolved = plan(Geometry(width=case.width), width=facts.width, height=facts.height, max_pixels=MAX_PIXELS)
     return RenderJob(facts=facts, plan=resolved, background=None, format=ImageFormat.WEBP)
 
 

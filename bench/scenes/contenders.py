@@ -13,11 +13,12 @@ from pellucid.image.encode import encode
 from pellucid.image.matte_file import pack_matte
 from pellucid.image.probe import probe
 from pellucid.image.vips import from_array, to_array
-from pellucid.render.apply_matte import apply_matte
+from pellucid.render.steps.matte import apply_matte
 from pellucid.render.compose import with_alpha
 from pellucid.render.plan import plan
-from pellucid.render.run import RenderJob, render
-from pellucid.spec import RenderSpec
+from pellucid.render.job import RenderJob
+from pellucid.render.run import render
+from pellucid.spec import Geometry
 from scenes.reduce import Pixels, area_means, reduce_cutout, whole_factor
 
 _MAX_PIXELS = 100_000_000
@@ -67,7 +68,7 @@ class Pellucid:
             empty=False,
             recipe_id="given",
         )
-        resolved = plan(RenderSpec(width=width), width=facts.width, height=facts.height, max_pixels=_MAX_PIXELS)
+        resolved = plan(Geometry(width=width), width=facts.width, height=facts.height, max_pixels=_MAX_PIXELS)
         job = RenderJob(facts=facts, plan=resolved, background=None, format=ImageFormat.PNG)
         png = render(photo, blob, job).body
         return to_array(decode_full(png, probe(png, max_pixels=_MAX_PIXELS)))

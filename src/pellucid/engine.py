@@ -34,8 +34,8 @@ from pellucid.image.vips import from_array, reduced, resample_in_place, to_array
 from pellucid.models.cards import DEFAULT_MODEL, ModelCard, find_cards
 from pellucid.models.folder import default_models_dir
 from pellucid.models.weights import require_pulled
-from pellucid.render.apply_matte import apply_matte
 from pellucid.render.foreground import WORKING_SIDE
+from pellucid.render.steps.matte import apply_matte
 from pellucid.spec import WHITE, Tier
 
 DEFAULT_MAX_PIXELS = 100_000_000

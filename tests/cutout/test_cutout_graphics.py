@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pellucid.cutout.graphics.colours import Palette
 from pellucid.cutout.graphics.recognise import may_be_graphic, recognise
 from pellucid.cutout.graphics.unmix import remove_ground
-from pellucid.render.apply_matte import apply_matte
+from pellucid.render.steps.matte import apply_matte
 
 DRAWINGS = {
     "words": made.words(),

@@ -28,7 +28,7 @@ from pellucid.pipeline.states import Bill, CutoutState, CutoutStatus, ImageResul
 from pellucid.queue.values import Failed, Full, Pending
 from pellucid.source.answers import Sharing
 from pellucid.source.origin import Origin
-from pellucid.spec import DEFAULT_TOKEN, Interim, OriginRef, Spec
+from pellucid.spec import DEFAULT_TOKEN, Interim, OriginRef, Removal, Spec
 from pellucid.store.renditions import RenditionSource, make_rendition
 from pellucid.uploads.store import UPLOADS_ALIAS
 
@@ -37,7 +37,7 @@ LONG = "public, max-age=2592000, s-maxage=31536000"
 SHORT = "public, max-age=5, s-maxage=5"
 FACTS = ImageFacts(format=ImageFormat.JPEG, width=8, height=6, has_alpha=False)
 ORIGIN = Origin(digest="0" * 32, facts=FACTS, size_bytes=1, url="", source="", record_key="origins/default/x")
-SPEC = Spec(origin=OriginRef(host="example.com", path="/a.jpg"), cutout=True)
+SPEC = Spec(origin=OriginRef(host="example.com", path="/a.jpg"), removal=Removal(remove=True))
 
 
 def _cutting(state: CutoutState, receipt: Pending | Failed | Full | None = None) -> CutoutStatus:
@@ -88,7 +88,7 @@ def test_a_cdn_may_be_told_apart() -> None:
 @pytest.mark.parametrize("cutout", [None, READY, PENDING])
 def test_what_an_origin_says_caps_what_is_said_of_its_pictures(cutout: CutoutStatus | None, targeted: bool) -> None:
     lives = replace(LIVES, targeted=targeted)
-    seconds, _ = lives.of(cutout)
+    seconds, _ = lives.for_state(cutout)
     private = f"private, max-age={seconds}".encode()
     assert cache_control(cutout, lives, sharing=Sharing.PRIVATE) == [(b"cache-control", private)]
     assert cache_control(cutout, lives, sharing=Sharing.NO_STORE) == [(b"cache-control", b"no-store")]
@@ -235,9 +235,12 @@ REFS = st.builds(OriginRef, host=st.sampled_from(["h.example", "a." * 120 + "exa
 SPECS = st.builds(
     Spec,
     origin=REFS,
-    cutout=st.just(True),
-    notify=st.none() | LONG_PATHS.map(lambda path: f"https://h.example{path}"[:500]),
-    interim=st.sampled_from(Interim),
+    removal=st.builds(
+        Removal,
+        remove=st.just(True),
+        notify=st.none() | LONG_PATHS.map(lambda path: f"https://h.example{path}"[:500]),
+        interim=st.sampled_from(Interim),
+    ),
 )
 NAMES = st.lists(st.text(max_size=80) | st.sampled_from(["\U0001f600" * 70, "x" * 5000]), max_size=40).map(tuple)
 

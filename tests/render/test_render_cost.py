@@ -5,15 +5,15 @@ import pytest
 from pellucid.formats import ImageFormat
 from pellucid.image.facts import ImageFacts
 from pellucid.render.cost import is_heavy, is_heavy_blank, is_light_output
+from pellucid.render.job import BlankJob, RenderJob
 from pellucid.render.plan import plan
-from pellucid.render.run import BlankJob, RenderJob
-from pellucid.spec import RenderSpec
+from pellucid.spec import Geometry
 
 
 def _job(origin: ImageFormat, megapixels: float, width: int, *, to: ImageFormat = ImageFormat.WEBP) -> RenderJob:
     side = round((megapixels * 1e6) ** 0.5)
     facts = ImageFacts(format=origin, width=side, height=side, has_alpha=False)
-    target = plan(RenderSpec(width=width), width=side, height=side, max_pixels=100_000_000)
+    target = plan(Geometry(width=width), width=side, height=side, max_pixels=100_000_000)
     return RenderJob(facts=facts, plan=target, background=None, format=to)
 
 

@@ -14,7 +14,16 @@ from pellucid.formats import FORMATS, WRITABLE, ImageFormat
 from pellucid.image.facts import ImageFacts
 from pellucid.render.output import choose_output, is_negotiable
 from pellucid.render.plan import plan
-from pellucid.spec import TRANSPARENT, Colour, OriginRef, OutputFormat, OutputSpec, RenderSpec, Spec
+from pellucid.spec import (
+    TRANSPARENT,
+    Background,
+    Colour,
+    OriginRef,
+    Output,
+    OutputFormat,
+    Removal,
+    Spec,
+)
 
 WEBP_TOO = frozenset({ImageFormat.WEBP, ImageFormat.JPEG})
 NOTHING: frozenset[ImageFormat] = frozenset()
@@ -42,13 +51,13 @@ def _output(
 ) -> Choice:
     spec = Spec(
         origin=OriginRef(host="h.example", path="/a"),
-        cutout=cutout,
-        render=RenderSpec(background=background),
-        output=OutputSpec(format=wish),
+        removal=Removal(remove=cutout),
+        background=Background(colour=background),
+        output=Output(format=wish),
     )
     width, height = size
     facts = ImageFacts(format=origin, width=width, height=height, has_alpha=alpha)
-    target = plan(spec.render, width=width, height=height, max_pixels=10**10)
+    target = plan(spec.geometry, width=width, height=height, max_pixels=10**10)
     chosen = choose_output(spec, facts, target, cut=cut, accepted=accepted, memory_bytes=memory_bytes)
     return Choice(format=chosen, negotiable=is_negotiable(spec, facts))
 

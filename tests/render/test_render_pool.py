@@ -20,10 +20,10 @@ from pellucid.formats import ImageFormat
 from pellucid.image.examine import examine
 from pellucid.image.facts import ImageFacts
 from pellucid.image.probe import probe
+from pellucid.render.job import RenderJob
 from pellucid.render.plan import plan
 from pellucid.render.pool import PoolLimits, RenderPool
-from pellucid.render.run import RenderJob
-from pellucid.spec import RenderSpec
+from pellucid.spec import Geometry
 
 pytestmark = pytest.mark.slow
 
@@ -51,7 +51,7 @@ async def _render(pool: RenderPool, data: bytes, job: RenderJob, *, client: Clie
 
 
 def _job(facts: ImageFacts, width: int) -> RenderJob:
-    target = plan(RenderSpec(width=width), width=facts.width, height=facts.height, max_pixels=MAX_PIXELS)
+    target = plan(Geometry(width=width), width=facts.width, height=facts.height, max_pixels=MAX_PIXELS)
     return RenderJob(facts=facts, plan=target, background=None, format=ImageFormat.PNG)
 
 
@@ -141,7 +141,7 @@ SLOW_SVG = (
 
 def _svg_job(side: int) -> RenderJob:
     facts = probe(SLOW_SVG, max_pixels=100_000_000)
-    target = plan(RenderSpec(width=side), width=facts.width, height=facts.height, max_pixels=100_000_000)
+    target = plan(Geometry(width=side), width=facts.width, height=facts.height, max_pixels=100_000_000)
     return RenderJob(facts=facts, plan=target, background=None, format=ImageFormat.PNG)
 
 
@@ -178,7 +178,7 @@ async def test_a_process_over_its_memory_is_ended_and_its_picture_refused() -> N
     file = io.BytesIO()
     Image.new("RGB", (5000, 5000), 3).save(file, "JPEG", progressive=True, subsampling=0)
     facts = probe(file.getvalue(), max_pixels=100_000_000)
-    target = plan(RenderSpec(width=50), width=5000, height=5000, max_pixels=MAX_PIXELS)
+    target = plan(Geometry(width=50), width=5000, height=5000, max_pixels=MAX_PIXELS)
     job = RenderJob(facts=facts, plan=target, background=None, format=ImageFormat.PNG)
     async with _pool(memory_bytes=120 << 20, max_pixels=100_000_000) as pool:
         await pool.probe(PHOTO)

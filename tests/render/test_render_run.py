@@ -8,9 +8,10 @@ from render_samples import disc, levels, matte, mixed, opened, saved
 from pellucid.errors import ImageError
 from pellucid.formats import ImageFormat
 from pellucid.image.probe import probe
+from pellucid.render.job import RenderJob
 from pellucid.render.plan import plan
-from pellucid.render.run import RenderJob, render
-from pellucid.spec import TRANSPARENT, WHITE, Colour, RenderSpec
+from pellucid.render.run import render
+from pellucid.spec import TRANSPARENT, WHITE, Colour, Geometry
 
 SUBJECT, BEHIND = (200, 60, 40), (0, 220, 30)
 SLATE = Colour(red=0x44, green=0x55, blue=0x66)
@@ -30,7 +31,7 @@ def run(
     format_: ImageFormat = ImageFormat.PNG,
 ) -> NDArray[np.uint8]:
     facts = probe(origin, max_pixels=10**7)
-    resolved = plan(RenderSpec(width=width, height=height), width=facts.width, height=facts.height, max_pixels=10**7)
+    resolved = plan(Geometry(width=width, height=height), width=facts.width, height=facts.height, max_pixels=10**7)
     job = RenderJob(facts=facts, plan=resolved, background=background, format=format_, quality=95)
     return opened(render(origin, matte_blob, job).body)
 
@@ -146,7 +147,7 @@ def test_sideways_photos_meet_their_matte_upright() -> None:
 def test_damage_is_an_image_error() -> None:
     origin = saved(PHOTO)
     facts = probe(origin, max_pixels=10**7)
-    resolved = plan(RenderSpec(), width=WIDTH, height=HEIGHT, max_pixels=10**7)
+    resolved = plan(Geometry(), width=WIDTH, height=HEIGHT, max_pixels=10**7)
     job = RenderJob(facts=facts, plan=resolved, background=None, format=ImageFormat.PNG)
     with pytest.raises(ImageError, match="matte"):
         render(origin, MATTE[:-10], job)

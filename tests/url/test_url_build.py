@@ -12,12 +12,14 @@ from url_strategies import addresses, query_texts, specs
 from pellucid.errors import SpecError
 from pellucid.spec import (
     TRANSPARENT,
+    Background,
     Enlarge,
     Fit,
+    Geometry,
     OriginRef,
+    Output,
     OutputFormat,
-    OutputSpec,
-    RenderSpec,
+    Removal,
     Spec,
 )
 from pellucid.url.build import build_url
@@ -61,7 +63,7 @@ def test_urls_are_equal_exactly_when_specs_are(data: st.DataObject) -> None:
     assert (build_url(one) == build_url(near)) is (one == near)
 
 
-_PARTS = ("origin", "cutout", "notify", "render", "output")
+_PARTS = ("origin", "removal", "geometry", "background", "output")
 
 
 @pytest.mark.parametrize(
@@ -71,27 +73,26 @@ _PARTS = ("origin", "cutout", "notify", "render", "output")
         (
             Spec(
                 origin=_FACE,
-                cutout=True,
-                render=RenderSpec(
-                    width=400, height=562.5, fit=Fit.BOUND, enlarge=Enlarge.NEVER, background=TRANSPARENT
-                ),
-                output=OutputSpec(format=OutputFormat.WEBP, quality=80),
+                removal=Removal(remove=True),
+                geometry=Geometry(width=400, height=562.5, fit=Fit.BOUND, enlarge=Enlarge.NEVER),
+                background=Background(colour=TRANSPARENT),
+                output=Output(format=OutputFormat.WEBP, quality=80),
             ),
             "/samples.scaleflex.com/face.png?w=400&h=562.5&func=bound&org_if_sml=1&bg_remove=1&bg_color=transparent"
             "&force_format=webp&q=80",
         ),
-        (Spec(origin=_FACE, render=RenderSpec(width=1e-7)), "/samples.scaleflex.com/face.png?w=0.0000001"),
-        (Spec(origin=_FACE, render=RenderSpec(width=100000.0)), "/samples.scaleflex.com/face.png?w=100000"),
+        (Spec(origin=_FACE, geometry=Geometry(width=1e-7)), "/samples.scaleflex.com/face.png?w=0.0000001"),
+        (Spec(origin=_FACE, geometry=Geometry(width=100000.0)), "/samples.scaleflex.com/face.png?w=100000"),
         (
             Spec(
                 origin=OriginRef(scheme="https", host="h.example", path="/a%20b", query="w=22"),
-                render=RenderSpec(width=1),
+                geometry=Geometry(width=1),
             ),
             "/https%3A%2F%2Fh.example%2Fa%2520b%3Fw%3D22?w=1&ci_url_encoded=1",
         ),
         (Spec(origin=OriginRef(host="[::1]:81", path="/a")), "/%5B%3A%3A1%5D%3A81%2Fa?ci_url_encoded=1"),
         (
-            Spec(origin=_FACE, cutout=True, notify="https://h.example:81/a?b=1&c=%20d"),
+            Spec(origin=_FACE, removal=Removal(remove=True, notify="https://h.example:81/a?b=1&c=%20d")),
             "/samples.scaleflex.com/face.png?bg_remove=1&bg_notify=https:%2F%2Fh.example:81%2Fa%3Fb%3D1%26c%3D%2520d",
         ),
         (Spec(origin=OriginRef(alias="_a_", path="/b%3Fc")), "/_a_/b%3Fc"),

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pellucid.spec import OriginRef, Spec
+from pellucid.spec import BlurredCopy, OriginRef, Spec
 from pellucid.url.params import PARAMS, PARAMS_BY_SPELLING, URL_ENCODED, Param, field_of, make_spec
 from pellucid.url.reference import reference_markdown
 
@@ -38,8 +38,12 @@ def test_the_default_of_a_spec_is_left_out_and_is_what_the_table_says(param: Par
 
 
 def test_make_spec_fills_nested_fields() -> None:
-    spec = make_spec(_BLANK.origin, {"cutout": True, "render.width": 3.0, "render.height": 4.0, "output.quality": 5})
-    assert (spec.cutout, spec.render.width, spec.render.height, spec.output.quality) == (True, 3.0, 4.0, 5)
+    spec = make_spec(
+        _BLANK.origin,
+        {"removal.remove": True, "geometry.width": 3.0, "background.copy.opacity": 0.5, "output.quality": 5},
+    )
+    assert (spec.removal.remove, spec.geometry.width, spec.output.quality) == (True, 3.0, 5)
+    assert spec.background.copy == BlurredCopy(opacity=0.5)
     assert make_spec(_BLANK.origin, {}) == _BLANK
 
 

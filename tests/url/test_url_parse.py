@@ -8,7 +8,18 @@ from hypothesis import strategies as st
 from url_strategies import addresses, query_texts
 
 from pellucid.errors import BadValueError, SpecError
-from pellucid.spec import Colour, Enlarge, Fit, OriginRef, OutputFormat, OutputSpec, RenderSpec, Spec
+from pellucid.spec import (
+    Background,
+    Colour,
+    Enlarge,
+    Fit,
+    Geometry,
+    OriginRef,
+    Output,
+    OutputFormat,
+    Removal,
+    Spec,
+)
 from pellucid.url.parse import ParsedUrl, parse_url
 
 _FACE = OriginRef(host="samples.scaleflex.com", path="/face.png")
@@ -44,7 +55,7 @@ def _parse(url: str) -> ParsedUrl:
 )
 def test_equivalent_spellings_give_one_spec(url: str, scheme: str | None) -> None:
     origin = OriginRef(scheme=scheme, host=_FACE.host, path=_FACE.path)
-    assert _parse(url) == ParsedUrl(spec=Spec(origin=origin, render=RenderSpec(width=400)), ignored=())
+    assert _parse(url) == ParsedUrl(spec=Spec(origin=origin, geometry=Geometry(width=400)), ignored=())
 
 
 def test_every_parameter_reaches_its_field() -> None:
@@ -54,15 +65,15 @@ def test_every_parameter_reaches_its_field() -> None:
     )
     assert _parse(url).spec == Spec(
         origin=_FACE,
-        cutout=True,
-        render=RenderSpec(
+        removal=Removal(remove=True),
+        geometry=Geometry(
             width=562.5,
             height=266.6667,
             fit=Fit.BOUND,
             enlarge=Enlarge.NEVER,
-            background=Colour(red=0x44, green=0x55, blue=0x66),
         ),
-        output=OutputSpec(format=OutputFormat.JPEG, quality=85),
+        background=Background(colour=Colour(red=0x44, green=0x55, blue=0x66)),
+        output=Output(format=OutputFormat.JPEG, quality=85),
     )
 
 
@@ -86,12 +97,12 @@ def test_every_parameter_reaches_its_field() -> None:
         ("%FF=1", None, ("\ufffd",)),
         ("=1&w=1", 1, ()),
         ("W=1", None, ("W",)),
-        ("gravity=auto&radius=max&f=bright%3A10%2Ccontrast%3A20", None, ("gravity", "radius", "f")),
+        ("wat=1&f=bright%3A10%2Ccontrast%3A20", None, ("wat", "f")),
     ],
 )
 def test_query_quirks(query: str, width: float | None, ignored: tuple[str, ...]) -> None:
     assert parse_url("/samples.scaleflex.com/face.png", query) == ParsedUrl(
-        spec=Spec(origin=_FACE, render=RenderSpec(width=width)), ignored=ignored
+        spec=Spec(origin=_FACE, geometry=Geometry(width=width)), ignored=ignored
     )
 
 
@@ -119,9 +130,7 @@ def test_query_quirks(query: str, width: float | None, ignored: tuple[str, ...])
     ],
 )
 def test_urls_of_the_wild(url: str, origin: OriginRef, enlarge: Enlarge, format_: OutputFormat) -> None:
-    assert _parse(url).spec == Spec(
-        origin=origin, render=RenderSpec(enlarge=enlarge), output=OutputSpec(format=format_)
-    )
+    assert _parse(url).spec == Spec(origin=origin, geometry=Geometry(enlarge=enlarge), output=Output(format=format_))
 
 
 @pytest.mark.parametrize(
@@ -134,7 +143,7 @@ def test_urls_of_the_wild(url: str, origin: OriginRef, enlarge: Enlarge, format_
         ("width=-1", "width", "-1"),
         ("h=1000000", "h", "1000000"),
         ("w=1e3", "w", "1e3"),
-        ("w=.5", "w", ".5"),
+        ("w=5.", "w", "5."),
         ("w=5.", "w", "5."),
         ("w=50%25", "w", "50%"),
         ("w=+400", "w", " 400"),
@@ -180,7 +189,7 @@ def test_bad_values_are_named(query: str, parameter: str, value: str) -> None:
 @pytest.mark.parametrize("name", ["w", "q", "org_if_sml", "bg_color"])
 def test_very_long_numbers_are_no_special_case(name: str) -> None:
     try:
-        assert parse_url("/h.example/a", f"{name}={'9' * 10_000}").spec.render.enlarge is Enlarge.NEVER
+        assert parse_url("/h.example/a", f"{name}={'9' * 10_000}").spec.geometry.enlarge is Enlarge.NEVER
     except BadValueError as error:
         assert error.parameter == name
 
@@ -196,14 +205,14 @@ def test_very_long_numbers_are_no_special_case(name: str) -> None:
     ],
 )
 def test_any_integer_but_zero_forbids_enlarging(text: str, enlarge: Enlarge) -> None:
-    assert parse_url("/h.example/a", f"org_if_sml={text}").spec.render.enlarge is enlarge
+    assert parse_url("/h.example/a", f"org_if_sml={text}").spec.geometry.enlarge is enlarge
 
 
 @pytest.mark.parametrize(("length", "fine"), [(500, True), (501, False)])
 def test_a_callback_has_a_longest_length(length: int, fine: bool) -> None:
     callback = "https://h.example/".ljust(length, "a")
     try:
-        assert parse_url("/h.example/a", f"bg_notify={callback}").spec.notify == callback
+        assert parse_url("/h.example/a", f"bg_notify={callback}").spec.removal.notify == callback
         assert fine
     except BadValueError as error:
         assert not fine

@@ -3,10 +3,37 @@
 from __future__ import annotations
 
 import string
+from fractions import Fraction
 
 from hypothesis import strategies as st
 
-from pellucid.spec import Colour, Enlarge, Fit, OriginRef, OutputFormat, OutputSpec, RenderSpec, Spec
+from pellucid.spec import (
+    COMPASS,
+    MAX_RADIUS,
+    AspectRatio,
+    AutoColour,
+    Background,
+    BlurredCopy,
+    Colour,
+    Enlarge,
+    Fit,
+    Flip,
+    FocalPoint,
+    FocalUnit,
+    Geometry,
+    Gravity,
+    Interim,
+    Length,
+    Margin,
+    OriginRef,
+    Output,
+    OutputFormat,
+    Point,
+    Radius,
+    Removal,
+    Spec,
+    Tier,
+)
 from pellucid.url.pages import _FILES
 
 _UNRESERVED = string.ascii_letters + string.digits + "-._~"
@@ -67,20 +94,60 @@ callbacks = st.builds(
     | st.text(_PCHAR, max_size=9).map("?{}".format),
 )
 
+_RATIO = st.fractions(Fraction(1, 1000), 1000, max_denominator=10_000)
+_LENGTH = st.builds(Length, st.floats(0, 1e5)) | st.builds(Length, st.floats(0, 50), st.just(True))
+_POINT = st.builds(Point, st.floats(0, 1e6), st.floats(0, 1e6))
+_FOCAL = st.builds(FocalPoint, st.floats(0, 1e6), st.floats(0, 1e6)) | st.builds(
+    FocalPoint, st.floats(0, 100), st.floats(0, 100), st.sampled_from([FocalUnit.PERCENT, FocalUnit.RESULT_PERCENT])
+)
+_CORNER = st.floats(0, 1e5) | st.just(MAX_RADIUS)
+
+geometries = st.builds(
+    Geometry,
+    width=_SIZE,
+    height=_SIZE,
+    fit=st.sampled_from(sorted(set(Fit) - {Fit.PROXY})),
+    gravity=st.sampled_from(Gravity) | _FOCAL,
+    aspect_ratio=st.none() | st.lists(_RATIO, min_size=2, max_size=2).map(lambda two: AspectRatio(*sorted(two))),
+    enlarge=st.sampled_from(Enlarge),
+    fit_enlarge=st.booleans(),
+    margin=st.none() | st.builds(Margin, _LENGTH, _LENGTH, _LENGTH, _LENGTH),
+    dpr=st.just(1.0) | st.floats(0, 5, exclude_min=True),
+    top_left=st.none() | _POINT,
+    bottom_right=st.none() | _POINT,
+    trim=st.floats(0, 100),
+    flip=st.none() | st.sampled_from(Flip),
+    rotation=st.just(0.0) | st.floats(0, 360, exclude_max=True),
+    radius=st.none()
+    | st.builds(Radius, _CORNER, _CORNER, _CORNER, _CORNER).filter(lambda radius: radius != Radius(0, 0, 0, 0)),
+    face_margin=st.floats(0, 1000),
+)
+"""All that `url.parse` can make; numbers of more than 40 decimals are none."""
+
 specs = st.builds(
     Spec,
     origin=origins,
-    cutout=st.booleans(),
-    notify=st.none() | callbacks,
-    render=st.builds(
-        RenderSpec,
-        width=_SIZE,
-        height=_SIZE,
-        fit=st.sampled_from(Fit),
-        enlarge=st.sampled_from(Enlarge),
-        background=st.none() | colours,
+    removal=st.builds(
+        Removal,
+        remove=st.booleans(),
+        tier=st.none() | st.sampled_from(Tier),
+        interim=st.sampled_from(Interim),
+        notify=st.none() | callbacks,
     ),
-    output=st.builds(OutputSpec, format=st.sampled_from(OutputFormat), quality=st.none() | st.integers(1, 100)),
+    geometry=geometries,
+    background=st.builds(
+        Background,
+        colour=st.none() | colours | st.just(AutoColour.MAIN),
+        image_fit=st.booleans(),
+        copy=st.builds(
+            BlurredCopy,
+            blur=st.none() | st.floats(0, 1000),
+            opacity=st.floats(0, 1),
+            tint=st.none() | colours,
+            gravity=st.sampled_from(COMPASS),
+        ),
+    ),
+    output=st.builds(Output, format=st.sampled_from(OutputFormat), quality=st.none() | st.integers(1, 100)),
 )
 
 _TOKENS = [

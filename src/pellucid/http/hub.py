@@ -73,7 +73,7 @@ class CutoutKey(NamedTuple):
 
     @classmethod
     def of(cls, caller: Caller, spec: Spec) -> CutoutKey:
-        return cls(caller.token, caller.has_key, spec.origin, spec.tier, spec.cutout)
+        return cls(caller.token, caller.has_key, spec.origin, spec.removal.tier, spec.removal.remove)
 
 
 class ReadStatus(Protocol):

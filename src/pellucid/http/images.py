@@ -221,5 +221,5 @@ def _since_ms(started: float) -> float:
 
 def _ignored(parsed: ParsedUrl, cutout: CutoutStatus | None) -> tuple[str, ...]:
     """What of the URL counts for nothing: also a callback for which there was no room."""
-    unregistered = cutout is not None and cutout.unregistered and parsed.spec.notify is not None
+    unregistered = cutout is not None and cutout.unregistered and parsed.spec.removal.notify is not None
     return (*parsed.ignored, "bg_notify") if unregistered else parsed.ignored

@@ -28,7 +28,7 @@ def status_response(withheld: StatusResult, spec: Spec) -> tuple[int, Headers, b
         problem = make_problem(BUSY, detail="no further cutout can be owed now", retry_after_s=_BUSY_RETRY_S)
         return problem.status, depend(problem.headers), problem.body
     retry_after_s = max(1, math.ceil(cutout.receipt.eta_s))
-    if spec.interim is Interim.LOCKED:
+    if spec.removal.interim is Interim.LOCKED:
         problem = make_problem(PENDING, detail="the cutout is being made; ask again", retry_after_s=retry_after_s)
         return problem.status, depend(problem.headers), problem.body
     headers = [

@@ -7,6 +7,7 @@ nothing is computed before `copy_memory`, `numpy` or a `*save_buffer`.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
@@ -54,7 +55,14 @@ class VipsImage(Protocol):
     def get(self, name: str) -> object: ...
     def copy(self, *, interpretation: str) -> VipsImage: ...
     def copy_memory(self) -> VipsImage: ...
-    def embed(self, x: int, y: int, width: int, height: int, *, extend: str) -> VipsImage: ...
+    def embed(
+        self, x: int, y: int, width: int, height: int, *, extend: str, background: Sequence[float] = ...
+    ) -> VipsImage: ...
+    def fliphor(self) -> VipsImage: ...
+    def flipver(self) -> VipsImage: ...
+    def rot(self, angle: str) -> VipsImage: ...
+    def addalpha(self) -> VipsImage: ...
+    def gaussblur(self, sigma: float, *, precision: str) -> VipsImage: ...
     def crop(self, left: int, top: int, width: int, height: int) -> VipsImage: ...
     def resize(self, scale: float, *, vscale: float, kernel: str) -> VipsImage: ...
     def thumbnail_image(self, width: int, *, height: int, size: str, **options: Option) -> VipsImage: ...
@@ -358,6 +366,41 @@ def enlarge_in_place(image: VipsImage, *, width: int, height: int, interpolator:
         ody=-0.5,
         extend="copy",
     )
+
+
+def with_alpha_band(image: VipsImage) -> VipsImage:
+    """An 8-bit image with an alpha: its own, or an opaque one."""
+    return image if image.hasalpha() else image.addalpha()
+
+
+def over(image: VipsImage, ground: VipsImage) -> VipsImage:
+    """An 8-bit sRGB image with straight alpha over an opaque one of its size: 3 bands. In sRGB values, as a flat colour
+    is composed.
+    """
+    both: Any = ground
+    # libvips' composite would convert to linear light and back for other spaces; the mode "over" keeps values.
+    composed = both.composite2(image, "over", compositing_space="srgb")
+    return cast("VipsImage", composed.extract_band(0, n=3).cast("uchar"))
+
+
+def rotated(image: VipsImage, *, radians: float, size: tuple[int, int]) -> VipsImage:
+    """An 8-bit image with straight alpha, rotated counter-clockwise around its middle on a transparent ground of `size`
+    (width, height). Bicubic; premultiplied meanwhile, so that edges bleed no colour.
+    """
+    cos, sin = math.cos(radians), math.sin(radians)
+    width, height = size
+    turned = image.premultiply().affine(
+        [cos, sin, -sin, cos],
+        interpolate=_vips.Interpolate.new("bicubic"),
+        oarea=[0, 0, width, height],
+        idx=0.5 - image.width / 2,
+        idy=0.5 - image.height / 2,
+        odx=width / 2 - 0.5,
+        ody=height / 2 - 0.5,
+        extend="background",
+        background=[0, 0, 0, 0],
+    )
+    return turned.unpremultiply().linear(1, 0.5).cast("uchar").copy(interpretation="srgb")
 
 
 def resample_in_place(image: VipsImage, *, width: int, height: int, kernel: str) -> VipsImage:

@@ -34,13 +34,13 @@ class WebhookTargets:
         """Those to be told of the token's cutout of `spec`, the operator's first. Raises BadValueError for a callback
         to a host that is not allowed, also where the spec wants no cutout.
         """
-        if spec.notify is not None:
-            self._check(spec.notify)
-        if not spec.cutout:
+        if spec.removal.notify is not None:
+            self._check(spec.removal.notify)
+        if not spec.removal.remove:
             return ()
         urls = (*self._urls, *self._by_token.get(token, ()))
-        if spec.notify is not None:
-            urls = (*urls, spec.notify)
+        if spec.removal.notify is not None:
+            urls = (*urls, spec.removal.notify)
         if not urls:
             return ()
         image = build_url(spec)

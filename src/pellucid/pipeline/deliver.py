@@ -25,10 +25,10 @@ from pellucid.pipeline.cutouts import CutoutRequest, CutoutResolver
 from pellucid.pipeline.failures import Failures
 from pellucid.pipeline.states import CutoutState, CutoutStatus, Dependence, ImageResult, Stages, StatusResult
 from pellucid.render.cost import is_light_output
+from pellucid.render.job import RenderJob, make_blank_job, make_job
 from pellucid.render.output import DEFAULT_MEMORY_BYTES, choose_output, is_negotiable
 from pellucid.render.plan import Plan, plan
 from pellucid.render.pool import RenderPool
-from pellucid.render.run import BlankJob, RenderJob
 from pellucid.source.origin import Origin
 from pellucid.source.origins import Origins
 from pellucid.spec import Interim, Spec, Token
@@ -119,11 +119,13 @@ class Pipeline:
             origin = await self._origins.get(token, spec.origin, client=client)
         self._shape(answer, origin, cut=False)  # what cannot be rendered owes no matte
         cutout = None
-        if spec.cutout:
-            request = CutoutRequest(token=token, ref=spec.origin, origin=origin, tier=spec.tier, has_key=answer.has_key)
+        if spec.removal.remove:
+            request = CutoutRequest(
+                token=token, ref=spec.origin, origin=origin, tier=spec.removal.tier, has_key=answer.has_key
+            )
             with stages.measure("cutout"):
                 cutout = await self._cutouts.resolve(request, notify=notify)
-            max_wait_s = max(answer.max_wait_s, self._wait_s if spec.interim is Interim.WAIT else 0.0)
+            max_wait_s = max(answer.max_wait_s, self._wait_s if spec.removal.interim is Interim.WAIT else 0.0)
             if cutout.state is CutoutState.PENDING and max_wait_s > 0 and not answer.dependence.waited:
                 answer.dependence.hold(answer.max_wait_s)
                 with stages.measure("wait"):
@@ -139,12 +141,12 @@ class Pipeline:
             if answer.unreadable is not None and cutout.matte == answer.unreadable:
                 cutout = cutout.without_matte(origin)
             cutout = self._renderable(answer, cutout, origin)
-            if cutout.state in _UNDECIDED and spec.interim in (Interim.ACCEPTED, Interim.LOCKED):
+            if cutout.state in _UNDECIDED and spec.removal.interim in (Interim.ACCEPTED, Interim.LOCKED):
                 return StatusResult(
                     cutout=cutout, negotiable=answer.dependence.negotiable, waited_s=answer.dependence.waited_s
                 )
         pixels = origin if cutout is None else cutout.origin
-        blank = cutout is not None and cutout.state in _UNDECIDED and spec.interim is Interim.BLANK
+        blank = cutout is not None and cutout.state in _UNDECIDED and spec.removal.interim is Interim.BLANK
         cut = blank or (cutout is not None and cutout.matte is not None)
         target, output = self._shape(answer, pixels, cut=cut)
         with stages.measure("render"):
@@ -182,7 +184,8 @@ class Pipeline:
         the database need not say so.
         """
         target, output = self._shape(answer, origin, cut=True)
-        key = _rendition_key(answer.token, answer.spec, origin, target=target, output=output, matte=cutout.job)
+        job = make_job(answer.spec, origin.facts, target, output)
+        key = _rendition_key(answer.token, origin, job, matte=cutout.job)
         found = await self._renditions.get(key, client=answer.client)
         if found is None:
             return None
@@ -201,10 +204,10 @@ class Pipeline:
         """Where the cutout of `spec` stands, without owing anything. Raises what `deliver` raises,
         DatabaseError, and SpecError for a spec that removes nothing.
         """
-        if not spec.cutout:
+        if not spec.removal.remove:
             raise SpecError("the URL removes no background; add bg_remove=1")
         origin = await self._origins.get(token, spec.origin, client=client)
-        request = CutoutRequest(token=token, ref=spec.origin, origin=origin, tier=spec.tier, has_key=has_key)
+        request = CutoutRequest(token=token, ref=spec.origin, origin=origin, tier=spec.removal.tier, has_key=has_key)
         return await self._cutouts.status(request)
 
     def _renderable(self, answer: _Answer, cutout: CutoutStatus, origin: Origin) -> CutoutStatus:
@@ -222,7 +225,7 @@ class Pipeline:
         facts = origin.facts
         answer.dependence.negotiable |= is_negotiable(answer.spec, facts)
         target = plan(
-            answer.spec.render,
+            answer.spec.geometry,
             width=facts.width,
             height=facts.height,
             max_pixels=self._max_output_pixels,
@@ -249,11 +252,8 @@ class Pipeline:
         matte: str | None,
         client: Client,
     ) -> tuple[Rendition, RenditionSource] | None:
-        background = spec.render.background
-        quality = spec.output.quality
-        key = _rendition_key(token, spec, origin, target=target, output=output, matte=matte)
-        job = RenderJob(facts=origin.facts, plan=target, background=background, format=output, quality=quality)
-
+        job = make_job(spec, origin.facts, target, output)
+        key = _rendition_key(token, origin, job, matte=matte)
         light = is_light_output(job, cut=matte is not None)
         scope = origin.digest if matte is None else f"{origin.digest} {matte}"
 
@@ -293,13 +293,7 @@ class Pipeline:
     async def _blank(
         self, token: Token, spec: Spec, target: Plan, output: ImageFormat, *, client: Client
     ) -> tuple[Rendition, RenditionSource] | None:
-        job = BlankJob(
-            width=target.width,
-            height=target.height,
-            background=spec.render.background,
-            format=output,
-            quality=spec.output.quality,
-        )
+        job = make_blank_job(spec, target, output)
         key = keys.rendition_key(token, "blank", repr(job))
 
         async def make() -> Rendition:
@@ -338,20 +332,9 @@ class Pipeline:
         raise OriginUnreachableError("the origin's bytes were lost while it was rendered; ask again")
 
 
-def _rendition_key(
-    token: Token, spec: Spec, origin: Origin, *, target: Plan, output: ImageFormat, matte: str | None
-) -> str:
-    return keys.rendition_key(
-        token,
-        origin.digest,
-        matte or "-",
-        repr(target),
-        repr(spec.render.background),
-        output,
-        repr(spec.output.quality),
-        # What was made of damaged bytes before that was known is not found again once it is.
-        *(("damaged",) if origin.facts.damaged else ()),
-    )
+def _rendition_key(token: Token, origin: Origin, job: RenderJob, *, matte: str | None) -> str:
+    # The job says whether the bytes are known to be damaged: what was made of them before is not found again then.
+    return keys.rendition_key(token, origin.digest, matte or "-", repr(job))
 
 
 @dataclass(slots=True, kw_only=True)

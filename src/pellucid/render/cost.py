@@ -20,7 +20,7 @@ The estimate errs on the heavy side. What it misses, a kind of SVG for one, meet
 from __future__ import annotations
 
 from pellucid.formats import ImageFormat
-from pellucid.render.run import BlankJob, RenderJob
+from pellucid.render.job import BlankJob, RenderJob
 
 HEAVY_MS = 700.0
 """A rendition estimated above this goes to the heavy lane. Below it are: 1600 px cut out of 24 megapixels of JPEG (460

@@ -6,7 +6,7 @@ from pellucid.errors import SpecError
 from pellucid.formats import FORMATS, ImageFormat
 from pellucid.image.facts import ImageFacts
 from pellucid.render.plan import Plan
-from pellucid.spec import OutputFormat, Spec
+from pellucid.spec import Colour, OutputFormat, Spec
 
 _FORCED = {
     OutputFormat.JPEG: ImageFormat.JPEG,
@@ -23,7 +23,7 @@ def is_negotiable(spec: Spec, facts: ImageFacts) -> bool:
     """
     return (
         spec.output.format is OutputFormat.AUTO
-        and _is_transparent(spec, facts, cut=spec.cutout)
+        and _is_transparent(spec, facts, cut=spec.removal.remove)
         and not FORMATS[FORMATS[facts.format].written_as].alpha
     )
 
@@ -46,11 +46,13 @@ def choose_output(
     chooses itself can.
     """
     forced = _FORCED.get(spec.output.format)
-    transparent = _is_transparent(spec, facts, cut=spec.cutout if forced is not None else cut)
+    transparent = _is_transparent(spec, facts, cut=spec.removal.remove if forced is not None else cut)
+    shows_copy = spec.background.image_fit and target.is_padded  # it covers the whole canvas
+    has_gaps = _keeps_alpha(spec) and target.has_gaps and not shows_copy
     candidates = _candidates(spec, facts, transparent=transparent, accepted=accepted) if forced is None else (forced,)
     for candidate in candidates:
         traits = FORMATS[candidate]
-        needs_alpha = transparent and traits.alpha
+        needs_alpha = (transparent or has_gaps) and traits.alpha
         if traits.holds(target.width, target.height, transparent=needs_alpha, memory_bytes=memory_bytes):
             return candidate
     raise SpecError(_explain(candidates[-1], target, memory_bytes=memory_bytes))
@@ -83,5 +85,5 @@ def _is_transparent(spec: Spec, facts: ImageFacts, *, cut: bool) -> bool:
 
 
 def _keeps_alpha(spec: Spec) -> bool:
-    background = spec.render.background
-    return background is None or not background.opaque
+    colour = spec.background.colour
+    return colour is None or (isinstance(colour, Colour) and not colour.opaque)

@@ -25,10 +25,11 @@ from pellucid.concurrency.clients import SERVER, Client
 from pellucid.concurrency.fair_semaphore import FairSemaphore
 from pellucid.errors import BusyError, RenderError
 from pellucid.formats import ImageFormat
+from pellucid.image.box import Box
 from pellucid.image.facts import ImageFacts
 from pellucid.render.cost import is_heavy, is_heavy_blank
+from pellucid.render.job import BlankJob, Rendered, RenderJob
 from pellucid.render.plan import Plan
-from pellucid.render.run import BlankJob, Rendered, RenderJob
 from pellucid.render.slot import OutgrownError, Slot, SlotRules, Task
 
 _LIGHT_NICE = 10
@@ -179,7 +180,8 @@ class RenderPool:
         through in 5 s, PellucidError when it fails.
         """
         facts = ImageFacts(format=ImageFormat.PNG, width=2, height=2, has_alpha=False)
-        plan = Plan(scaled_width=1, scaled_height=1, left=0, top=0, width=1, height=1)
+        pixel = Box(left=0, top=0, width=1, height=1)
+        plan = Plan(scaled_width=1, scaled_height=1, crop=pixel, width=1, height=1)
         job = RenderJob(facts=facts, plan=plan, background=None, format=ImageFormat.PNG)
         done = self._light.done
         try:

@@ -1,83 +1,55 @@
 """The steps that make a rendition, in their order. The order is the semantics.
 
-1. scale    Decode at the size that is wanted: JPEG shrinks while it decodes, SVG is drawn at that size, and everything
-            after it is cheap. The crop belongs to this step, so pixels outside it are never computed.
-2. cut      The matte at the same size; it multiplies into the picture's own alpha. Foreground colours are estimated
-            here, at the rendered size, before any backdrop exists that could be taken for the old background.
-3. backdrop The named colour goes under what is transparent; white where the format cannot be transparent.
-4. encode   Pixels only, no metadata.
+1. scale              Decode at the size that is wanted: JPEG shrinks while it decodes, SVG is drawn at that size, and
+                      everything after it is cheap. The crop belongs to this step, so pixels outside it are never
+                      computed.
+2. remove_background  The matte at the same size, so before anything is turned; it multiplies into the image's own
+                      alpha. Foreground colours are estimated here, at the rendered size, before any backdrop exists
+                      that could be taken for the old background.
+3. turn               Mirror and rotate what is left. Before the corners, which are those of the result.
+4. round_corners      The corners of the image, not of its canvas: on a canvas of one colour nobody would see those.
+5. lay_on_canvas      Padding, and what is behind: the named colour, or a blurred copy of the image with its background;
+                      white where the format cannot be transparent. After all that makes pixels transparent.
+6. encode             Pixels only, no metadata.
 
-Without a matte all of it stays inside libvips.
+Without a matte and round corners all of it stays inside libvips.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
 
-import numpy as np
-
-from pellucid.errors import ImageError, RenderError
-from pellucid.formats import FORMATS, ImageFormat
 from pellucid.image import vips
-from pellucid.image.box import Box
-from pellucid.image.decode import Damage, OnDamage, decode_scaled, ignore_damage
+from pellucid.image.decode import Damage
 from pellucid.image.encode import encode
-from pellucid.image.facts import ImageFacts
-from pellucid.image.matte_file import matte_at
 from pellucid.image.probe import DEFAULT_MAX_DECODE_BYTES
 from pellucid.image.vips import VipsImage
-from pellucid.render.apply_matte import apply_matte
-from pellucid.render.compose import compose
-from pellucid.render.plan import Plan
-from pellucid.spec import TRANSPARENT, WHITE, Colour
+from pellucid.render.job import BlankJob, Rendered, RenderJob
+from pellucid.render.steps.behind import blurred_copy
+from pellucid.render.steps.canvas import backdrop_for, lay_on_canvas
+from pellucid.render.steps.corners import round_corners
+from pellucid.render.steps.matte import remove_background
+from pellucid.render.steps.scale import scale
+from pellucid.render.steps.turn import turn
+from pellucid.spec import TRANSPARENT
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+Step = Callable[[VipsImage, RenderJob], VipsImage]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RenderJob:
-    """Everything a rendition depends on besides the origin and the matte. `background` as in `RenderSpec`, `quality`
-    1..100 or None for the format's default.
+def steps_of(scaled: VipsImage, matte: bytes | None, job: RenderJob) -> tuple[Step, ...]:
+    """What happens to the `scaled` image before it is encoded; with a `matte` (a blob of `image.matte_file`) the
+    background goes.
     """
-
-    facts: ImageFacts
-    plan: Plan
-    background: Colour | None
-    format: ImageFormat
-    quality: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BlankJob:
-    """A picture with nothing in it: `width` x `height` pixels of `background` (None = transparent), quality as
-    above.
-    """
-
-    width: int
-    height: int
-    background: Colour | None
-    format: ImageFormat
-    quality: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rendered:
-    """The bytes of a rendition; `damaged` when its origin's file turned out to be cut short or corrupt."""
-
-    body: bytes
-    damaged: bool = False
-
-
-Step = Callable[[VipsImage, bytes | None, RenderJob], VipsImage]
+    removing: tuple[Step, ...] = () if matte is None else (partial(remove_background, matte=matte),)
+    behind = None if job.blurred_copy is None else blurred_copy(turn(scaled, job), job, job.blurred_copy)
+    return (*removing, turn, round_corners, partial(lay_on_canvas, behind=behind))
 
 
 def render(
     origin: bytes, matte: bytes | None, job: RenderJob, *, max_bytes: int = DEFAULT_MAX_DECODE_BYTES
 ) -> Rendered:
-    """A rendition of `origin`; with `matte` (a blob of `image.matte_file`) its background is removed.
+    """A rendition of `origin`; with `matte` its background is removed.
 
     Raises `DamagedImageError` when nothing of the origin can be decoded, `ImageError` when the matte cannot be,
     `ImageLimitError` when decoding would take more than `max_bytes` of memory, `RenderError` when the result cannot be
@@ -85,89 +57,14 @@ def render(
     """
     damage = Damage()
     image = scale(origin, job, max_bytes=max_bytes, on_damage=damage.note)
-    for step in STEPS:
-        image = step(image, matte, job)
+    for step in steps_of(image, matte, job):
+        image = step(image, job)
     return Rendered(body=encode(image, format=job.format, quality=job.quality), damaged=damage.noted)
 
 
 def render_blank(job: BlankJob) -> bytes:
-    """The bytes of an empty picture; white where the format has no alpha and no colour is named. Raises
-    `RenderError`.
-    """
+    """The bytes of an empty image; white where the format has no alpha and no colour is named. Raises `RenderError`."""
     colour = backdrop_for(job.format, job.background) or TRANSPARENT
     channels = colour.rgb if colour.opaque else (*colour.rgb, colour.alpha)
     image = vips.uniform(job.width, job.height, channels)
     return encode(image, format=job.format, quality=job.quality)
-
-
-def scale(
-    origin: bytes,
-    job: RenderJob,
-    *,
-    max_bytes: int = DEFAULT_MAX_DECODE_BYTES,
-    on_damage: OnDamage = ignore_damage,
-) -> VipsImage:
-    """The picture at the planned size, cropped: 3 bands, or 4 with straight alpha."""
-    plan = job.plan
-    return decode_scaled(
-        origin,
-        job.facts,
-        width=plan.scaled_width,
-        height=plan.scaled_height,
-        crop=_box(plan),
-        max_bytes=max_bytes,
-        on_damage=on_damage,
-    )
-
-
-def cut(image: VipsImage, matte: bytes | None, job: RenderJob) -> VipsImage:
-    """With a matte: the subject in its own colours, 4 bands, straight alpha."""
-    if matte is None:
-        return image
-    return vips.from_array(apply_matte(vips.to_array(image), planned_matte(matte, job.plan)))
-
-
-def planned_matte(matte: bytes, plan: Plan) -> NDArray[np.uint8]:
-    """The stored `matte` at the planned size, cropped: (height, width) uint8. Raises `ImageError`."""
-    with vips.failing_as(ImageError, "the stored matte is damaged"):
-        scaled = matte_at(matte, width=plan.scaled_width, height=plan.scaled_height)
-        return vips.to_array(scaled.crop(plan.left, plan.top, plan.width, plan.height))[..., 0]
-
-
-def lay_backdrop(image: VipsImage, matte: bytes | None, job: RenderJob) -> VipsImage:
-    """The named colour under what is transparent; white, or the colour over white, where the format has no alpha."""
-    del matte
-    colour = backdrop_for(job.format, job.background)
-    if image.bands == 3 or colour is None:
-        return image
-    if colour.opaque:
-        return image.flatten(background=colour.rgb)
-    rgba = vips.to_array(image)
-    return vips.from_array(compose(rgba[..., :3], rgba[..., 3], colour))
-
-
-STEPS: tuple[Step, ...] = (cut, lay_backdrop)
-"""What happens between decoding and encoding."""
-
-
-def backdrop_for(format_: ImageFormat, background: Colour | None) -> Colour | None:
-    """The colour that goes under the picture, None = it stays transparent."""
-    transparent = background is None or background.alpha == 0
-    if FORMATS[format_].alpha:
-        return None if transparent else background
-    if transparent or background is None:
-        return WHITE
-    if background.opaque:
-        return background
-    flat = compose(np.array([[background.rgb]], dtype=np.uint8), np.array([[background.alpha]], dtype=np.uint8), WHITE)[
-        0, 0
-    ]
-    return Colour(red=int(flat[0]), green=int(flat[1]), blue=int(flat[2]))
-
-
-def _box(plan: Plan) -> Box | None:
-    if (plan.width, plan.height) == (plan.scaled_width, plan.scaled_height):
-        return None
-    if plan.left + plan.width > plan.scaled_width or plan.top + plan.height > plan.scaled_height:
-        raise RenderError("the crop lies outside the scaled picture")
-    return Box(left=plan.left, top=plan.top, width=plan.width, height=plan.height)

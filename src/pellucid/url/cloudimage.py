@@ -22,18 +22,6 @@ REFUSED = (
 REFUSED_GRAMMAR = "signatures and seals are not checked by this server yet, so it takes no URL that has one"
 
 NOT_YET = (
-    Absent(("gravity",), "What to keep when cropping, where to put the picture when padding."),
-    Absent(("tl_px", "br_px"), "A rectangle of the origin that is cut out first."),
-    Absent(("aspect_ratio",), "The proportions of the result."),
-    Absent(("fit_enlarge", "margin"), "How `func=fit` enlarges and pads."),
-    Absent(("face_margin",), "The margin of `func=face`."),
-    Absent(("r", "flip"), "Rotation and mirroring."),
-    Absent(("trim",), "Removes a border of one colour."),
-    Absent(("radius",), "Rounds the corners."),
-    Absent(
-        ("bg_img_fit", "bg_blur", "bg_opacity", "bg_colorize", "bg_colourise", "bg_gravity"),
-        "A blurred copy of the picture as its padding.",
-    ),
     Absent(("f",), "Several filters in one parameter."),
     Absent(("bright", "contrast", "gray", "grey"), "Brightness, contrast, greyscale."),
     Absent(("blur", "pixelate", "pixellate", "sharp", "blur_faces"), "Blur, mosaic, sharpening."),

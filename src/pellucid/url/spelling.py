@@ -55,7 +55,7 @@ _OTHER_WORDS = {
 }
 """What other image servers call things, and Cloudimage's name."""
 
-_NOT_YET = tuple(name for absent in NOT_YET for name in absent.names)
+_NOT_YET = dict.fromkeys(name for absent in NOT_YET for name in absent.names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +77,8 @@ def meant_by(name: str) -> Meant | None:
     Only names of four letters or more are looked at. Near is one mistake, in names of six letters or more two: a letter
     too many, missing or wrong, or two neighbours swapped (the optimal string alignment distance).
     """
+    if name in _NOT_YET:
+        return Meant(name, unsupported=True)  # also one of a letter, such as `f`
     if len(name) > _LONGEST or sum(map(str.isalpha, name)) < _FEWEST_LETTERS:
         return None
     return _nearest(name)
@@ -91,18 +93,18 @@ def is_any_meant(names: Iterable[str]) -> bool:
 def _nearest(name: str) -> Meant | None:
     if name in PARAMS_BY_SPELLING or name.lower().startswith(_CAMPAIGN):
         return None
-    if name in _NOT_YET:
-        return Meant(name, unsupported=True)
     written = compact(name)
     if written in _BUSTERS:
         return None
-    best: tuple[int, str] | None = None
+    best: tuple[tuple[int, bool], str] | None = None
     for known, spelled in _KNOWN.items():
         allowed = 1 if min(len(known), len(written)) < _SHORT else 2
         if abs(len(known) - len(written)) <= allowed and len(set(known) ^ set(written)) <= 2 * allowed:
             mistakes = _mistakes(known, written, allowed)
-            if mistakes <= allowed and (best is None or mistakes < best[0]):
-                best = mistakes, spelled
+            # Of two that are as near, the first letter is the one that people get right.
+            rank = mistakes, known[0] != written[0]
+            if mistakes <= allowed and (best is None or rank < best[0]):
+                best = rank, spelled
     return None if best is None else Meant(best[1])
 
 

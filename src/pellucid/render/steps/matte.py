@@ -1,4 +1,4 @@
-"""From a picture and its matte to the subject alone."""
+"""Apply the matte: from an image and its matte to the subject alone."""
 
 from __future__ import annotations
 
@@ -6,8 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pellucid.errors import ImageError
+from pellucid.image import vips
+from pellucid.image.matte_file import matte_at
+from pellucid.image.vips import VipsImage
 from pellucid.render.compose import compose, with_alpha
 from pellucid.render.foreground import WORKING_SIDE, estimate_foreground
+from pellucid.render.job import RenderJob
+from pellucid.render.plan import Plan
 from pellucid.spec import WHITE
 
 if TYPE_CHECKING:
@@ -17,6 +23,19 @@ if TYPE_CHECKING:
 
 _STRIP_PIXELS = 1 << 18
 """Temporary arrays of a few MB: over a whole picture of 50 megapixels they would take 700."""
+
+
+def remove_background(image: VipsImage, job: RenderJob, *, matte: bytes) -> VipsImage:
+    """The subject in its own colours, 4 bands, straight alpha. `matte` is a stored blob. Raises `ImageError`."""
+    return vips.from_array(apply_matte(vips.to_array(image), planned_matte(matte, job.plan)))
+
+
+def planned_matte(matte: bytes, plan: Plan) -> NDArray[np.uint8]:
+    """The stored `matte` at the planned size, cropped: (height, width) uint8. Raises `ImageError`."""
+    crop = plan.crop
+    with vips.failing_as(ImageError, "the stored matte is damaged"):
+        scaled = matte_at(matte, width=plan.scaled_width, height=plan.scaled_height)
+        return vips.to_array(scaled.crop(crop.left, crop.top, crop.width, crop.height))[..., 0]
 
 
 def apply_matte(

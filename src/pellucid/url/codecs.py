@@ -6,33 +6,73 @@ the value into its canonical text, None for the default, which a canonical URL l
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from enum import StrEnum
 from typing import TypeVar
 
-from pellucid.spec import Colour, Enlarge
-from pellucid.url.colours import format_colour
+from pellucid.spec import AutoColour, Colour, Enlarge
+from pellucid.url.colours import format_colour, parse_colour
 
 ValueT = TypeVar("ValueT")
 
-_DECIMAL = re.compile(r"[0-9]+(?:\.[0-9]+)?")
+_DECIMAL = re.compile(r"[0-9]+(?:\.[0-9]+)?|\.[0-9]+")
+_SIGNED = re.compile(r"-?(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+)")
 _INTEGER = re.compile(r"-?[0-9]+")
 _CALLBACK = re.compile(r"(?i:https?)://[^/?@#\x00-\x20\x7f-\U0010ffff]+(?:[/?][^#\x00-\x20\x7f-\U0010ffff]*)?")
 _CALLBACK_LENGTH = 500
 
 
+def read_number(text: str) -> float:
+    """A number that is not negative, in plain decimal notation: `10`, `0.5`, `.5`."""
+    if not _DECIMAL.fullmatch(text):
+        raise ValueError("not a plain decimal number")
+    return float(text)
+
+
+def read_number_in(least: float, most: float) -> Callable[[str], float]:
+    """A reader of plain decimal numbers from `least` to `most`."""
+
+    def read(text: str) -> float:
+        number = read_number(text)
+        if not least <= number <= most:
+            raise ValueError(f"not in {least:g}..{most:g}")
+        return number
+
+    return read
+
+
+def format_number(number: float) -> str:
+    """The shortest plain decimal that reads back as the same float: `400`, `562.5`, never an exponent."""
+    return f"{Decimal(repr(float(number))):f}".removesuffix(".0")
+
+
+def write_number_unless(default: float | None) -> Callable[[float | None], str | None]:
+    """A writer of numbers, None for `default`."""
+    return lambda number: None if number is None or number == default else format_number(number)
+
+
 def read_size(text: str) -> float:
     """A size in pixels, above 0 and below 1,000,000, in plain decimal notation."""
-    if not _DECIMAL.fullmatch(text) or not 0 < (size := float(text)) < 1e6:
+    if not 0 < (size := read_number(text)) < 1e6:
         raise ValueError("not a size")
     return size
 
 
-def write_size(size: float | None) -> str | None:
-    """The shortest plain decimal that reads back as the same float: `400`, `562.5`, never an exponent."""
-    return None if size is None else f"{Decimal(repr(float(size))):f}".removesuffix(".0")
+write_size = write_number_unless(None)
+"""A size whose default is None."""
+
+
+def read_angle(text: str) -> float:
+    """Degrees, also negative ones, brought to 0 up to 360."""
+    if not _SIGNED.fullmatch(text):
+        raise ValueError("not a plain decimal number")
+    angle = float(text) % 360  # of what is no finite number, NaN
+    if math.isnan(angle):
+        raise ValueError("not a number of degrees")
+    return 0.0 if angle == 360 else angle  # -1e-20 % 360 is 360.0
 
 
 def read_percent(text: str) -> int:
@@ -42,7 +82,7 @@ def read_percent(text: str) -> int:
     return percent
 
 
-def write_number(number: int | None) -> str | None:
+def write_integer(number: int | None) -> str | None:
     """An integer whose default is None."""
     return None if number is None else str(number)
 
@@ -69,9 +109,16 @@ def write_enlarge(enlarge: Enlarge) -> str | None:
     return "1" if enlarge is Enlarge.NEVER else None
 
 
-def write_colour(colour: Colour | None) -> str | None:
+def read_background(text: str) -> Colour | AutoColour:
+    """A colour, or `auto` for the image's own."""
+    return AutoColour.MAIN if text == AutoColour.MAIN.value else parse_colour(text)
+
+
+def write_background(colour: Colour | AutoColour | None) -> str | None:
     """A colour whose default is None."""
-    return None if colour is None else format_colour(colour)
+    if colour is None:
+        return None
+    return colour.value if isinstance(colour, AutoColour) else format_colour(colour)
 
 
 def read_callback(text: str) -> str:
