@@ -41,10 +41,9 @@ from pellucid.image.matte_file import pack_matte
 from pellucid.image.png import save_png
 from pellucid.image.probe import probe
 from pellucid.render import foreground
-from pellucid.render.steps.matte import apply_matte
-from pellucid.render.plan import plan
 from pellucid.render.job import RenderJob
-from pellucid.render.steps.matte import planned_matte
+from pellucid.render.plan import plan
+from pellucid.render.steps.matte import apply_matte, planned_matte
 from pellucid.render.steps.scale import scale
 from pellucid.spec import Geometry
 from pellucid.system.memory import keep_freed

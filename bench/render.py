@@ -33,10 +33,9 @@ from pellucid.image import vips
 from pellucid.image.encode import DEFAULT_QUALITY, encode, webp_effort
 from pellucid.image.probe import probe
 from pellucid.models.folder import default_models_dir
-from pellucid.render.steps.matte import apply_matte
-from pellucid.render.plan import plan
 from pellucid.render.job import RenderJob
-from pellucid.render.steps.matte import planned_matte
+from pellucid.render.plan import plan
+from pellucid.render.steps.matte import apply_matte, planned_matte
 from pellucid.render.steps.scale import scale
 from pellucid.spec import Geometry
 from pellucid.system.memory import keep_freed

@@ -13,11 +13,11 @@ from pellucid.image.encode import encode
 from pellucid.image.matte_file import pack_matte
 from pellucid.image.probe import probe
 from pellucid.image.vips import from_array, to_array
-from pellucid.render.steps.matte import apply_matte
 from pellucid.render.compose import with_alpha
-from pellucid.render.plan import plan
 from pellucid.render.job import RenderJob
+from pellucid.render.plan import plan
 from pellucid.render.run import render
+from pellucid.render.steps.matte import apply_matte
 from pellucid.spec import Geometry
 from scenes.reduce import Pixels, area_means, reduce_cutout, whole_factor
 
