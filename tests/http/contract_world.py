@@ -17,9 +17,9 @@ from PIL import Image
 from starlette.types import ASGIApp, Message
 
 from pellucid.cutout.recipe import Recipe
-from pellucid.cutout.runtime import Precision
 from pellucid.http.app import create_app
 from pellucid.image.matte_file import pack_matte, unpack_header
+from pellucid.inference.runtime import Precision
 from pellucid.ledger.values import Claim, ClaimStatus
 from pellucid.liveness.lock_files import LockFiles
 from pellucid.liveness.port import WorkerInfo

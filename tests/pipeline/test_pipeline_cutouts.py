@@ -12,12 +12,12 @@ import pytest
 
 from pellucid.customers.customer import Customer, Customers
 from pellucid.cutout.recipe import Recipe, tier_of
-from pellucid.cutout.runtime import Precision
 from pellucid.database.database import Database
 from pellucid.errors import StoreError
 from pellucid.formats import ImageFormat
 from pellucid.image.facts import ImageFacts
 from pellucid.image.matte_file import pack_matte, unpack_header
+from pellucid.inference.runtime import Precision
 from pellucid.ledger.ledger import Ledger
 from pellucid.liveness.lock_files import LockFiles
 from pellucid.mattes import facts

@@ -17,8 +17,8 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from pellucid.cutout.one_thread import OneThread
 from pellucid.errors import DeviceUnavailableError, ModelUnavailableError
+from pellucid.inference.one_thread import OneThread
 
 FloatArray = npt.NDArray[np.float32]
 
