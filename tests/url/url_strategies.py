@@ -127,6 +127,7 @@ geometries = st.builds(
 specs = st.builds(
     Spec,
     origin=origins,
+    version=st.just("") | st.text(string.ascii_letters + "&=,.+ ", min_size=1, max_size=64),
     removal=st.builds(
         Removal,
         remove=st.booleans(),

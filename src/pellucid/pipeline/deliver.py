@@ -185,7 +185,7 @@ class Pipeline:
         """
         target, output = self._shape(answer, origin, cut=True)
         job = make_job(answer.spec, origin.facts, target, output)
-        key = _rendition_key(answer.token, origin, job, matte=cutout.job)
+        key = _rendition_key(answer.token, answer.spec, origin, job, matte=cutout.job)
         found = await self._renditions.get(key, client=answer.client)
         if found is None:
             return None
@@ -253,7 +253,7 @@ class Pipeline:
         client: Client,
     ) -> tuple[Rendition, RenditionSource] | None:
         job = make_job(spec, origin.facts, target, output)
-        key = _rendition_key(token, origin, job, matte=matte)
+        key = _rendition_key(token, spec, origin, job, matte=matte)
         light = is_light_output(job, cut=matte is not None)
         scope = origin.digest if matte is None else f"{origin.digest} {matte}"
 
@@ -332,9 +332,9 @@ class Pipeline:
         raise OriginUnreachableError("the origin's bytes were lost while it was rendered; ask again")
 
 
-def _rendition_key(token: Token, origin: Origin, job: RenderJob, *, matte: str | None) -> str:
+def _rendition_key(token: Token, spec: Spec, origin: Origin, job: RenderJob, *, matte: str | None) -> str:
     # The job says whether the bytes are known to be damaged: what was made of them before is not found again then.
-    return keys.rendition_key(token, origin.digest, matte or "-", repr(job))
+    return keys.rendition_key(token, origin.digest, matte or "-", repr(job), spec.version)
 
 
 @dataclass(slots=True, kw_only=True)
