@@ -432,8 +432,9 @@ def test_every_plan_is_sound(spec: Geometry, width: int, height: int) -> None:
     assert resolved.top + resolved.image_size[1] <= resolved.height
     if resolved.radii is not None:
         top_left, bottom_left, bottom_right, top_right = resolved.radii
-        assert max(top_left + top_right, bottom_left + bottom_right) <= resolved.image_size[0]
-        assert max(top_left + bottom_left, top_right + bottom_right) <= resolved.image_size[1]
+        across, down = resolved.image_size if kept is None else (crop.width, crop.height)
+        assert max(top_left + top_right, bottom_left + bottom_right) <= across
+        assert max(top_left + bottom_left, top_right + bottom_right) <= down
 
 
 @given(spec=plain, width=sides, height=sides)
