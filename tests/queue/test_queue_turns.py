@@ -20,7 +20,7 @@ class Line:
     virtual_time: float = 0.0
     number: int = 0
 
-    def ask(self, token: str, urgency: Urgency = Urgency.PAGE, pixels: int = 0) -> int:
+    def submit(self, token: str, urgency: Urgency = Urgency.PAGE, pixels: int = 0) -> int:
         same = [turn for turn, _, *flow in self.waiting if flow == [token, urgency]]
         turn = rank(virtual_time=self.virtual_time, last=max(same, default=None), cost=cost_of(urgency, pixels))
         self.number += 1
