@@ -12,6 +12,7 @@ from pellucid.concurrency.single_flight import SingleFlight
 from pellucid.customers.customer import Customers
 from pellucid.cutout.recipe import Recipe
 from pellucid.errors import DatabaseError, StoreError
+from pellucid.image.box import Box
 from pellucid.ledger.ledger import Ledger
 from pellucid.ledger.values import Account, Balance, Claim, ClaimStatus
 from pellucid.mattes.facts import KnownMatte
@@ -70,6 +71,7 @@ class _PaidCutout:
     empty: bool
     confidence: float
     charged: int
+    subject: Box | None
 
 
 class CutoutResolver:
@@ -229,7 +231,7 @@ class CutoutResolver:
     def _there(self, request: CutoutRequest, known: KnownMatte, *, charged: int) -> CutoutStatus:
         """A matte that is there and paid, from now on remembered."""
         facts = known.facts
-        matte = _PaidCutout(empty=facts.empty, confidence=facts.confidence, charged=charged)
+        matte = _PaidCutout(empty=facts.empty, confidence=facts.confidence, charged=charged, subject=facts.subject)
         self._paid[request.token, facts.name] = matte
         return self._status_of(request, matte)
 
@@ -241,6 +243,7 @@ class CutoutResolver:
             cutout,
             matte=None if matte.empty else cutout.job,
             confidence=matte.confidence,
+            subject=matte.subject,
             bill=Bill(price=self._ledger.price(self._claim(request).tier), charged=matte.charged),
         )
 
@@ -252,6 +255,7 @@ class CutoutResolver:
             origin=older[1],
             matte=older[0].facts.name,
             receipt=receipt,
+            subject=older[0].facts.subject,
             bill=Bill(price=self._ledger.price(self._claim(request).tier), charged=older[0].charged or 0),
         )
 

@@ -19,10 +19,13 @@ from pellucid.errors import (
     StoreError,
 )
 from pellucid.formats import FORMATS, ImageFormat
+from pellucid.insights.needs import needs_of
+from pellucid.insights.values import NO_INSIGHTS, Insights
 from pellucid.mattes.files import MatteFiles
 from pellucid.notify.targets import WebhookTargets
 from pellucid.pipeline.cutouts import CutoutRequest, CutoutResolver
 from pellucid.pipeline.failures import Failures
+from pellucid.pipeline.insights import InsightResolver
 from pellucid.pipeline.states import CutoutState, CutoutStatus, Dependence, ImageResult, Stages, StatusResult
 from pellucid.render.cost import is_light_output
 from pellucid.render.job import RenderJob, make_blank_job, make_job
@@ -53,6 +56,7 @@ class Pipeline:
         self,
         *,
         origins: Origins,
+        insights: InsightResolver,
         mattes: MatteFiles,
         cutouts: CutoutResolver,
         renditions: Renditions,
@@ -64,6 +68,7 @@ class Pipeline:
         webhook_targets: WebhookTargets | None = None,
     ) -> None:
         self._origins = origins
+        self._insights = insights
         self._mattes = mattes
         self._cutouts = cutouts
         self._renditions = renditions
@@ -148,10 +153,11 @@ class Pipeline:
         pixels = origin if cutout is None else cutout.origin
         blank = cutout is not None and cutout.state in _UNDECIDED and spec.removal.interim is Interim.BLANK
         cut = blank or (cutout is not None and cutout.matte is not None)
-        target, output = self._shape(answer, pixels, cut=cut)
+        insights = await self._look(answer, pixels, cutout)
+        target, output = self._shape(answer, pixels, cut=cut, insights=insights)
         with stages.measure("render"):
             made = await (
-                self._blank(token, spec, target, output, client=client)
+                self._blank(token, spec, target, output, insights, client=client)
                 if blank
                 else self._render(
                     token,
@@ -159,6 +165,7 @@ class Pipeline:
                     pixels,
                     target=target,
                     output=output,
+                    insights=insights,
                     matte=cutout and cutout.matte,
                     client=client,
                 )
@@ -183,6 +190,8 @@ class Pipeline:
         """The cutout if it was rendered before: its key has the token's name in it, so the token has paid for it, and
         the database need not say so.
         """
+        if needs_of(answer.spec, has_subject=False):
+            return None  # the plan may depend on the subject, which the database knows
         target, output = self._shape(answer, origin, cut=True)
         job = make_job(answer.spec, origin.facts, target, output)
         key = _rendition_key(answer.token, answer.spec, origin, job, matte=cutout.job)
@@ -220,7 +229,22 @@ class Pipeline:
             return cutout.without_matte(origin)
         return cutout
 
-    def _shape(self, answer: _Answer, origin: Origin, *, cut: bool) -> tuple[Plan, ImageFormat]:
+    async def _look(self, answer: _Answer, origin: Origin, cutout: CutoutStatus | None) -> Insights:
+        """What the plan depends on: of the subject where a matte is applied, of the image itself else."""
+        subject = None if cutout is None or cutout.matte is None else cutout.subject
+        needs = needs_of(answer.spec, has_subject=subject is not None)
+        insights = NO_INSIGHTS
+        if needs:
+            with answer.stages.measure("look"):
+                insights = await self._insights.get(
+                    answer.token, answer.spec.origin, origin, needs, client=answer.client
+                )
+        # What is centred, and what is left by `trim`.
+        return insights if subject is None else replace(insights, subject=subject, content=subject)
+
+    def _shape(
+        self, answer: _Answer, origin: Origin, *, cut: bool, insights: Insights = NO_INSIGHTS
+    ) -> tuple[Plan, ImageFormat]:
         """Size and format of a rendition of `origin`. Raises SpecError."""
         facts = origin.facts
         answer.dependence.negotiable |= is_negotiable(answer.spec, facts)
@@ -230,6 +254,7 @@ class Pipeline:
             height=facts.height,
             max_pixels=self._max_output_pixels,
             max_enlarged_pixels=self._max_enlarged_pixels,
+            insights=insights,
         )
         output = choose_output(
             answer.spec,
@@ -249,10 +274,11 @@ class Pipeline:
         *,
         target: Plan,
         output: ImageFormat,
+        insights: Insights,
         matte: str | None,
         client: Client,
     ) -> tuple[Rendition, RenditionSource] | None:
-        job = make_job(spec, origin.facts, target, output)
+        job = make_job(spec, origin.facts, target, output, insights)
         key = _rendition_key(token, spec, origin, job, matte=matte)
         light = is_light_output(job, cut=matte is not None)
         scope = origin.digest if matte is None else f"{origin.digest} {matte}"
@@ -291,9 +317,9 @@ class Pipeline:
         return await self._found_or_made(key, make, client)
 
     async def _blank(
-        self, token: Token, spec: Spec, target: Plan, output: ImageFormat, *, client: Client
+        self, token: Token, spec: Spec, target: Plan, output: ImageFormat, insights: Insights, *, client: Client
     ) -> tuple[Rendition, RenditionSource] | None:
-        job = make_blank_job(spec, target, output)
+        job = make_blank_job(spec, target, output, insights)
         key = keys.rendition_key(token, "blank", repr(job))
 
         async def make() -> Rendition:

@@ -35,6 +35,11 @@ def origin_bytes_key(origin_digest: str) -> str:
     return f"bytes/{origin_digest}"
 
 
+def insights_key(origin_digest: str) -> str:
+    """Store key of what was found in an image: by content, as its bytes are."""
+    return f"insights/{origin_digest}"
+
+
 def matte_name(origin_digest: str, page: int, recipe_id: str) -> str:
     """The identity of a matte, and of the job that owes it. Without a token: the same bytes have the same matte, and
     whoever asks has shown the bytes.

@@ -142,6 +142,7 @@ def pool_limits_of(settings: SettingsTree) -> PoolLimits:
         memory_bytes=settings.render.memory_bytes,
         max_pixels=settings.image.max_pixels,
         max_decode_bytes=settings.image.max_decode_bytes,
+        models_dir=settings.models_dir,
     )
 
 

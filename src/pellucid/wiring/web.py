@@ -25,6 +25,7 @@ from pellucid.notify.purge import CdnPurger
 from pellucid.notify.sender import Sender
 from pellucid.pipeline.cutouts import CutoutResolver
 from pellucid.pipeline.deliver import Pipeline
+from pellucid.pipeline.insights import InsightResolver
 from pellucid.queue.queue import Queue
 from pellucid.render.pool import RenderPool
 from pellucid.settings.model import SettingsTree
@@ -214,7 +215,7 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
         cache = BoundedBlobs(
             blobs,
             index=paths.cache_index,
-            prefixes=("bytes", "origins", "renditions"),
+            prefixes=("bytes", "origins", "renditions", "insights"),
             max_bytes=settings.cache.max_bytes,
             pinned=Pins(queue).ask,
             min_free_bytes=settings.cache.min_free_bytes,
@@ -299,6 +300,7 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
         )
         pipeline = Pipeline(
             origins=origins,
+            insights=InsightResolver(blobs=cache, origins=origins, pool=pool),
             mattes=MatteFiles(blobs),
             cutouts=cutouts,
             renditions=renditions,

@@ -49,7 +49,6 @@ def plan(
         trimmed=trimmed,
         turn=turn,
         is_cropped=shape.scaled_width > inner.width or shape.scaled_height > inner.height,
-        seen=(inner.width / shape.scaled_width, inner.height / shape.scaled_height),
         insights=insights,
     )
     across, down = anchors(geometry.gravity, scenery)
