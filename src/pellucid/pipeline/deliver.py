@@ -27,6 +27,7 @@ from pellucid.pipeline.cutouts import CutoutRequest, CutoutResolver
 from pellucid.pipeline.failures import Failures
 from pellucid.pipeline.insights import InsightResolver
 from pellucid.pipeline.states import CutoutState, CutoutStatus, Dependence, ImageResult, Stages, StatusResult
+from pellucid.pipeline.untouched import UntouchedOrigins
 from pellucid.render.cost import is_light_output
 from pellucid.render.job import RenderJob, make_blank_job, make_job
 from pellucid.render.output import DEFAULT_MEMORY_BYTES, choose_output, is_negotiable
@@ -34,7 +35,7 @@ from pellucid.render.plan import Plan, plan
 from pellucid.render.pool import RenderPool
 from pellucid.source.origin import Origin
 from pellucid.source.origins import Origins
-from pellucid.spec import Interim, Spec, Token
+from pellucid.spec import Fit, Interim, Spec, Token
 from pellucid.store import keys
 from pellucid.store.renditions import Rendition, Renditions, RenditionSource, make_rendition
 
@@ -68,6 +69,7 @@ class Pipeline:
         webhook_targets: WebhookTargets | None = None,
     ) -> None:
         self._origins = origins
+        self._untouched = UntouchedOrigins(origins)
         self._insights = insights
         self._mattes = mattes
         self._cutouts = cutouts
@@ -122,6 +124,17 @@ class Pipeline:
         notify = self._webhook_targets.for_spec(token, spec)
         with stages.measure("origin"):
             origin = await self._origins.get(token, spec.origin, client=client)
+        if spec.geometry.fit is Fit.PROXY:
+            with stages.measure("read"):
+                rendition = await self._untouched.read(token, spec.origin, origin, client=client)
+            return ImageResult(
+                rendition=rendition,
+                found=RenditionSource.DISK,
+                origin=origin,
+                negotiable=False,
+                cutout=None,
+                stages=stages,
+            )
         self._shape(answer, origin, cut=False)  # what cannot be rendered owes no matte
         cutout = None
         if spec.removal.remove:
