@@ -148,7 +148,11 @@ specs = st.builds(
             gravity=st.sampled_from(COMPASS),
         ),
     ),
-    output=st.builds(Output, format=st.sampled_from(OutputFormat), quality=st.none() | st.integers(1, 100)),
+    output=st.builds(
+        Output,
+        formats=st.lists(st.sampled_from(OutputFormat), unique=True, max_size=4).map(tuple),
+        quality=st.none() | st.integers(1, 100),
+    ),
 )
 
 _TOKENS = [
@@ -185,7 +189,7 @@ _PIECES = [
         "red",
         "#fff",
     ],
-    *["%23abc", "webp", "original", ",", "%2C", "crop", "\uff11", "é", "\0"],
+    *["%23abc", "webp", "_webp", "webp,avif,jpg", "original", ",", "%2C", "crop", "\uff11", "é", "\0"],
 ]
 query_texts = st.lists(st.sampled_from(_PIECES) | st.text(max_size=3), max_size=12).map("".join)
 """Text that comes near to a query."""

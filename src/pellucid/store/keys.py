@@ -6,7 +6,7 @@ import hashlib
 
 from pellucid.spec import OriginRef, Tier, Token
 
-RENDER_VERSION = 6
+RENDER_VERSION = 7
 """Part of every rendition key: raise it when the same plan gives other pixels or other bytes."""
 
 
