@@ -68,13 +68,13 @@ class Bench:
     async def ready(self) -> None:
         """A cutout that is there, asked for first in this process."""
         number = random.randrange(self.rows)
-        found = await self.queue.known(_TOKENS[number % 20], [_digest(number)])
+        found = await self.queue.known_mattes(_TOKENS[number % 20], [_digest(number)])
         assert found[0].charged == 200
 
     async def pending(self) -> None:
         """A page that waits asks again."""
         asking = _submission(-1)
-        await self.queue.known(asking.claim.token, [asking.claim.origin_digest])
+        await self.queue.known_mattes(asking.claim.token, [asking.claim.origin_digest])
         answer = await self.queue.submit(asking)
         assert answer.receipt is not None
 
@@ -86,10 +86,10 @@ class Bench:
         """Owed, claimed, done: held, charged, known."""
         asking = _submission(random.randrange(10**9, 10**10))
         await self.queue.submit(asking)
-        course = self.queue.course
-        job = await self.database.run(partial(course.claim, worker_id="w", recipes=[_RECIPE]))
+        transitions = self.queue.transitions
+        job = await self.database.run(partial(transitions.claim, worker_id="w", recipes=[_RECIPE]))
         assert job is not None
-        await self.database.run(partial(course.done, job=job, worker_id="w", facts=_facts(job.key), job_s=1.0))
+        await self.database.run(partial(transitions.complete, job=job, worker_id="w", facts=_facts(job.key), job_s=1.0))
 
 
 def _digest(number: int) -> str:

@@ -55,7 +55,7 @@ async def test_the_queue_drives_the_handler(engine: Engine, blobs: ObjectBlobs, 
             assert isinstance((await world.ask(job_of(engine, data))).receipt, Pending)
         for data in (good, bad, lost):
             assert await world.queue.wait(job_of(engine, data).key, timeout_s=30)
-        (known,) = await world.queue.known(SHOP, [keys.digest(good)])
+        (known,) = await world.queue.known_mattes(SHOP, [keys.digest(good)])
         assert (known.facts.name, known.newest, known.charged) == (job_of(engine, good).key, True, 200)
         assert await MatteFiles(blobs).header(job_of(engine, good).key) is not None
         failed = (await world.ask(job_of(engine, bad))).receipt
@@ -82,7 +82,7 @@ async def test_all_who_wait_are_charged_once(
         assert await world.queue.wait(job.key, timeout_s=30)
     assert [await world.account(token) for token in (SHOP, BLOG)] == [(200, 0), (200, 0)]
     for token in (SHOP, BLOG):
-        (known,) = await world.queue.known(token, [job.origin_digest])
+        (known,) = await world.queue.known_mattes(token, [job.origin_digest])
         assert known.charged == 200
 
 
@@ -99,7 +99,7 @@ async def test_what_is_no_cutout_costs_nothing(engine: Engine, blobs: ObjectBlob
         for job in (empty, undecodable, gone, damaged):
             assert await world.queue.wait(job.key, timeout_s=30)
     assert await world.account() == (0, 0)
-    (known,) = await world.queue.known(SHOP, [empty.origin_digest])
+    (known,) = await world.queue.known_mattes(SHOP, [empty.origin_digest])
     assert (known.facts.empty, known.charged) == (True, None)
 
 
@@ -118,10 +118,10 @@ async def test_a_job_stays_owed_while_the_database_is_away(engine: Engine, blobs
 
         info = info_of(engine, "w")
         with pytest.raises(DatabaseError):
-            await world.workplace.work(make_and_lock, info=info, stop=asyncio.Event())
+            await world.worker_loop.run(make_and_lock, info=info, stop=asyncio.Event())
         other.execute("ROLLBACK")
     assert await MatteFiles(blobs).header(job.key) is not None
-    assert await world.queue.known(SHOP, [job.origin_digest]) == []
+    assert await world.queue.known_mattes(SHOP, [job.origin_digest]) == []
     assert job.key in await world.queue.pending_keys()
     assert await world.account() == (0, 200)
     async with world.working(engine, handle):
@@ -168,7 +168,7 @@ from pellucid.image.vips import harden
 from pellucid.ledger.ledger import Ledger
 from pellucid.mattes.files import MatteFiles
 from pellucid.queue.queue import Queue
-from pellucid.queue.work import Workplace
+from pellucid.queue.worker_loop import WorkerLoop
 from pellucid.store.objects import ObjectBlobs
 from pellucid.worker import Headroom, matte_handler
 
@@ -177,9 +177,9 @@ async def main(models, cards, folder):
     engine = Engine(models_dir=models, model="tiny", cards=cards, precision="f32", threads=1)
     blobs = ObjectBlobs.local(folder / "store")
     database = await Database.open(f"sqlite:///{folder / 'pellucid.sqlite'}")
-    crew = LockFiles(folder / "workers")
+    registry = LockFiles(folder / "workers")
     ledger = Ledger(price=lambda _: 200, limit=lambda _: None)
-    queue = Queue(database, store="here", crew=crew, ledger=ledger)
+    queue = Queue(database, store="here", registry=registry, ledger=ledger)
     stop = asyncio.Event()
     handler = matte_handler(
         engine,
@@ -193,7 +193,7 @@ async def main(models, cards, folder):
     info = WorkerInfo(
         worker_id="w", pid=os.getpid(), model="tiny", device="CPU", precision="f32", recipe_ids=recipes
     )
-    await Workplace(database, queue, crew).work(handler, info=info, stop=stop)
+    await WorkerLoop(database, queue, registry).run(handler, info=info, stop=stop)
     await queue.aclose()
 
 asyncio.run(main(*map(Path, sys.argv[1:])))

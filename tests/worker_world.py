@@ -26,7 +26,7 @@ from pellucid.queue.queue import Queue
 from pellucid.queue.rows import Row
 from pellucid.queue.turns import RetryPolicy
 from pellucid.queue.values import Answer, Handler, Job, Submission
-from pellucid.queue.work import Workplace
+from pellucid.queue.worker_loop import WorkerLoop
 from pellucid.spec import Tier, Token
 from pellucid.store import keys
 from pellucid.store.objects import ObjectBlobs
@@ -60,7 +60,7 @@ class World:
         self.queue = Queue(
             database, store="here", registry=registry, ledger=ledger, retry_policy=retry_policy, clock=clock
         )
-        self.workplace = Workplace(database, self.queue, registry)
+        self.worker_loop = WorkerLoop(database, self.queue, registry)
 
     async def ask(self, job: Job, token: Token = SHOP) -> Answer:
         claim = Claim(token=token, origin_digest=job.origin_digest, tier=Tier.STANDARD)
@@ -69,7 +69,7 @@ class World:
     async def claim(self, engine: Engine, worker_id: str) -> Job:
         """As a worker does that may die any moment."""
         job = await self.database.run(
-            partial(self.queue.course.claim, worker_id=worker_id, recipes=info_of(engine, worker_id).recipe_ids)
+            partial(self.queue.transitions.claim, worker_id=worker_id, recipes=info_of(engine, worker_id).recipe_ids)
         )
         assert job is not None
         return job
@@ -77,7 +77,7 @@ class World:
     @asynccontextmanager
     async def working(self, engine: Engine, handler: Handler) -> AsyncGenerator[None]:
         stop = asyncio.Event()
-        work = asyncio.create_task(self.workplace.work(handler, info=info_of(engine, "w"), stop=stop))
+        work = asyncio.create_task(self.worker_loop.run(handler, info=info_of(engine, "w"), stop=stop))
         try:
             yield
         finally:

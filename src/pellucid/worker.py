@@ -65,7 +65,7 @@ def matte_handler(
     headroom: Headroom | None = None,
     stop: asyncio.Event | None = None,
 ) -> Handler:
-    """The handler for `Workplace.work`. A job that takes longer than `time_limit_s` ends the process.
+    """The handler for `WorkerLoop.work`. A job that takes longer than `time_limit_s` ends the process.
 
     So does one that takes more memory than `headroom`: it is refused as `too-large`, `stop` is set, and the process
     ends within 2 s.

@@ -102,6 +102,6 @@ async def run_sender(
 async def owe(process: Process, *urls: str, key: str = "k") -> None:
     """A removal that was done, with a listener for each of `urls`."""
     notify = tuple(Listener(url=url, image=IMAGE) for url in urls)
-    await process.owe(key, urgency=Urgency.WARM_UP, notify=notify)
+    await process.enqueue(key, urgency=Urgency.WARM_UP, notify=notify)
     async with working(process, Recorder()):
         assert await process.wait(key)

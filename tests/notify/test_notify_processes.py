@@ -74,7 +74,7 @@ async def test_killed_between_claim_and_acknowledgement(senders: Senders) -> Non
         first.kill()
         first.wait()
         assert await senders.owed() == 1
-        assert await senders.process.outbox.deliveries_due(10, 60) == (), "claimed until its lease is over"
+        assert await senders.process.outbox.claim_deliveries(10, 60) == (), "claimed until its lease is over"
         receiver.hold = None
         senders.start(ahead_s=LATER_S)
         await senders.are_done()

@@ -134,7 +134,7 @@ async def test_a_receiver_that_wants_no_more_gets_no_more(
         async with run_sender(process.outbox):
             await until(nothing_owed(path))
     assert len(receiver.calls) == 1
-    assert "given up at attempt 1: the receiver wants no more (status 410)" in caplog.text
+    assert "dropped at attempt 1: the receiver wants no more (status 410)" in caplog.text
 
 
 async def test_attempts_end(path: Path, process: Process, clock: MovableClock) -> None:

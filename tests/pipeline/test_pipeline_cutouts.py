@@ -98,7 +98,7 @@ def make_cuttings(database: Database, queue: Queue, blobs: ObjectBlobs) -> Cutou
     return CutoutResolver(
         queue=queue,
         origins=cast(Origins, BrokenOrigins()),
-        ledger=queue.course.ledger,
+        ledger=queue.transitions.ledger,
         customers=Customers([Customer(token=TOKEN, credits_per_month=1000, origins=("shop.example",))]),
         recipe=RECIPE,
         show_stale=True,

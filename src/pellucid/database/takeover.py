@@ -163,8 +163,8 @@ def _turn(store: str, *, rank: float, now: float) -> dict[str, Any]:
 def _pace(db: sa.Connection, old: OldFiles, store: str) -> None:
     for chunk in old.rows("SELECT job_s FROM pace"):
         for row in chunk:
-            if not store_row.value_of(db, store, stores.c.job_s):
-                store_row.note(db, store, job_s=row["job_s"])
+            if not store_row.read(db, store, stores.c.job_s):
+                store_row.write(db, store, job_s=row["job_s"])
 
 
 def _balances(db: sa.Connection, old: OldFiles, *, first: bool) -> int:

@@ -6,7 +6,7 @@
     (nothing) -> paid    the matte was there already when the token asked
 
 What is held is written in the transaction in which the removal is owed (`queue.submission`), and charged in the one in
-which it ends (`queue.course`): nothing in between can be left undone.
+which it ends (`queue.transitions`): nothing in between can be left undone.
 """
 
 from __future__ import annotations

@@ -202,7 +202,7 @@ class Catalogue:
             _log.warning("pointers of an older version stay", error=str(error))
 
     def _is_adopted(self, db: sa.Connection) -> bool:
-        return bool(store_row.value_of(db, self._store, stores.c.adopted))
+        return bool(store_row.read(db, self._store, stores.c.adopted))
 
     def _note_adopted(self, db: sa.Connection) -> None:
-        store_row.note(db, self._store, adopted=True)
+        store_row.write(db, self._store, adopted=True)

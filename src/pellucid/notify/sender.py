@@ -107,7 +107,7 @@ class Sender:
             await asyncio.gather(stopped, *under_way, return_exceptions=True)
 
     async def _claim(self, limit: int) -> tuple[Delivery, ...]:
-        return await self._outbox.deliveries_due(limit, self._timeout_s + _LEASE_MARGIN_S) if limit else ()
+        return await self._outbox.claim_deliveries(limit, self._timeout_s + _LEASE_MARGIN_S) if limit else ()
 
     async def _send(self, delivery: Delivery) -> None:
         """One attempt, and its outcome written down."""

@@ -197,7 +197,7 @@ class CutoutResolver:
         """
         cutout = replace(self._status(request, CutoutState.FAILED), reason=DAMAGED)
         if self._show_stale and request.origin.former:
-            mattes = await self._queue.known(request.token, [each.digest for each in request.origin.former])
+            mattes = await self._queue.known_mattes(request.token, [each.digest for each in request.origin.former])
             older = await self._older(request, mattes)
             if older is not None:
                 cutout = replace(self._stale(request, older, receipt=None), reason=DAMAGED)
@@ -208,9 +208,9 @@ class CutoutResolver:
         digests = [request.origin.digest]
         if self._show_stale:
             digests += [each.digest for each in request.origin.former]
-        mattes = await self._queue.known(request.token, digests)
+        mattes = await self._queue.known_mattes(request.token, digests)
         if self._adopt is not None and self._of_job(request, mattes) is None and await self._adopt(digests):
-            mattes = await self._queue.known(request.token, digests)
+            mattes = await self._queue.known_mattes(request.token, digests)
         return mattes
 
     async def _shown_or_refused(self, request: CutoutRequest, known: KnownMatte) -> CutoutStatus:

@@ -21,7 +21,7 @@ from pellucid.cutout.recipe import Recipe
 from pellucid.errors import PERMANENT_ERRORS, DatabaseError, PellucidError
 from pellucid.liveness.port import WorkerInfo
 from pellucid.queue.values import Handler
-from pellucid.queue.work import Workplace
+from pellucid.queue.worker_loop import WorkerLoop
 from pellucid.serve.allocator import give_large_blocks_back
 from pellucid.serve.log import set_up_logging
 from pellucid.settings.model import SettingsTree
@@ -67,7 +67,7 @@ async def _work(settings: SettingsTree, recipe: Recipe, *, own_terminal: bool) -
     from pellucid.image.vips import harden  # noqa: PLC0415 - the imports of a worker, after the process is niced
     from pellucid.mattes.files import MatteFiles  # noqa: PLC0415
     from pellucid.wiring.engines import open_engine  # noqa: PLC0415
-    from pellucid.wiring.storage import open_blobs, open_database, open_workplace, prepare_database  # noqa: PLC0415
+    from pellucid.wiring.storage import open_blobs, open_database, open_worker_loop, prepare_database  # noqa: PLC0415
     from pellucid.worker import Headroom, matte_handler  # noqa: PLC0415
 
     harden()
@@ -86,7 +86,7 @@ async def _work(settings: SettingsTree, recipe: Recipe, *, own_terminal: bool) -
     )
     if own_terminal:
         await prepare_database(settings, timeout_s=0)
-    async with open_database(settings) as database, open_workplace(settings, database) as workplace:
+    async with open_database(settings) as database, open_worker_loop(settings, database) as worker_loop:
         handler = matte_handler(
             engine,
             origins=blobs,
@@ -98,7 +98,7 @@ async def _work(settings: SettingsTree, recipe: Recipe, *, own_terminal: bool) -
         if not own_terminal:
             # Not before: a child that is only starting has nothing to finish, and ends at once.
             _stop_on(signal.SIGTERM, stop=stop)
-        await _keep_working(workplace, handler, info=info, stop=stop)
+        await _keep_working(worker_loop, handler, info=info, stop=stop)
 
 
 def _stop_on(*numbers: signal.Signals, stop: asyncio.Event) -> None:
@@ -106,13 +106,13 @@ def _stop_on(*numbers: signal.Signals, stop: asyncio.Event) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
 
 
-async def _keep_working(workplace: Workplace, handler: Handler, *, info: WorkerInfo, stop: asyncio.Event) -> None:
+async def _keep_working(worker_loop: WorkerLoop, handler: Handler, *, info: WorkerInfo, stop: asyncio.Event) -> None:
     """Work until `stop`; while the database fails (away, a locked file, a full disk) try again."""
     failures = 0
     while not stop.is_set():
         began = time.monotonic()
         try:
-            await workplace.work(handler, info=info, stop=stop)
+            await worker_loop.run(handler, info=info, stop=stop)
         except PERMANENT_ERRORS:
             raise
         except DatabaseError as error:

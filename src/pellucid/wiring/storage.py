@@ -23,7 +23,7 @@ from pellucid.mattes.catalogue import Catalogue
 from pellucid.queue.outbox import DeliveryRules, Outbox
 from pellucid.queue.queue import Queue
 from pellucid.queue.turns import RetryPolicy
-from pellucid.queue.work import Workplace
+from pellucid.queue.worker_loop import WorkerLoop
 from pellucid.settings.model import SettingsTree
 from pellucid.store import keys
 from pellucid.store.objects import ObjectBlobs
@@ -147,11 +147,11 @@ async def open_queue(settings: SettingsTree, database: Database) -> AsyncGenerat
 
 
 @asynccontextmanager
-async def open_workplace(settings: SettingsTree, database: Database) -> AsyncGenerator[Workplace, None]:
+async def open_worker_loop(settings: SettingsTree, database: Database) -> AsyncGenerator[WorkerLoop, None]:
     """Where workers work on the queue in `database`. Raises StoreError."""
     async with open_queue(settings, database) as queue:
         registry = LockFiles(Paths.below(settings.data_dir).workers)
-        yield Workplace(database, queue, registry, lease_s=settings.queue.lease_s)
+        yield WorkerLoop(database, queue, registry, lease_s=settings.queue.lease_s)
 
 
 @asynccontextmanager
