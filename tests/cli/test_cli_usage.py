@@ -143,7 +143,7 @@ def test_without_figures_there_is_a_sentence_and_no_rows_of_zeros(
 
     async def make() -> None:
         async with open_database(SettingsTree.model_validate({"data_dir": empty})) as database:
-            await database.bring_up()
+            await database.migrate()
 
     asyncio.run(make())
     first = TODAY.replace(day=1)

@@ -11,7 +11,7 @@ from functools import partial
 import sqlalchemy as sa
 from sqlalchemy import exc
 
-from pellucid.database.bell import ring
+from pellucid.database.changes import signal_change
 from pellucid.database.database import Database
 from pellucid.database.locks import Lock, lock
 from pellucid.database.tables import identity, invalidations
@@ -123,7 +123,7 @@ class InvalidationLog:
             ]
             db.execute(invalidations.insert().values(rows))
         self._prune(db)
-        ring(db)
+        signal_change(db)
 
     def _prune(self, db: sa.Connection) -> None:
         """Forget what is old, or too much; never the last row. Whoever tells does so: nothing else makes rows more."""
@@ -142,7 +142,7 @@ def renew_identity(db: sa.Connection, *, known: str | None = None) -> None:
     """
     renewed = identity.update().values(name=uuid.uuid4().hex)
     db.execute(renewed if known is None else renewed.where(identity.c.name == known))
-    ring(db)
+    signal_change(db)
 
 
 def _read(db: sa.Connection, *, after: int, store: str) -> _LogState:

@@ -1,7 +1,7 @@
 """The queue of jobs. Web processes submit and watch jobs, workers run them.
 
-Waiters and idle workers check many times a second whether the database has changed (`database.bell`). All waiters of a
-process share one poll.
+Waiters and idle workers check many times a second whether the database has changed (`database.changes`). All waiters
+of a process share one poll.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import sqlalchemy as sa
 import structlog
 
 from pellucid.database import store_row
-from pellucid.database.bell import bell_of
+from pellucid.database.changes import change_detector_of
 from pellucid.database.database import Database
 from pellucid.database.tables import removals, stores
 from pellucid.errors import DatabaseError
@@ -121,7 +121,7 @@ class Queue:
         )
         # The change detector must stay in one thread. Lock files of workers are checked there too.
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="queue-poll")
-        self._bell = bell_of(database)
+        self._changes = change_detector_of(database)
         self._alive: tuple[WorkerInfo, ...] = ()
         self._alive_until = 0.0
         self._poll: asyncio.Task[None] | None = None
@@ -139,7 +139,7 @@ class Queue:
         self._closed = True
         if self._poll is not None:
             await asyncio.wait({self._poll})
-        await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._thread, self._bell.close))
+        await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._thread, self._changes.close))
         self._thread.shutdown()
 
     # Requests
@@ -350,7 +350,7 @@ class Queue:
 
     async def version(self) -> Hashable:
         """A value that differs from an earlier one if the database has changed since."""
-        return await self._in_thread(self._bell.version)
+        return await self._in_thread(self._changes.version)
 
     async def _context(self) -> SubmissionContext:
         workers = await self.alive()

@@ -11,7 +11,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from pellucid.database.bell import ring
+from pellucid.database.changes import signal_change
 from pellucid.database.locks import Lock, lock
 from pellucid.database.tables import listeners, removals, stores
 from pellucid.ledger import entries
@@ -245,7 +245,7 @@ def submit(
         claim_status = ClaimStatus.HELD
     _write(db, found, submission, context)
     unregistered = outbox.add_listeners(db, submission.job.key, submission.notify, store=context.store)
-    ring(db)
+    signal_change(db)
     pending = read(db, submission, context)
     assert pending.row is not None  # noqa: S101  written a few lines above, in this transaction
     receipt = pending.position.pending(pending.row, context.now)

@@ -13,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from pellucid.database import store_row
-from pellucid.database.bell import ring
+from pellucid.database.changes import signal_change
 from pellucid.database.locks import Lock, lock
 from pellucid.database.tables import removals, stores
 from pellucid.ledger import entries
@@ -65,7 +65,7 @@ class JobTransitions:
         self._update(db, row.key, state=RUNNING, owner=worker_id, attempts=attempt, due_at=now + self.lease_s)
         virtual_time: float = store_row.read(db, self.store, stores.c.virtual_time) or 0.0
         store_row.write(db, self.store, virtual_time=max(virtual_time, row.rank))
-        ring(db)
+        signal_change(db)
         return row.job(attempt=attempt)
 
     def next_turns(self, db: sa.Connection, recipes: Collection[str]) -> tuple[float, float]:
@@ -88,7 +88,7 @@ class JobTransitions:
         """Requeue the job of a worker that stops. Its attempt is not counted."""
         lock(db, Lock.REMOVALS, self.store)
         if self._release(db, worker_id):
-            ring(db)
+            signal_change(db)
 
     def requeue_lost(self, db: sa.Connection, dead: Collection[str]) -> None:
         """Requeue the jobs of `dead` workers and those whose lease has ended. A job without attempts left fails."""
@@ -96,7 +96,7 @@ class JobTransitions:
         lost = sa.or_(removals.c.owner.in_(list(dead)), removals.c.due_at <= self.clock())
         for row in rows.select(db, sa.and_(matching(self.store, states=(RUNNING,)), lost)):
             self._requeue(db, row, error=_LOST, due_at=0.0)
-        ring(db)
+        signal_change(db)
 
     def complete(self, db: sa.Connection, job: Job, worker_id: str, facts: MatteFacts, job_s: float) -> None:
         """End the job after its matte was stored: record the matte, charge for it, queue the messages. The matte is
@@ -104,7 +104,7 @@ class JobTransitions:
         """
         lock(db, Lock.REMOVALS, self.store)
         matte_facts.write(db, facts, store=self.store, now=self.clock())
-        ring(db)
+        signal_change(db)
         if not rows.delete(db, [job.key], store=self.store, owner=worker_id):
             return
         self._settle(db, job.key, available=not facts.empty)
@@ -119,21 +119,21 @@ class JobTransitions:
         if rows.delete(db, [job.key], store=self.store, owner=worker_id):
             self._settle(db, job.key, available=False)
             outbox.remove_listeners(db, job.key, store=self.store)
-            ring(db)
+            signal_change(db)
 
     def fail(self, db: sa.Connection, job: Job, worker_id: str, reason: str, error: str) -> None:
         """Fail the job permanently, because a retry would not help."""
         row = self._owned(db, job, worker_id)
         if row is not None:
             self._mark_failed(db, row, reason=reason, error=error)
-            ring(db)
+            signal_change(db)
 
     def retry(self, db: sa.Connection, job: Job, worker_id: str, error: str) -> None:
         """Record a failed attempt: the job is requeued after a back-off, or fails if this was its last attempt."""
         row = self._owned(db, job, worker_id)
         if row is not None:
             self._requeue(db, row, error=error, due_at=self.clock() + self.retry_policy.after_attempt(row.attempts))
-            ring(db)
+            signal_change(db)
 
     def postpone(self, db: sa.Connection, job: Job, worker_id: str, reason: str) -> float:
         """Requeue the job because the store or the database is unavailable. Returns the pause in seconds.
@@ -147,12 +147,12 @@ class JobTransitions:
         pauses = row.pauses + 1
         if pauses > MAX_PAUSES:
             self._requeue(db, row, error=reason, due_at=self.clock())
-            ring(db)
+            signal_change(db)
             return 0.0
         rest_s = pause_s(pauses)
         values = {"attempts": row.attempts - 1, "pauses": pauses, "due_at": self.clock() + rest_s, "reason": reason}
         self._update(db, row.key, state=WAITING, owner=None, **values)
-        ring(db)
+        signal_change(db)
         return rest_s
 
     def expire(self, db: sa.Connection, served: Collection[str] | None) -> list[str]:
@@ -177,7 +177,7 @@ class JobTransitions:
         rows.delete(db, [row.key for row in found], store=self.store)
         entries.drop_lost_holds(db, before=now - retry_policy.wait_s)
         if found:
-            ring(db)
+            signal_change(db)
         return [row.recipe_id for row in found]
 
     # Parts of the above

@@ -82,7 +82,7 @@ class CacheIndex:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        schema = Schema(is_current=_is_current, bring_up=_make)
+        schema = Schema(is_current=_is_current, migrate=_make)
         self._database = Database(file_url(path), busy_timeout_s=_BUSY_S, schema=schema, durable=False, threads=1)
 
     async def open(self) -> None:
