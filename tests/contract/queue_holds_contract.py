@@ -188,7 +188,7 @@ class HoldsContract:
         assert await here.account() == (0, 200)
         await here.queue.expire()
         clock.now += 601
-        session = make_process.registry.join(make_info("w0"))
+        session = make_process.registry.register(make_info("w0"))
         await here.workers_are("w0")
         await here.enqueue("new", origin="o")
         await here.queue.expire()
@@ -197,7 +197,7 @@ class HoldsContract:
         async with working(here, Recorder()):
             assert await here.wait("new")
         assert await here.account() == (200, 0)
-        session.leave()
+        session.unregister()
 
     @pytest.mark.parametrize("part", ["insert", "hold", "add_listeners"])
     async def test_a_submission_that_fails_halfway_writes_nothing(

@@ -169,7 +169,7 @@ class StatementsContract:
         here = await make_process()
         await here.enqueue("theirs")
         await here.change("theirs", version=2, state="running", owner="w9", due_at=0.0)
-        session = make_process.registry.join(make_info("w9"))
+        session = make_process.registry.register(make_info("w9"))
         kill(session)
         await here.queue.sweep(leases=True)
         assert await here.column(removals.c.state) == ["running"]

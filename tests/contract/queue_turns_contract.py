@@ -165,13 +165,13 @@ class TurnsContract:
             await here.enqueue(f"old-{n}", recipe="old")
         assert isinstance((await here.submit("old-3", recipe="old")).receipt, Full)
         await here.enqueue("early")
-        session = make_process.registry.join(make_info("w1"))
+        session = make_process.registry.register(make_info("w1"))
         await here.workers_are("w1")
         await here.enqueue("new-1")
         assert (await here.enqueue("new-2")).position == 3, "it does not wait for them either"
         assert isinstance((await here.submit("new-3")).receipt, Full)
         assert isinstance((await here.submit("old-3", recipe="old")).receipt, Full)
-        session.leave()
+        session.unregister()
 
 
 class TurnsEndContract:
@@ -180,7 +180,7 @@ class TurnsEndContract:
     async def test_an_unserved_job_expires_ten_minutes_after_its_last_request(self, make_process: MakeProcess) -> None:
         clock = MovableClock()
         here = await make_process(clock=clock)
-        session = make_process.registry.join(make_info("w1"))
+        session = make_process.registry.register(make_info("w1"))
         await here.workers_are("w1")
         await here.enqueue("old", recipe="old", notify=[HOOK])
         await here.enqueue("again", recipe="old")
@@ -208,7 +208,7 @@ class TurnsEndContract:
         }
         assert await here.column(listeners.c.url) == []
         await here.enqueue("old", recipe="old")  # it can be submitted again: an expired job is not remembered as failed
-        session.leave()
+        session.unregister()
 
     async def test_workers_have_the_same_time_to_load_their_model_after_a_start(
         self, make_process: MakeProcess
@@ -235,10 +235,10 @@ class TurnsEndContract:
         await here.enqueue("k")
         await here.queue.expire()
         clock.now += 700
-        session = make_process.registry.join(make_info("w1"))
+        session = make_process.registry.register(make_info("w1"))
         await here.workers_are("w1")
         await here.queue.expire()
-        session.leave()
+        session.unregister()
         await here.workers_are()
         clock.now += 599
         await here.queue.expire()
@@ -250,7 +250,7 @@ class TurnsEndContract:
     async def test_a_served_job_waits_six_hours(self, make_process: MakeProcess) -> None:
         clock = MovableClock()
         here = await make_process(clock=clock)
-        session = make_process.registry.join(make_info("w1"))
+        session = make_process.registry.register(make_info("w1"))
         await here.workers_are("w1")
         await here.enqueue("k", notify=[HOOK])
         await here.enqueue("again")
@@ -263,7 +263,7 @@ class TurnsEndContract:
         assert await here.column(removals.c.key) == ["again"]
         assert await here.account() == (0, 200)
         assert json.loads((await claim_all(here))[HOOK.url].body)["data"]["reason"] == "expired"
-        session.leave()
+        session.unregister()
 
     async def test_running_and_failed_jobs_do_not_expire(self, make_process: MakeProcess) -> None:
         clock = MovableClock()

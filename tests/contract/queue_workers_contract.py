@@ -102,11 +102,11 @@ class WorkersContract:
         class FullFolder:
             is_full = False
 
-            def ensure(self) -> None:
+            def heartbeat(self) -> None:
                 if self.is_full:
                     raise OSError("no space left on device")
 
-            def leave(self) -> None:
+            def unregister(self) -> None:
                 pass
 
         class WorkerRegistry:
@@ -117,7 +117,7 @@ class WorkersContract:
                 make_process.registry.remove_dead,
             )
 
-            def join(self, info: WorkerInfo) -> FullFolder:
+            def register(self, info: WorkerInfo) -> FullFolder:
                 return self.session
 
         worker_loop = WorkerLoop(here.database, here.queue, WorkerRegistry(), lease_s=1.5)
@@ -180,8 +180,8 @@ class WorkersContract:
         here = await make_process()
         await here.enqueue("k")
         await here.enqueue("other")
-        session = make_process.registry.join(make_info("dies"))
-        living = make_process.registry.join(make_info("lives"))
+        session = make_process.registry.register(make_info("dies"))
+        living = make_process.registry.register(make_info("lives"))
         for worker_id in ("dies", "lives"):
             await here.database.run(partial(here.queue.transitions.claim, worker_id=worker_id, recipes=["r1"]))
         await here.queue.sweep(leases=True)
@@ -198,12 +198,12 @@ class WorkersContract:
         receipt = (await here.status("k")).receipt
         assert isinstance(receipt, Pending)
         assert receipt.attempts == 1, "it counts: the image may have killed its worker"
-        living.leave()
+        living.unregister()
 
     async def test_a_worker_requeues_the_job_of_a_dead_worker(self, make_process: MakeProcess) -> None:
         here = await make_process()
         await here.enqueue("k")
-        session = make_process.registry.join(make_info("dies"))
+        session = make_process.registry.register(make_info("dies"))
         await here.database.run(partial(here.queue.transitions.claim, worker_id="dies", recipes=["r1"]))
         done = Recorder()
         async with working(here, done):

@@ -281,7 +281,7 @@ async def test_an_idle_worker_restores_its_deleted_lock_file(make_process: MakeP
 
 async def test_lock_files_of_dead_workers_are_removed(make_process: MakeProcess, tmp_path: Path) -> None:
     here = await make_process()
-    kill(make_process.registry.join(make_info("dead")))
+    kill(make_process.registry.register(make_info("dead")))
     assert (await here.queue.stats()).workers == ()
     async with working(here, Recorder()):
         await until(lambda: {file.name for file in (tmp_path / "workers").iterdir()} == {"w1.lock"})
@@ -314,8 +314,8 @@ async def test_a_running_worker_whose_folder_cannot_be_used_raises(make_process:
 
 async def test_a_sweep_without_dead_workers_sends_nothing_to_the_database(make_process: MakeProcess) -> None:
     here = await make_process()
-    session = make_process.registry.join(make_info("w1"))
+    session = make_process.registry.register(make_info("w1"))
     with statements(here) as sent:
         await here.queue.sweep()
     assert sent == []
-    session.leave()
+    session.unregister()

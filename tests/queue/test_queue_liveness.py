@@ -25,8 +25,8 @@ def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lock_files, "_NAME_TAKEN_S", 0.05)
 
 
-def join(registry: LockFiles, worker_id: str = "w") -> LockSession:
-    return registry.join(make_info(worker_id))
+def register(registry: LockFiles, worker_id: str = "w") -> LockSession:
+    return registry.register(make_info(worker_id))
 
 
 def open_files() -> int:
@@ -36,67 +36,67 @@ def open_files() -> int:
 def test_a_worker_is_alive_while_it_is_registered(registry: LockFiles, tmp_path: Path) -> None:
     assert not registry.is_alive("w")
     assert (registry.alive(), registry.dead()) == ((), ())
-    session, other = join(registry), join(registry, "v")
+    session, other = register(registry), register(registry, "v")
     assert registry.is_alive("w")
     assert registry.alive() == (make_info("v"), make_info("w")), "the info of each worker, by name"
     assert registry.dead() == ()
     registry.remove_dead("w")
     assert registry.is_alive("w")
-    session.leave()
+    session.unregister()
     assert not registry.is_alive("w")
-    other.leave()
+    other.unregister()
     assert list((tmp_path / "workers").iterdir()) == []
 
 
 def test_a_check_leaves_no_descriptor_open(registry: LockFiles) -> None:
-    session = join(registry)
-    kill(join(registry, "dead"))
+    session = register(registry)
+    kill(register(registry, "dead"))
     before = open_files()
     for _ in range(3):
         registry.alive()
         registry.dead()
         registry.remove_dead("w")
         with pytest.raises(WorkerNameError):
-            join(registry)
+            register(registry)
     assert open_files() == before
-    session.leave()
+    session.unregister()
     assert open_files() == before - 1
 
 
 def test_the_name_of_a_living_worker_is_taken(registry: LockFiles) -> None:
-    session = join(registry)
+    session = register(registry)
     with pytest.raises(WorkerNameError, match="'w' is already at work"):
-        join(registry)
-    session.leave()
-    join(registry).leave()
+        register(registry)
+    session.unregister()
+    register(registry).unregister()
 
 
 def test_a_check_does_not_take_the_name(registry: LockFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A check holds the lock for an instant, and so does the removal of a dead worker's file."""
-    kill(join(registry))
+    kill(register(registry))
     fd = os.open(tmp_path / "workers" / "w.lock", os.O_RDONLY)
     fcntl.flock(fd, fcntl.LOCK_SH)
     assert not registry.is_alive("w"), "two simultaneous checks do not see each other"
     monkeypatch.setattr(lock_files.time, "sleep", lambda _: fcntl.flock(fd, fcntl.LOCK_UN))
-    join(registry).leave()
+    register(registry).unregister()
     os.close(fd)
 
 
 def test_a_dead_worker_is_listed_until_it_is_removed_and_its_name_is_free(registry: LockFiles, tmp_path: Path) -> None:
-    kill(join(registry))
+    kill(register(registry))
     file = tmp_path / "workers" / "w.lock"
     assert (registry.alive(), registry.dead()) == ((), ("w",))
     registry.remove_dead("w")
     assert not file.exists()
     assert registry.dead() == ()
     registry.remove_dead("w")
-    kill(join(registry))
-    join(registry).leave()
+    kill(register(registry))
+    register(registry).unregister()
 
 
 @pytest.mark.parametrize("worker_id", ["../w", "a/b", "host:1", "ü", "w.lock", ".", "%2e"])
 def test_any_name_is_one_file_in_the_folder(registry: LockFiles, tmp_path: Path, worker_id: str) -> None:
-    session = join(registry, worker_id)
+    session = register(registry, worker_id)
     assert registry.alive() == (make_info(worker_id),)
     assert [path.parent for path in tmp_path.rglob("*.lock")] == [tmp_path / "workers"]
     kill(session)
@@ -104,35 +104,35 @@ def test_any_name_is_one_file_in_the_folder(registry: LockFiles, tmp_path: Path,
 
 
 def test_a_removed_file_is_created_again(registry: LockFiles, tmp_path: Path) -> None:
-    session = join(registry)
-    session.ensure()
+    session = register(registry)
+    session.heartbeat()
     (tmp_path / "workers" / "w.lock").unlink()
     (tmp_path / "workers").rmdir()
     assert not registry.is_alive("w")
-    session.ensure()
+    session.heartbeat()
     assert registry.alive() == (make_info("w"),)
-    session.leave()
+    session.unregister()
 
 
 def test_a_folder_that_cannot_be_created_again_closes_no_descriptor(registry: LockFiles, tmp_path: Path) -> None:
     """The session keeps the old descriptor until it has a new one: its number may soon belong to another file."""
-    session = join(registry)
+    session = register(registry)
     folder = tmp_path / "workers"
     (folder / "w.lock").unlink()
     folder.rmdir()
     folder.write_text("in the way")
     with pytest.raises(OSError, match=r"File exists|Not a directory"):
-        session.ensure()
+        session.heartbeat()
     with (tmp_path / "mine").open("w") as mine:
         for _ in range(2):
             with pytest.raises(OSError, match=r"File exists|Not a directory"):
-                session.ensure()
+                session.heartbeat()
         mine.write("still open")
         mine.flush()
         folder.unlink()
-        session.ensure()
+        session.heartbeat()
         assert registry.is_alive("w")
-        session.leave()
+        session.unregister()
         mine.write(", to the end")
         mine.flush()
 
@@ -144,36 +144,36 @@ def test_a_file_that_could_not_be_written_is_not_locked(registry: LockFiles, mon
     with monkeypatch.context() as patch:
         patch.setattr(os, "pwrite", full)
         with pytest.raises(OSError, match="no space"):
-            join(registry)
+            register(registry)
     assert not registry.is_alive("w")
-    join(registry).leave()
+    register(registry).unregister()
 
 
 def test_unregistering_keeps_the_file_of_a_namesake(registry: LockFiles, tmp_path: Path) -> None:
-    session = join(registry)
+    session = register(registry)
     (tmp_path / "workers" / "w.lock").unlink()
-    namesake = join(registry)
+    namesake = register(registry)
     with pytest.raises(WorkerNameError):
-        session.ensure()
-    session.leave()
+        session.heartbeat()
+    session.unregister()
     assert registry.is_alive("w")
-    namesake.leave()
+    namesake.unregister()
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"worker_id": 1}', b"\xff"])
 def test_an_unreadable_lock_file_is_not_listed(registry: LockFiles, tmp_path: Path, content: bytes) -> None:
     """It is being written, or another version wrote it: the worker is alive, but not listed."""
-    session = join(registry)
+    session = register(registry)
     (tmp_path / "workers" / "w.lock").write_bytes(content)
     assert (registry.alive(), registry.dead()) == ((), ())
     (tmp_path / "workers" / "notes.txt").touch()
     assert registry.dead() == ()
-    session.leave()
+    session.unregister()
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_a_file_without_read_permission_counts_as_locked(registry: LockFiles, tmp_path: Path) -> None:
-    kill(join(registry))
+    kill(register(registry))
     (tmp_path / "workers" / "w.lock").chmod(0)
     assert registry.is_alive("w")
     assert registry.dead() == ()
@@ -181,7 +181,7 @@ def test_a_file_without_read_permission_counts_as_locked(registry: LockFiles, tm
 
 
 def test_a_child_process_does_not_keep_its_worker_alive(registry: LockFiles) -> None:
-    session = join(registry)
+    session = register(registry)
     program = subprocess.Popen(["sleep", "60"], close_fds=False)
     try:
         kill(session)

@@ -58,7 +58,7 @@ class WorkerLoop:
         has that name. The current job is requeued then.
         """
         try:
-            session = await asyncio.to_thread(self._registry.join, info)
+            session = await asyncio.to_thread(self._registry.register, info)
         except OSError as error:
             raise _unusable(error) from error
         try:
@@ -87,7 +87,7 @@ class WorkerLoop:
         while not stop.is_set():
             if time.monotonic() >= probe_at or clock() >= lease_end:
                 probe_at = time.monotonic() + _PROBE_S
-                await asyncio.to_thread(session.ensure)  # without its file it would count as dead and lose its job
+                await asyncio.to_thread(session.heartbeat)  # without its file it would count as dead and lose its job
                 await self._queue.sweep(leases=clock() >= lease_end)
             version = await self._queue.version()
             if not is_known or version != seen or clock() >= min(due_at, lease_end):
@@ -163,14 +163,14 @@ class WorkerLoop:
         with suppress(DatabaseError):
             await self._database.run(partial(self._transitions.release, worker_id=info.worker_id))
         with suppress(OSError):
-            await asyncio.to_thread(session.leave)
+            await asyncio.to_thread(session.unregister)
 
     async def _send_heartbeats(self, job: Job, worker_id: str, session: WorkerSession) -> None:
         while True:
             await asyncio.sleep(self._lease_s / 3)
             # If the lock file cannot be restored, the job depends on its lease, which is extended all the same.
             with suppress(OSError, WorkerNameError):
-                await asyncio.to_thread(session.ensure)
+                await asyncio.to_thread(session.heartbeat)
             # Two of three heartbeats may fail before the lease is lost. If the database stays unavailable, saving the
             # outcome fails too.
             with suppress(DatabaseError):
