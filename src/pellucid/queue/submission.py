@@ -227,7 +227,7 @@ def submit(
 ) -> Answer:
     """Write what `decide` says is to be written, and answer. Part of one transaction: hold, job and listeners."""
     lock(db, Lock.REMOVALS, context.store)
-    entries.lock_month(db, submission.claim.token, context.now)
+    entries.lock_account(db, submission.claim.token, context.now)
     found = read(db, submission, context)
     decision = decide(found, submission, ledger, context)
     if not decision.writes:
