@@ -1,4 +1,4 @@
-"""Who is called for a spec, and whom a URL may name."""
+"""The webhooks for a spec, and the hosts that a URL may name."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def with_callback(callback: str, *, cutout: bool = True) -> Spec:
 CALLBACK = "https://hooks.shop.example:8443/done?id=7"
 
 
-def test_nobody_by_default() -> None:
+def test_no_webhook_by_default() -> None:
     assert WebhookTargets().for_spec(DEFAULT_TOKEN, SPEC) == ()
 
 
-def test_the_operators_urls_come_first_and_are_told_the_canonical_url() -> None:
+def test_the_operators_urls_come_first_and_get_the_canonical_url() -> None:
     webhook_targets = WebhookTargets(urls=("https://a.example/", "https://b.example/"), allow_hosts=("shop.example",))
     image = "/h.example/a.png?w=400&bg_remove=1"
     assert webhook_targets.for_spec(DEFAULT_TOKEN, SPEC) == (
@@ -41,7 +41,7 @@ def test_the_operators_urls_come_first_and_are_told_the_canonical_url() -> None:
     }
 
 
-def test_a_tokens_own_urls_hear_of_its_cutouts_only() -> None:
+def test_a_tokens_urls_are_called_for_its_cutouts_only() -> None:
     shop = Token("shop")
     webhook_targets = WebhookTargets(
         urls=("https://a.example/",), by_token={shop: ("https://shop.example/", "https://a.example/")}
@@ -53,7 +53,7 @@ def test_a_tokens_own_urls_hear_of_its_cutouts_only() -> None:
     assert [each.url for each in webhook_targets.for_spec(DEFAULT_TOKEN, SPEC)] == ["https://a.example/"]
 
 
-def test_without_a_cutout_nobody_is_called() -> None:
+def test_without_a_cutout_no_webhook_is_called() -> None:
     webhook_targets = WebhookTargets(urls=("https://a.example/",), allow_hosts=("shop.example",))
     assert webhook_targets.for_spec(DEFAULT_TOKEN, with_callback(CALLBACK, cutout=False)) == ()
 
@@ -82,11 +82,11 @@ def test_allowed_hosts_cover_their_subdomains(allow_hosts: tuple[str, ...], call
 @pytest.mark.parametrize(
     "callback", ["https://127.1/", "https://a b.example/", "https://shop.example:99999/", "x://y/"]
 )
-def test_a_callback_that_no_server_has_is_refused(callback: str) -> None:
+def test_an_invalid_callback_is_refused(callback: str) -> None:
     with pytest.raises(BadValueError, match="absolute http or https URL"):
         WebhookTargets(allow_hosts=("shop.example",)).for_spec(DEFAULT_TOKEN, with_callback(callback))
 
 
-def test_an_entry_that_is_no_host() -> None:
+def test_an_entry_that_is_not_a_host() -> None:
     with pytest.raises(SettingsError, match="no host name"):
         WebhookTargets(allow_hosts=("a b",))

@@ -1,4 +1,4 @@
-"""PURE: who is called when the cutout of a spec is ready or has failed."""
+"""Pure: the webhooks that are called when the cutout of a spec is ready or has failed."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ _PARAMETER = "bg_notify"
 
 
 class WebhookTargets:
-    """`urls` are called for every cutout, those of `by_token` for each of their token; a URL's own `bg_notify` may name
-    the hosts of `allow_hosts` and their subdomains, none if that is empty. Raises SettingsError for an entry that is no
-    host name.
+    """The webhooks of the settings. `urls` are called for every cutout, those of `by_token` for cutouts of their token.
+
+    The parameter `bg_notify` of a URL may name the hosts in `allow_hosts` and their subdomains; none if it is empty.
+    Raises SettingsError for an entry that is not a host name.
     """
 
     def __init__(
@@ -31,8 +32,8 @@ class WebhookTargets:
         self._allow_hosts = normalise_hosts(allow_hosts)
 
     def for_spec(self, token: Token, spec: Spec) -> tuple[Listener, ...]:
-        """Those to be told of the token's cutout of `spec`, the operator's first. Raises BadValueError for a callback
-        to a host that is not allowed, also where the spec wants no cutout.
+        """The listeners of the token's cutout of `spec`, those of the settings first. Raises BadValueError for a
+        callback to a host that is not allowed, also if the spec has no cutout.
         """
         if spec.removal.notify is not None:
             self._check(spec.removal.notify)
