@@ -146,7 +146,7 @@ class Queue:
 
     async def known_mattes(self, token: Token, digests: Sequence[str]) -> list[KnownMatte]:
         """Find the mattes of these bytes, and what the token paid for them. One query."""
-        read = partial(facts.known_to, store=self._store, token=token, digests=digests)
+        read = partial(facts.known_mattes, store=self._store, token=token, digests=digests)
         return await self._database.read(read, max_wait_s=_READ_TIMEOUT_S)
 
     async def submit(self, submission: Submission) -> Answer:
@@ -214,7 +214,7 @@ class Queue:
 
     async def forget_mattes(self, names: Sequence[str]) -> None:
         """Delete the records of mattes whose files are gone."""
-        await self._database.run(partial(facts.forget, names=names, store=self._store))
+        await self._database.run(partial(facts.delete, names=names, store=self._store))
 
     # Watching
 
