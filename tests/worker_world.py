@@ -1,4 +1,4 @@
-"""What tests of the matte worker share: a queue in a database, workers at it, a picture and its job."""
+"""Helpers of the matte worker's tests: a queue in a database, its workers, an image and its job."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from tiny import with_grain
 
 @dataclass
 class Clock:
-    """Stands still until it is told to go on."""
+    """A clock that the test sets."""
 
     now: float = 1_800_000_000.0
 
@@ -48,7 +48,7 @@ SHOP, BLOG = Token("shop"), Token("blog")
 
 
 class World:
-    """A queue in a database of its own, and workers at it."""
+    """A queue in a database of its own, and its workers."""
 
     def __init__(self, folder: Path, database: Database, clock: Clock) -> None:
         self.folder = folder
@@ -62,12 +62,12 @@ class World:
         )
         self.worker_loop = WorkerLoop(database, self.queue, registry)
 
-    async def ask(self, job: Job, token: Token = SHOP) -> Answer:
+    async def submit(self, job: Job, token: Token = SHOP) -> Answer:
         claim = Claim(token=token, origin_digest=job.origin_digest, tier=Tier.STANDARD)
         return await self.queue.submit(Submission(job=job, claim=claim))
 
     async def claim(self, engine: Engine, worker_id: str) -> Job:
-        """As a worker does that may die any moment."""
+        """Claim a job as a worker that may die at any time."""
         job = await self.database.run(
             partial(self.queue.transitions.claim, worker_id=worker_id, recipes=info_of(engine, worker_id).recipe_ids)
         )
@@ -85,7 +85,7 @@ class World:
             await work
 
     async def paused(self, job: Job, *, times: int) -> Row:
-        """The row of the removal once it was put off so often in a row."""
+        """Wait until the job was postponed `times` in a row, and return its row."""
         async with asyncio.timeout(30):
             while True:
                 row = await self.database.read(partial(rows.get, key=job.key, store="here"))
