@@ -72,6 +72,6 @@ def test_the_operator() -> None:
 def test_keys_differ_and_are_looked_up_by_their_hash() -> None:
     assert make_key() != make_key()
     customers = Customers([SHOP, BLOG])
-    assert customers.of_key(KEY) == "blog"
+    assert customers.of_key(KEY) is BLOG
     assert customers.of_key(BLOG.key_hash) is None
     assert (customers.limit(Token("shop")), customers.limit(Token("blog"))) == (1000, None)
