@@ -18,6 +18,7 @@ def check_alias_names(names: Collection[str], *, others: Collection[str] = ()) -
     for name in names:
         if not _NAME.fullmatch(name):
             raise SettingsError(f"{name!r} is no alias: write letters, digits and -.~ between two _, such as _shop_")
+    for name in names:
         for other in {*names, *others} - {name}:
             if name in other or other in name:
                 inner, outer = sorted((name, other), key=len)
