@@ -253,7 +253,7 @@ class Pipeline:
         if needs:
             with answer.stages.measure("look"):
                 insights = await self._insights.get(
-                    answer.token, answer.spec.origin, origin, needs, client=answer.client
+                    answer.customer, answer.spec.origin, origin, needs, client=answer.client
                 )
         # What is centred, and what is left by `trim`.
         return insights if subject is None else replace(insights, subject=subject, content=subject)
