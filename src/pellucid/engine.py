@@ -17,7 +17,6 @@ from pellucid.cutout.graphics.recognise import may_be_graphic
 from pellucid.cutout.graphs import find_graph
 from pellucid.cutout.recipe import Recipe
 from pellucid.cutout.refine import reduction
-from pellucid.cutout.runtime import FloatArray, Precision, Session, describe_device
 from pellucid.cutout.segment import CoarseMatte, Model, Scaled, segment
 from pellucid.cutout.tiers import TIERS, Edges
 from pellucid.cutout.without_model import FoundMatte, find_without_model
@@ -31,6 +30,7 @@ from pellucid.image.matte_file import pack_matte
 from pellucid.image.planes import resampled_levels
 from pellucid.image.probe import DEFAULT_MAX_DECODE_BYTES
 from pellucid.image.vips import from_array, reduced, resample_in_place, to_array
+from pellucid.inference.runtime import FloatArray, Precision, Session, describe_device
 from pellucid.models.cards import DEFAULT_MODEL, ModelCard, find_cards
 from pellucid.models.folder import default_models_dir
 from pellucid.models.weights import require_pulled

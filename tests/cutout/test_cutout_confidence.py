@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from pellucid.cutout.confidence import confidence, decidedness, nothing_there
-from pellucid.cutout.runtime import FloatArray
 from pellucid.cutout.tiers import TIERS
+from pellucid.inference.runtime import FloatArray
 from pellucid.spec import Tier
 
 

@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as hnp
 from pellucid.cutout.colours import colour_evidence
 from pellucid.cutout.confidence import decidedness
 from pellucid.cutout.fuse import Fused, fuse, weighted_median
-from pellucid.cutout.runtime import FloatArray
+from pellucid.inference.runtime import FloatArray
 
 
 def _square(side: int, *, share: float, alpha: float = 1.0) -> FloatArray:

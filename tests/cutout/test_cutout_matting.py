@@ -10,9 +10,9 @@ import pytest
 from pellucid.cutout import edges, matting
 from pellucid.cutout.edges import draw
 from pellucid.cutout.matting import Band, band, solve
-from pellucid.cutout.runtime import FloatArray
 from pellucid.cutout.tiers import Edges
 from pellucid.cutout.windows import window_means
+from pellucid.inference.runtime import FloatArray
 
 RED, BLUE = np.array([200, 40, 30.0]), np.array([20, 60, 190.0])
 

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from pellucid.cutout.runtime import FloatArray
 from pellucid.cutout.segment import Model, Scaled, segment
 from pellucid.errors import ModelUnavailableError
+from pellucid.inference.runtime import FloatArray
 from pellucid.models.cards import Flip, ModelCard, Pass, find_card, find_cards
 from pellucid.spec import Tier
 from tiny import TinyModel

@@ -24,8 +24,8 @@ from pellucid.cutout.quantise import (
     remove_other_graphs,
     verify_int8,
 )
-from pellucid.cutout.runtime import FloatArray, Precision, Session, openvino_module
 from pellucid.errors import ModelUnavailableError
+from pellucid.inference.runtime import FloatArray, Precision, Session, openvino_module
 from pellucid.models.calibration import Calibration, load_calibration
 from pellucid.models.cards import ModelCard, find_card
 from pellucid.models.folder import default_models_dir

@@ -8,9 +8,9 @@ import pytest
 
 from pellucid.cutout import refine as module
 from pellucid.cutout.refine import reduction, refine
-from pellucid.cutout.runtime import FloatArray
 from pellucid.image.planes import resampled_levels
 from pellucid.image.vips import reduced
+from pellucid.inference.runtime import FloatArray
 
 Pixels = npt.NDArray[np.uint8]
 

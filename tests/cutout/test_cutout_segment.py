@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from pellucid.cutout.recipe import Recipe
-from pellucid.cutout.runtime import Precision, Session, describe_device
 from pellucid.cutout.segment import CoarseMatte, Model, prepare, segment
 from pellucid.errors import CutoutError, DeviceUnavailableError, ModelUnavailableError
+from pellucid.inference.runtime import Precision, Session, describe_device
 from pellucid.models.cards import find_card
 from pellucid.spec import Tier
 from tiny import TINY_SIDE, TinyModel
@@ -122,7 +122,7 @@ def audit(event, args):
 sys.addaudithook(audit)
 from pathlib import Path
 import numpy as np
-from pellucid.cutout.runtime import Precision, Session, describe_device
+from pellucid.inference.runtime import Precision, Session, describe_device
 describe_device()
 s = Session(Path({str(tiny_model.models_dir / "tiny.onnx")!r}), device="CPU", precision=Precision.F32, threads=1,
             cache_dir=None, sizes=[({TINY_SIDE}, {TINY_SIDE})])

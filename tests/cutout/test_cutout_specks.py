@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from pellucid.cutout.runtime import FloatArray
 from pellucid.cutout.specks import remove_specks
+from pellucid.inference.runtime import FloatArray
 
 
 def _subject() -> FloatArray:

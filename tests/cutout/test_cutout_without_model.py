@@ -10,11 +10,11 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from pellucid.cutout.runtime import Session
 from pellucid.engine import Engine
 from pellucid.image.examine import examine
 from pellucid.image.matte_file import MatteHeader, matte_at, unpack_header
 from pellucid.image.vips import to_array
+from pellucid.inference.runtime import Session
 from pellucid.spec import Tier
 from tiny import TinyModel
 

@@ -13,7 +13,7 @@ from pellucid.http.problems import PROBLEMS
 from pellucid.pipeline.states import CutoutState
 from pellucid.settings.names import setting_names, variable_name
 from pellucid.settings.reference import settings_markdown
-from pellucid.url.cloudimage import NOT_YET, REFUSED, WITHOUT_EFFECT
+from pellucid.url.cloudimage import NOT_YET, REFUSED
 from pellucid.url.params import PARAMS, PARAMS_BY_SPELLING, Param
 from pellucid.url.parse import parse_url
 from pellucid.url.reference import compatibility_markdown, reference_markdown
@@ -40,7 +40,7 @@ def test_the_table_of_what_works_is_generated() -> None:
     assert compatibility_markdown() in _page("url-api.md")
 
 
-ABSENT = [name for absent in (*NOT_YET, WITHOUT_EFFECT) for name in absent.names]
+ABSENT = [name for absent in NOT_YET for name in absent.names]
 
 
 @pytest.mark.parametrize("name", ABSENT)

@@ -17,9 +17,9 @@ from PIL import Image
 from starlette.types import ASGIApp, Message
 
 from pellucid.cutout.recipe import Recipe
-from pellucid.cutout.runtime import Precision
 from pellucid.http.app import create_app
 from pellucid.image.matte_file import pack_matte, unpack_header
+from pellucid.inference.runtime import Precision
 from pellucid.ledger.values import Claim, ClaimStatus
 from pellucid.liveness.lock_files import LockFiles
 from pellucid.liveness.port import WorkerInfo
@@ -100,9 +100,9 @@ async def ask(
 
 
 @asynccontextmanager
-async def running(settings: SettingsTree) -> AsyncGenerator[ASGIApp, None]:
+async def running(settings: SettingsTree, *, recipe: Recipe = RECIPE) -> AsyncGenerator[ASGIApp, None]:
     """The application between start-up and shutdown."""
-    app = create_app(settings, recipe=RECIPE)
+    app = create_app(settings, recipe=recipe)
     inbox: asyncio.Queue[Message] = asyncio.Queue()
     outbox: asyncio.Queue[Message] = asyncio.Queue()
     life = asyncio.create_task(app({"type": "lifespan", "asgi": {"version": "3.0"}}, inbox.get, outbox.put))

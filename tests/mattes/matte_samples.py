@@ -9,10 +9,10 @@ import numpy as np
 import sqlalchemy as sa
 
 from pellucid.cutout.recipe import Recipe
-from pellucid.cutout.runtime import Precision
 from pellucid.database.database import Database
 from pellucid.database.tables import mattes
 from pellucid.image.matte_file import pack_matte, unpack_header
+from pellucid.inference.runtime import Precision
 from pellucid.mattes.facts import MatteFacts
 from pellucid.spec import Tier
 from pellucid.store import keys

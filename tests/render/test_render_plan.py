@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pellucid.errors import SpecError
 from pellucid.image.box import Box
-from pellucid.insights.values import Area, Insights
+from pellucid.insights.values import Area, Insights, Salience
 from pellucid.render.plan import Plan, plan
 from pellucid.spec import (
     MAX_RADIUS,
@@ -322,6 +322,13 @@ def test_radii_are_made_smaller_together_where_they_would_meet(
     assert resolve((400, 200), radius=radius, dpr=dpr).radii == expected
 
 
+def salience(x: float, y: float) -> Salience:
+    """All of the object in one of ten columns and one of ten rows."""
+    columns, rows = [0.0] * 10, [0.0] * 10
+    columns[int(10 * x)], rows[int(10 * y)] = 1.0, 1.0
+    return Salience(columns=tuple(columns), rows=tuple(rows))
+
+
 FACE = Area(left=0.6, top=0.2, right=0.7, bottom=0.4)  # 80 x 120 of 800 x 600, its middle at 520, 180
 
 
@@ -329,32 +336,58 @@ FACE = Area(left=0.6, top=0.2, right=0.7, bottom=0.4)  # 80 x 120 of 800 x 600, 
     ("options", "insights", "left"),
     [
         ({"gravity": Gravity.FACE}, Insights(faces=(FACE,)), 160),  # 260 of 400: 200 px around it
-        ({"gravity": Gravity.SMART}, Insights(faces=(FACE,), salient=(0.1, 0.5)), 160),
-        ({"gravity": Gravity.SMART}, Insights(salient=(0.1, 0.5)), 0),
-        ({"gravity": Gravity.AUTO}, Insights(faces=(FACE,), salient=(0.9, 0.5)), 200),
+        # The face at 240 to 280 of 400, the object at 40 to 80: 200 px do not hold both.
+        ({"gravity": Gravity.SMART}, Insights(faces=(FACE,), salience=salience(0.1, 0.5)), 155),
+        ({"gravity": Gravity.SMART}, Insights(salience=salience(0.1, 0.5)), 0),
+        ({"gravity": Gravity.AUTO}, Insights(faces=(FACE,), salience=salience(0.9, 0.5)), 200),
         ({"gravity": Gravity.AUTO}, Insights(subject=Box(left=200, top=0, width=200, height=9)), 50),
         ({"gravity": Gravity.AUTO}, Insights(), 100),
-        ({"gravity": Gravity.AUTO, "flip": Flip.HORIZONTAL}, Insights(salient=(0.9, 0.5)), 200),
+        ({"gravity": Gravity.AUTO, "flip": Flip.HORIZONTAL}, Insights(salience=salience(0.9, 0.5)), 200),
     ],
 )
 def test_insights_are_in_the_middle(options: dict[str, object], insights: Insights, left: int) -> None:
     assert resolve(insights=insights, width=200, height=300, **options).crop.left == left
 
 
+@pytest.mark.parametrize(
+    "turned", [{}, {"flip": Flip.HORIZONTAL}, {"rotation": 90.0}, {"rotation": 180.0}, {"rotation": 270.0}]
+)
+@pytest.mark.parametrize("x", [0.05, 0.35, 0.65, 0.95])
+def test_the_object_is_kept_however_the_image_is_turned(turned: dict[str, object], x: float) -> None:
+    box = (200, 300) if "rotation" not in turned or turned["rotation"] == 180.0 else (300, 200)
+    options = {"width": box[0], "height": box[1], "gravity": Gravity.AUTO} | turned
+    crop = resolve(insights=Insights(salience=salience(x, 0.5)), **options).crop
+    assert (crop.width, crop.height) == (200, 300)
+    assert crop.left <= 400 * (x - 0.05) + 1
+    assert crop.left + crop.width >= 400 * (x + 0.05) - 1
+
+
+def test_of_a_wide_object_the_crop_keeps_the_most() -> None:
+    # Most of it is on the left, a tail reaches far to the right: its middle would cut off the left.
+    spread = Salience(columns=(0.4, 0.3, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.0, 0.0), rows=(0.1,) * 10)
+    assert resolve(insights=Insights(salience=spread), width=80, height=300, gravity=Gravity.AUTO).crop.left == 0
+    inside = {"top_left": Point(400, 0), "width": 150.0, "height": 300.0, "gravity": Gravity.AUTO}
+    assert resolve(insights=Insights(salience=spread), **inside).crop.left == 200
+
+
 def test_of_two_faces_none_is_meant_unless_one_is_much_larger() -> None:
     far = Area(left=0.0, top=0.2, right=0.1, bottom=0.4)
     small = Area(left=0.0, top=0.2, right=0.05, bottom=0.3)
     cropped = {"width": 200.0, "height": 300.0, "gravity": Gravity.FACE}
-    assert resolve(insights=Insights(faces=(FACE, far), salient=(0.5, 0.5)), **cropped).crop.left == 100
-    assert resolve(insights=Insights(faces=(FACE, small), salient=(0.5, 0.5)), **cropped).crop.left == 160
+    assert resolve(insights=Insights(faces=(FACE, far), salience=salience(0.45, 0.5)), **cropped).crop.left == 80
+    assert resolve(insights=Insights(faces=(FACE, small), salience=salience(0.45, 0.5)), **cropped).crop.left == 160
 
 
 def test_smart_shows_all_faces_where_they_fit() -> None:
     near = Area(left=0.75, top=0.2, right=0.85, bottom=0.4)
-    far = Area(left=0.0, top=0.2, right=0.1, bottom=0.4)
     cropped = {"width": 200.0, "height": 300.0, "gravity": Gravity.SMART}
-    assert resolve(insights=Insights(faces=(FACE, near)), **cropped).crop.left == 190  # both: middle at 0.725
-    assert resolve(insights=Insights(faces=(FACE, far)), **cropped).crop.left == 160  # too far apart: the first
+    both = resolve(insights=Insights(faces=(FACE, near)), **cropped).crop
+    assert both.left <= 240
+    assert both.left + both.width >= 340
+    smaller = Area(left=0.0, top=0.2, right=0.08, bottom=0.35)
+    one = resolve(insights=Insights(faces=(FACE, smaller)), **cropped).crop  # too far apart: the larger one
+    assert one.left <= 240
+    assert one.left + one.width >= 280
 
 
 def test_func_face_shows_the_face_with_its_margin() -> None:
@@ -432,8 +465,9 @@ def test_every_plan_is_sound(spec: Geometry, width: int, height: int) -> None:
     assert resolved.top + resolved.image_size[1] <= resolved.height
     if resolved.radii is not None:
         top_left, bottom_left, bottom_right, top_right = resolved.radii
-        assert max(top_left + top_right, bottom_left + bottom_right) <= resolved.image_size[0]
-        assert max(top_left + bottom_left, top_right + bottom_right) <= resolved.image_size[1]
+        across, down = resolved.image_size if kept is None else (crop.width, crop.height)
+        assert max(top_left + top_right, bottom_left + bottom_right) <= across
+        assert max(top_left + bottom_left, top_right + bottom_right) <= down
 
 
 @given(spec=plain, width=sides, height=sides)

@@ -155,6 +155,19 @@ def test_as_round_as_possible_is_a_circle_or_a_pill() -> None:
     assert (pill[:, 40:160] == 255).all()
 
 
+def test_round_corners_turn_with_the_image() -> None:
+    square = np.full((100, 100, 3), 90, np.uint8)
+    circle = run(square, radius=Radius(*[MAX_RADIUS] * 4), rotation=30.0)[..., 3].astype(float)
+    assert circle.sum() / 255 == pytest.approx(np.pi * 50**2, rel=0.01)
+    assert circle.shape == (137, 137)
+
+
+def test_the_blurred_copy_is_not_rotated() -> None:
+    out = run(QUARTERS, fit=Fit.FIT, width=90, height=60, rotation=20.0, background=Background(image_fit=True))
+    assert out.shape == (60, 90, 3)
+    assert np.abs(out[1, 1].astype(int) - RED).max() < 40
+
+
 def test_rounded_corners_are_filled_where_they_cannot_be_transparent() -> None:
     options = {"radius": Radius(20, 20, 20, 20)}
     grey = np.full((100, 100, 3), 90, np.uint8)

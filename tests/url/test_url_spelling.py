@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 
 from pellucid.url.cloudimage import NOT_YET, REFUSED
 from pellucid.url.params import PARAMS_BY_SPELLING
+from pellucid.url.params.version import VERSION
 from pellucid.url.spelling import MAX_LOOKED_AT, Meant, _mistakes, _nearest, compact, is_any_meant, meant_by
 
-LONG = [name for name in PARAMS_BY_SPELLING if sum(map(str.isalpha, name)) >= 4]
+LONG = [name for name, param in PARAMS_BY_SPELLING.items() if param is not VERSION and sum(map(str.isalpha, name)) >= 4]
 ABSENT = [name for absent in (*NOT_YET, *REFUSED) for name in absent.names]
 
 

@@ -14,7 +14,7 @@ from rich.table import Table
 from pellucid.cli.options import Config, ModelsDir, read_settings
 from pellucid.errors import ModelUnavailableError
 from pellucid.models.calibration import load_calibration
-from pellucid.models.cards import ModelCard, find_cards, load_cards
+from pellucid.models.cards import ModelCard, Task, find_card, find_cards, find_insight_cards, load_cards
 from pellucid.models.weights import is_pulled, verify
 from pellucid.models.weights import pull as pull_weights
 
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 models_app = typer.Typer(help="Model weights: what there is, fetch them, check them.", no_args_is_help=True)
 
-Names = Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Models; none: the one in the settings.")]
+Names = Annotated[
+    list[str] | None, typer.Argument(metavar="[NAME]...", help="Models; none: all that the settings need.")
+]
 
 
 @models_app.command("list")
@@ -48,7 +50,7 @@ def pull(names: Names = None, *, models_dir: ModelsDir = None, config: Config = 
     """Fetch weights once, check their sha256, keep them; build the int8 graph where there is a calibration."""
     settings = read_settings(config, models_dir=models_dir)
     console = Console()
-    for card in _with_others(names or [settings.model.name], settings.model.cards):
+    for card in _cards_of(names, settings):
         name = card.name
         if not card.commercial_use:
             console.print(
@@ -68,7 +70,7 @@ def verify_models(names: Names = None, *, models_dir: ModelsDir = None, config: 
     settings = read_settings(config, models_dir=models_dir)
     console = Console()
     broken = False
-    for card in _with_others(names or [settings.model.name], settings.model.cards):
+    for card in _cards_of(names, settings):
         name = card.name
         try:
             path = verify(card, settings.models_dir)
@@ -110,7 +112,7 @@ def optimize(
 def pull_missing(settings: SettingsTree) -> None:
     """Fetch the weights that `settings` name unless a file of the right size is there, and build their int8 graph."""
     console = Console()
-    for card in find_cards(settings.model.name, extra=settings.model.cards):
+    for card in _cards_of(None, settings):
         if not is_pulled(card, settings.models_dir):
             _pull(card, settings.models_dir, console)
         if _int8_state(card, settings.models_dir) == "no":
@@ -121,10 +123,21 @@ def pull_missing(settings: SettingsTree) -> None:
                 console.print(f"no int8 graph: {error}", soft_wrap=True, markup=False, highlight=False)
 
 
-def _with_others(names: list[str], cards: Path | None) -> list[ModelCard]:
-    """The cards of `names` and of the models that these take along, each once. Raises ModelUnavailableError."""
-    found = {card.name: card for name in names for card in find_cards(name, extra=cards)}
-    return list(found.values())
+def _cards_of(names: list[str] | None, settings: SettingsTree) -> list[ModelCard]:
+    """The cards of `names` and of the models that these take along, each once; without names, of the model in the
+    settings and of those that look for insights. Raises ModelUnavailableError.
+    """
+    extra = settings.model.cards
+    if not names:
+        cards = [*find_cards(settings.model.name, extra=extra), *find_insight_cards()]
+    else:
+        named = [find_card(name, extra=extra) for name in names]
+        cards = [each for card in named for each in _with_others(card, extra)]
+    return list({card.name: card for card in cards}.values())
+
+
+def _with_others(card: ModelCard, extra: Path | None) -> tuple[ModelCard, ...]:
+    return find_cards(card.name, extra=extra) if card.task is Task.MATTE else (card,)
 
 
 def _int8_state(card: ModelCard, models_dir: Path) -> str:

@@ -17,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pellucid.cutout.quantise import constant_weights, layer_name, quantise_convolutions
-from pellucid.cutout.runtime import FloatArray, openvino_module
 from pellucid.cutout.segment import prepare
 from pellucid.errors import ModelUnavailableError
+from pellucid.inference.runtime import FloatArray, openvino_module
 from pellucid.models.calibration import Calibration
 from pellucid.models.cards import ModelCard
 

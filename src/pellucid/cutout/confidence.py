@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pellucid.cutout.runtime import FloatArray
+from pellucid.inference.runtime import FloatArray
 
 _SURE = 0.5
 """Alpha from which a pixel counts as subject."""

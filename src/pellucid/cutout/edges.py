@@ -9,10 +9,10 @@ import numpy.typing as npt
 
 from pellucid.cutout.matting import band, solve
 from pellucid.cutout.refine import reduction, refine, to_levels
-from pellucid.cutout.runtime import FloatArray
 from pellucid.cutout.tiers import Edges
 from pellucid.image import vips
 from pellucid.image.planes import resampled_levels
+from pellucid.inference.runtime import FloatArray
 
 Pixels = npt.NDArray[np.uint8]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from pellucid.cutout.quantise import build_int8, int8_path, is_built
-from pellucid.cutout.runtime import DeviceInfo, Precision
 from pellucid.errors import ModelUnavailableError
+from pellucid.inference.runtime import DeviceInfo, Precision
 from pellucid.models.calibration import Calibration, load_calibration
 from pellucid.models.cards import ModelCard
 

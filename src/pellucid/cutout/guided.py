@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from pellucid.cutout.runtime import FloatArray
 from pellucid.cutout.windows import window_means
 from pellucid.image.strips import for_each_strip
+from pellucid.inference.runtime import FloatArray
 
 _EPSILON = np.float32(1e-3)
 """Regularises the windows' colour covariance, colours in [0, 1]: contrast below about 3 % is no contour."""

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from pellucid.cutout.colours import colour_evidence
 from pellucid.cutout.regions import find_regions
-from pellucid.cutout.runtime import FloatArray
+from pellucid.inference.runtime import FloatArray
 
 _SEEN = 0.2
 """A pass with an alpha below this sees a hole."""

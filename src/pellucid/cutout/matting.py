@@ -25,9 +25,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pellucid.cutout.runtime import FloatArray
 from pellucid.cutout.separation import separation
 from pellucid.cutout.windows import widened
+from pellucid.inference.runtime import FloatArray
 
 _STRONG_PULL = 0.1
 _WEAK_PULL = 0.003

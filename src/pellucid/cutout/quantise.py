@@ -20,8 +20,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from pellucid.cutout.runtime import openvino_module
 from pellucid.errors import ModelUnavailableError
+from pellucid.inference.runtime import openvino_module
 from pellucid.models.calibration import Calibration
 from pellucid.models.cards import ModelCard
 from pellucid.models.weights import sha256_of

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from pellucid.cutout.runtime import Precision
 from pellucid.errors import CutoutError
+from pellucid.inference.runtime import Precision
 from pellucid.spec import Tier
 
 RECIPE_VERSION = 5

@@ -27,10 +27,10 @@ import numpy as np
 import numpy.typing as npt
 
 from pellucid.cutout.guided import fit
-from pellucid.cutout.runtime import FloatArray
 from pellucid.cutout.windows import widened
 from pellucid.image.planes import resampled, resampled_levels
 from pellucid.image.strips import for_each_strip
+from pellucid.inference.runtime import FloatArray
 
 Pixels = npt.NDArray[np.uint8]
 

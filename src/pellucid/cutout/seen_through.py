@@ -16,9 +16,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from pellucid.cutout.runtime import FloatArray
 from pellucid.cutout.windows import window_means
 from pellucid.image import vips
+from pellucid.inference.runtime import FloatArray
 
 Pixels = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]

@@ -12,10 +12,10 @@ import numpy.typing as npt
 
 from pellucid.cutout.confidence import confidence, nothing_there
 from pellucid.cutout.fuse import fuse
-from pellucid.cutout.runtime import FloatArray, Session
 from pellucid.cutout.specks import remove_specks
 from pellucid.cutout.tiers import TIERS
 from pellucid.cutout.veils import lift_veils
+from pellucid.inference.runtime import FloatArray, Session
 from pellucid.models.cards import Flip, ModelCard, Pass
 from pellucid.spec import Tier
 

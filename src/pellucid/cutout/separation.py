@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from pellucid.cutout.guided import explained
-from pellucid.cutout.runtime import FloatArray
 from pellucid.cutout.windows import window_means
 from pellucid.image import vips
 from pellucid.image.planes import resampled_levels
+from pellucid.inference.runtime import FloatArray
 
 _SIDE = 300
 """The longer side, in pixels, that it is found at: it has no details."""

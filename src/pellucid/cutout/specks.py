@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from pellucid.cutout.regions import Numbers, Regions, find_regions
-from pellucid.cutout.runtime import FloatArray
+from pellucid.inference.runtime import FloatArray
 
 _THERE = 0.1
 _SPECK_SHARE = 0.001

@@ -17,8 +17,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from pellucid.cutout.runtime import FloatArray
 from pellucid.cutout.windows import widened
+from pellucid.inference.runtime import FloatArray
 
 _RADIUS_SHARE = 1 / 80
 """Of the longer side: 4 pixels of 320."""

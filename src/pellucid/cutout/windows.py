@@ -7,7 +7,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from pellucid.cutout.runtime import FloatArray
+from pellucid.inference.runtime import FloatArray
 
 
 def window_means(planes: FloatArray, radius: int) -> FloatArray:

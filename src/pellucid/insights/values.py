@@ -28,16 +28,26 @@ class Area:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Salience:
+    """How much of the most prominent object lies in each of so many columns and rows of the upright image, of equal
+    width each; both add up to 1.
+    """
+
+    columns: tuple[float, ...]
+    rows: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Insights:
     """None, or empty, where nothing was found or nobody looked.
 
-    `faces` come largest first. `salient` is the point that draws attention. `subject` is the box of what a matte keeps,
-    in pixels of the upright image, `content` the box of what lies inside a border that is trimmed. `main_colour` is
-    the most prominent colour.
+    `faces` come largest first. `salience` is where the most prominent object is. `subject` is the box of what a matte
+    keeps, in pixels of the upright image, `content` the box of what lies inside a border that is trimmed. `main_colour`
+    is the most prominent colour.
     """
 
     faces: tuple[Area, ...] = ()
-    salient: tuple[float, float] | None = None
+    salience: Salience | None = None
     subject: Box | None = None
     content: Box | None = None
     main_colour: Colour | None = None

@@ -73,9 +73,16 @@ class Pass(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError(f"side = {self.side} is no multiple of {_STEP}")
 
 
+class Task(enum.StrEnum):
+    """What a model is for."""
+
+    MATTE = "matte"
+    FACES = "faces"
+
+
 class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
-    """One model. `mean` and `std` normalise RGB in [0, 1]; input is 1x3xHxW float32, the first output is the alpha of
-    the foreground in [0, 1], 1x1xHxW.
+    """One model. `mean` and `std` normalise RGB in [0, 1]; input is 1x3xHxW float32. The first output of one that makes
+    mattes is the alpha of the foreground in [0, 1], 1x1xHxW.
     """
 
     name: str
@@ -91,6 +98,7 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
     commercial_use: bool
     training_data: str
     source: str
+    task: Task = Task.MATTE
     resizable: bool = False
     """The graph accepts other square inputs, in steps of 32 pixels."""
     sources: tuple[Source, ...]
@@ -126,6 +134,7 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
 
 
 DEFAULT_MODEL = "u2net"
+FACES_MODEL, SALIENCE_MODEL = "centerface", "u2netp"
 
 
 def load_cards(extra: Path | None = None) -> dict[str, ModelCard]:
@@ -156,7 +165,15 @@ def find_cards(name: str, *, extra: Path | None = None) -> tuple[ModelCard, ...]
     """
     cards = load_cards(extra)
     card = _named(name, cards)
+    if card.task is not Task.MATTE:
+        mattes = sorted(each.name for each in cards.values() if each.task is Task.MATTE)
+        raise ModelUnavailableError(f"{name} makes no mattes; these do: {', '.join(mattes)}")
     return card, *(_named(other, cards) for other in card.others)
+
+
+def find_insight_cards() -> tuple[ModelCard, ...]:
+    """The cards of the models that look for insights: faces, and the most prominent object."""
+    return tuple(find_card(name) for name in (FACES_MODEL, SALIENCE_MODEL))
 
 
 def _named(name: str, cards: Mapping[str, ModelCard]) -> ModelCard:

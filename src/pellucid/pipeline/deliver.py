@@ -9,6 +9,7 @@ import structlog
 
 from pellucid.concurrency.clients import SERVER, Client
 from pellucid.concurrency.single_flight import SingleFlight
+from pellucid.customers.customer import Customer
 from pellucid.errors import (
     BusyError,
     DamagedImageError,
@@ -19,11 +20,15 @@ from pellucid.errors import (
     StoreError,
 )
 from pellucid.formats import FORMATS, ImageFormat
+from pellucid.insights.needs import needs_of
+from pellucid.insights.values import NO_INSIGHTS, Insights
 from pellucid.mattes.files import MatteFiles
 from pellucid.notify.targets import WebhookTargets
 from pellucid.pipeline.cutouts import CutoutRequest, CutoutResolver
 from pellucid.pipeline.failures import Failures
+from pellucid.pipeline.insights import InsightResolver
 from pellucid.pipeline.states import CutoutState, CutoutStatus, Dependence, ImageResult, Stages, StatusResult
+from pellucid.pipeline.untouched import UntouchedOrigins
 from pellucid.render.cost import is_light_output
 from pellucid.render.job import RenderJob, make_blank_job, make_job
 from pellucid.render.output import DEFAULT_MEMORY_BYTES, choose_output, is_negotiable
@@ -31,7 +36,7 @@ from pellucid.render.plan import Plan, plan
 from pellucid.render.pool import RenderPool
 from pellucid.source.origin import Origin
 from pellucid.source.origins import Origins
-from pellucid.spec import Interim, Spec, Token
+from pellucid.spec import Fit, Interim, Spec, Token
 from pellucid.store import keys
 from pellucid.store.renditions import Rendition, Renditions, RenditionSource, make_rendition
 
@@ -53,6 +58,7 @@ class Pipeline:
         self,
         *,
         origins: Origins,
+        insights: InsightResolver,
         mattes: MatteFiles,
         cutouts: CutoutResolver,
         renditions: Renditions,
@@ -64,6 +70,8 @@ class Pipeline:
         webhook_targets: WebhookTargets | None = None,
     ) -> None:
         self._origins = origins
+        self._untouched = UntouchedOrigins(origins)
+        self._insights = insights
         self._mattes = mattes
         self._cutouts = cutouts
         self._renditions = renditions
@@ -78,7 +86,7 @@ class Pipeline:
 
     async def deliver(
         self,
-        token: Token,
+        customer: Customer,
         spec: Spec,
         *,
         accepted: frozenset[ImageFormat],
@@ -90,12 +98,12 @@ class Pipeline:
         """The rendition for `spec` as it can be answered now: the cutout, or the interim while its matte is owed.
 
         `accepted` are the formats that the `client` names; it shares fetches and rendering with others. A pending
-        cutout is waited for `max_wait_s`, or longer where the spec says so. `has_key` if the token's key was sent.
+        cutout is waited for `max_wait_s`, or longer where the spec says so. `has_key` if the customer's key was sent.
         `dependence` is filled in, also when this raises. Raises OriginError, ImageError, SpecError, RenderError,
         BusyError, StoreError when not even the interim can be made.
         """
         answer = _Answer(
-            token=token,
+            customer=customer,
             spec=spec,
             accepted=accepted,
             client=client,
@@ -113,15 +121,26 @@ class Pipeline:
         """None when the matte, or the origin's former bytes, vanished between look-up and rendering, or the origin
         turned out to be damaged.
         """
-        token, spec, client, stages = answer.token, answer.spec, answer.client, answer.stages
-        notify = self._webhook_targets.for_spec(token, spec)
+        customer, spec, client, stages = answer.customer, answer.spec, answer.client, answer.stages
+        notify = self._webhook_targets.for_spec(customer, spec)
         with stages.measure("origin"):
-            origin = await self._origins.get(token, spec.origin, client=client)
+            origin = await self._origins.get(customer, spec.origin, client=client)
+        if spec.geometry.fit is Fit.PROXY:
+            with stages.measure("read"):
+                rendition = await self._untouched.read(customer, spec.origin, origin, client=client)
+            return ImageResult(
+                rendition=rendition,
+                found=RenditionSource.DISK,
+                origin=origin,
+                negotiable=False,
+                cutout=None,
+                stages=stages,
+            )
         self._shape(answer, origin, cut=False)  # what cannot be rendered owes no matte
         cutout = None
         if spec.removal.remove:
             request = CutoutRequest(
-                token=token, ref=spec.origin, origin=origin, tier=spec.removal.tier, has_key=answer.has_key
+                customer=customer, ref=spec.origin, origin=origin, tier=spec.removal.tier, has_key=answer.has_key
             )
             with stages.measure("cutout"):
                 cutout = await self._cutouts.resolve(request, notify=notify)
@@ -132,7 +151,7 @@ class Pipeline:
                     await self._cutouts.wait(cutout, timeout_s=max_wait_s)
                     cutout = await self._cutouts.resolve(request, notify=notify)
             if cutout.found_damaged and not origin.facts.damaged:
-                await self._origins.mark_damaged(token, spec.origin, origin)
+                await self._origins.mark_damaged(customer, spec.origin, origin)
                 return None
             if cutout.unknown:
                 kept = await self._kept(answer, origin, cutout)
@@ -148,17 +167,19 @@ class Pipeline:
         pixels = origin if cutout is None else cutout.origin
         blank = cutout is not None and cutout.state in _UNDECIDED and spec.removal.interim is Interim.BLANK
         cut = blank or (cutout is not None and cutout.matte is not None)
-        target, output = self._shape(answer, pixels, cut=cut)
+        insights = await self._look(answer, pixels, cutout)
+        target, output = self._shape(answer, pixels, cut=cut, insights=insights)
         with stages.measure("render"):
             made = await (
-                self._blank(token, spec, target, output, client=client)
+                self._blank(customer, spec, target, output, insights, client=client)
                 if blank
                 else self._render(
-                    token,
+                    customer,
                     spec,
                     pixels,
                     target=target,
                     output=output,
+                    insights=insights,
                     matte=cutout and cutout.matte,
                     client=client,
                 )
@@ -183,9 +204,11 @@ class Pipeline:
         """The cutout if it was rendered before: its key has the token's name in it, so the token has paid for it, and
         the database need not say so.
         """
+        if needs_of(answer.spec, has_subject=False):
+            return None  # the plan may depend on the subject, which the database knows
         target, output = self._shape(answer, origin, cut=True)
         job = make_job(answer.spec, origin.facts, target, output)
-        key = _rendition_key(answer.token, origin, job, matte=cutout.job)
+        key = _rendition_key(answer.customer.token, answer.spec, origin, job, matte=cutout.job)
         found = await self._renditions.get(key, client=answer.client)
         if found is None:
             return None
@@ -199,15 +222,17 @@ class Pipeline:
         )
 
     async def cutout_status(
-        self, token: Token, spec: Spec, *, client: Client = SERVER, has_key: bool = False
+        self, customer: Customer, spec: Spec, *, client: Client = SERVER, has_key: bool = False
     ) -> CutoutStatus:
         """Where the cutout of `spec` stands, without owing anything. Raises what `deliver` raises,
         DatabaseError, and SpecError for a spec that removes nothing.
         """
         if not spec.removal.remove:
             raise SpecError("the URL removes no background; add bg_remove=1")
-        origin = await self._origins.get(token, spec.origin, client=client)
-        request = CutoutRequest(token=token, ref=spec.origin, origin=origin, tier=spec.removal.tier, has_key=has_key)
+        origin = await self._origins.get(customer, spec.origin, client=client)
+        request = CutoutRequest(
+            customer=customer, ref=spec.origin, origin=origin, tier=spec.removal.tier, has_key=has_key
+        )
         return await self._cutouts.status(request)
 
     def _renderable(self, answer: _Answer, cutout: CutoutStatus, origin: Origin) -> CutoutStatus:
@@ -220,7 +245,22 @@ class Pipeline:
             return cutout.without_matte(origin)
         return cutout
 
-    def _shape(self, answer: _Answer, origin: Origin, *, cut: bool) -> tuple[Plan, ImageFormat]:
+    async def _look(self, answer: _Answer, origin: Origin, cutout: CutoutStatus | None) -> Insights:
+        """What the plan depends on: of the subject where a matte is applied, of the image itself else."""
+        subject = None if cutout is None or cutout.matte is None else cutout.subject
+        needs = needs_of(answer.spec, has_subject=subject is not None)
+        insights = NO_INSIGHTS
+        if needs:
+            with answer.stages.measure("look"):
+                insights = await self._insights.get(
+                    answer.customer, answer.spec.origin, origin, needs, client=answer.client
+                )
+        # What is centred, and what is left by `trim`.
+        return insights if subject is None else replace(insights, subject=subject, content=subject)
+
+    def _shape(
+        self, answer: _Answer, origin: Origin, *, cut: bool, insights: Insights = NO_INSIGHTS
+    ) -> tuple[Plan, ImageFormat]:
         """Size and format of a rendition of `origin`. Raises SpecError."""
         facts = origin.facts
         answer.dependence.negotiable |= is_negotiable(answer.spec, facts)
@@ -230,6 +270,7 @@ class Pipeline:
             height=facts.height,
             max_pixels=self._max_output_pixels,
             max_enlarged_pixels=self._max_enlarged_pixels,
+            insights=insights,
         )
         output = choose_output(
             answer.spec,
@@ -243,17 +284,18 @@ class Pipeline:
 
     async def _render(
         self,
-        token: Token,
+        customer: Customer,
         spec: Spec,
         origin: Origin,
         *,
         target: Plan,
         output: ImageFormat,
+        insights: Insights,
         matte: str | None,
         client: Client,
     ) -> tuple[Rendition, RenditionSource] | None:
-        job = make_job(spec, origin.facts, target, output)
-        key = _rendition_key(token, origin, job, matte=matte)
+        job = make_job(spec, origin.facts, target, output, insights)
+        key = _rendition_key(customer.token, spec, origin, job, matte=matte)
         light = is_light_output(job, cut=matte is not None)
         scope = origin.digest if matte is None else f"{origin.digest} {matte}"
 
@@ -272,11 +314,11 @@ class Pipeline:
                     )
                 except (RenderError, ImageError) as error:
                     if isinstance(error, DamagedImageError):
-                        await self._origins.mark_damaged(token, spec.origin, origin)
+                        await self._origins.mark_damaged(customer, spec.origin, origin)
                     self._failures.remember(key, scope, error, light=light)
                     raise
                 if made is not None and made.damaged and not origin.facts.damaged:
-                    await self._origins.mark_damaged(token, spec.origin, origin)
+                    await self._origins.mark_damaged(customer, spec.origin, origin)
                     return None
                 if made is not None:
                     return self._keep(key, made.body, output)
@@ -284,17 +326,17 @@ class Pipeline:
                     if matte is not None and not self._mattes.is_unreadable(matte):
                         await self._cutouts.forget(matte)
                     return None
-                if not await self._bring_back(token, spec, origin, client):
+                if not await self._bring_back(customer, spec, origin, client):
                     return None
             raise OriginUnreachableError("the origin's bytes were lost while it was rendered; ask again")
 
         return await self._found_or_made(key, make, client)
 
     async def _blank(
-        self, token: Token, spec: Spec, target: Plan, output: ImageFormat, *, client: Client
+        self, customer: Customer, spec: Spec, target: Plan, output: ImageFormat, insights: Insights, *, client: Client
     ) -> tuple[Rendition, RenditionSource] | None:
-        job = make_blank_job(spec, target, output)
-        key = keys.rendition_key(token, "blank", repr(job))
+        job = make_blank_job(spec, target, output, insights)
+        key = keys.rendition_key(customer.token, "blank", repr(job))
 
         async def make() -> Rendition:
             body = await self._pool.blank(job, client=client)
@@ -320,11 +362,11 @@ class Pipeline:
         self._renditions.put(key, rendition)
         return rendition
 
-    async def _bring_back(self, token: Token, spec: Spec, origin: Origin, client: Client) -> bool:
+    async def _bring_back(self, customer: Customer, spec: Spec, origin: Origin, client: Client) -> bool:
         """Fetch the bytes of `origin` again; False for former ones, which are gone. Raises what `Origins.get` raises,
         and OriginUnreachableError when its server sends other bytes now.
         """
-        again = await self._origins.refetch(token, spec.origin, client=client)
+        again = await self._origins.refetch(customer, spec.origin, client=client)
         if again.digest == origin.digest:
             return True
         if any(each.digest == origin.digest for each in again.former):
@@ -332,16 +374,16 @@ class Pipeline:
         raise OriginUnreachableError("the origin's bytes were lost while it was rendered; ask again")
 
 
-def _rendition_key(token: Token, origin: Origin, job: RenderJob, *, matte: str | None) -> str:
+def _rendition_key(token: Token, spec: Spec, origin: Origin, job: RenderJob, *, matte: str | None) -> str:
     # The job says whether the bytes are known to be damaged: what was made of them before is not found again then.
-    return keys.rendition_key(token, origin.digest, matte or "-", repr(job))
+    return keys.rendition_key(token, origin.digest, matte or "-", repr(job), spec.version)
 
 
 @dataclass(slots=True, kw_only=True)
 class _Answer:
     """One request on its way, through all tries: what was measured and waited stays."""
 
-    token: Token
+    customer: Customer
     spec: Spec
     accepted: frozenset[ImageFormat]
     client: Client

@@ -8,6 +8,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
+from pellucid.image.box import Box
 from pellucid.queue.values import DAMAGED, Failed, Pending, Receipt
 from pellucid.source.origin import Origin
 from pellucid.store.renditions import Rendition, RenditionSource
@@ -62,6 +63,8 @@ class CutoutStatus:
     matte: str | None = None
     receipt: Receipt | None = None
     confidence: float | None = None
+    subject: Box | None = None
+    """The box of what `matte` keeps, in pixels of `origin`; None where that was not measured."""
     reason: str | None = None
     bill: Bill | None = None
     unregistered: bool = False

@@ -20,6 +20,7 @@ The estimate errs on the heavy side. What it misses, a kind of SVG for one, meet
 from __future__ import annotations
 
 from pellucid.formats import ImageFormat
+from pellucid.image.facts import ImageFacts
 from pellucid.render.job import BlankJob, RenderJob
 
 HEAVY_MS = 700.0
@@ -57,10 +58,17 @@ _ENCODE_MS: dict[ImageFormat, float] = {ImageFormat.JPEG: 15, ImageFormat.PNG: 2
 
 def estimate_ms(job: RenderJob, *, size_bytes: int, cut: bool) -> float:
     """What `job` takes for an origin of `size_bytes`; `cut` = its background is removed."""
-    facts = job.facts
-    decode_ms = _DECODE_MS[facts.format] * facts.width * facts.height / 1e6
-    decode_ms += _DECODE_MS_PER_MEGABYTE.get(facts.format, 0) * size_bytes / 1e6
-    return decode_ms + _output_ms(job, cut=cut)
+    return _decode_ms(job.facts, size_bytes=size_bytes) + _output_ms(job, cut=cut)
+
+
+def is_heavy_decode(facts: ImageFacts, *, size_bytes: int) -> bool:
+    """Whether others are not to wait until an origin is decoded."""
+    return _decode_ms(facts, size_bytes=size_bytes) > HEAVY_MS
+
+
+def _decode_ms(facts: ImageFacts, *, size_bytes: int) -> float:
+    pixels_ms = _DECODE_MS[facts.format] * facts.width * facts.height / 1e6
+    return pixels_ms + _DECODE_MS_PER_MEGABYTE.get(facts.format, 0) * size_bytes / 1e6
 
 
 def is_heavy(job: RenderJob, *, size_bytes: int, cut: bool) -> bool:

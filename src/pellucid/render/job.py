@@ -50,7 +50,7 @@ def make_job(
     spec: Spec, facts: ImageFacts, plan: Plan, output: ImageFormat, insights: Insights = NO_INSIGHTS
 ) -> RenderJob:
     """What is to be made of an image for `spec`."""
-    shows_copy = spec.background.image_fit and plan.is_padded
+    shows_copy = spec.background.image_fit and plan.has_gaps
     return RenderJob(
         facts=facts,
         plan=plan,

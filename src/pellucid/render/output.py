@@ -47,8 +47,8 @@ def choose_output(
     """
     forced = _FORCED.get(spec.output.format)
     transparent = _is_transparent(spec, facts, cut=spec.removal.remove if forced is not None else cut)
-    shows_copy = spec.background.image_fit and target.is_padded  # it covers the whole canvas
-    has_gaps = _keeps_alpha(spec) and target.has_gaps and not shows_copy
+    # A blurred copy covers the whole canvas.
+    has_gaps = _keeps_alpha(spec) and target.has_gaps and not spec.background.image_fit
     candidates = _candidates(spec, facts, transparent=transparent, accepted=accepted) if forced is None else (forced,)
     for candidate in candidates:
         traits = FORMATS[candidate]

@@ -1,4 +1,4 @@
-"""Render processes, seen from a web process: a lane for light work, one for heavy work.
+"""Render processes, seen from a web process: a lane for light work, one for heavy work, one that looks for insights.
 
 What a rendition costs is estimated before (`render.cost`). Light ones share `processes` processes; heavy ones queue for
 one of their own, which is started when one comes, is nicer than the others, and ends when there is nothing to do. So a
@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import cast
 
 from cachetools import TTLCache
@@ -27,7 +28,9 @@ from pellucid.errors import BusyError, RenderError
 from pellucid.formats import ImageFormat
 from pellucid.image.box import Box
 from pellucid.image.facts import ImageFacts
-from pellucid.render.cost import is_heavy, is_heavy_blank
+from pellucid.insights.needs import Needs
+from pellucid.insights.record import InsightRecord
+from pellucid.render.cost import is_heavy, is_heavy_blank, is_heavy_decode
 from pellucid.render.job import BlankJob, Rendered, RenderJob
 from pellucid.render.plan import Plan
 from pellucid.render.slot import OutgrownError, Slot, SlotRules, Task
@@ -45,6 +48,12 @@ does. CPU time, because a machine with other work to do makes no picture heavier
 """
 
 _HEAVY_IDLE_S = 60.0
+
+_LOOKING_IDLE_S = 600.0
+"""Loading the models takes half a second each."""
+
+_LOOKING_KEPT_BYTES = 512 << 20
+"""With both models, the runtime and what a large image left: 315 MiB after four of 2 megapixels."""
 
 _OUTGROWN = 1000
 _OUTGROWN_S = 600.0
@@ -78,6 +87,8 @@ class PoolLimits:
     wait_s: float = 30.0
     memory_bytes: int = 1 << 30
     max_decode_bytes: int = 768 << 20
+    models_dir: Path | None = None
+    """Weights of the models that look for insights; None: none are found."""
 
 
 class RenderPool:
@@ -107,21 +118,33 @@ class RenderPool:
             rules=replace(rules, nice=_HEAVY_NICE, idle_s=_HEAVY_IDLE_S),
             busy="too many large pictures wait to be rendered",
         )
+        # Models stay in the memory of one process: two of 100 MB, and the runtime.
+        self._looking = _Lane(
+            limits,
+            slots=1,
+            places_per_client=None,
+            rules=replace(rules, idle_s=_LOOKING_IDLE_S, kept_bytes=_LOOKING_KEPT_BYTES, models_dir=limits.models_dir),
+            busy="too many pictures wait to be looked at",
+        )
         # What turned out to be heavy goes there at once for a while: pictures, and from how many pixels on.
         self._outgrown: TTLCache[str, int] = TTLCache(_OUTGROWN, _OUTGROWN_S, time.monotonic)
 
     async def __aenter__(self) -> RenderPool:
-        self._light.start()
-        self._heavy.start()
+        for lane in self._lanes:
+            lane.start()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await asyncio.gather(self._light.aclose(), self._heavy.aclose())
+        await asyncio.gather(*(lane.aclose() for lane in self._lanes))
+
+    @property
+    def _lanes(self) -> tuple[_Lane, ...]:
+        return self._light, self._heavy, self._looking
 
     @property
     def pids(self) -> tuple[int, ...]:
-        """Process ids of the living render processes, the heavy lane's last."""
-        return (*self._light.pids, *self._heavy.pids)
+        """Process ids of the living render processes, the light lane's first."""
+        return tuple(pid for lane in self._lanes for pid in lane.pids)
 
     async def probe(self, data: bytes, client: Client = SERVER) -> ImageFacts:
         """`image.examine.examine` in a render process."""
@@ -166,6 +189,31 @@ class RenderPool:
 
         rendered = await self._run("render", read, client, options, heavy=heavy, outgrown=outgrown)
         return cast("Rendered | None", rendered)
+
+    async def look(
+        self,
+        read: Callable[[], Awaitable[bytes | None]],
+        facts: ImageFacts,
+        needs: Needs,
+        *,
+        size_bytes: int,
+        client: Client = SERVER,
+    ) -> InsightRecord | None:
+        """`insights.find.find_insights` in a render process, for the image that `read` reads once there is a place;
+        None when its bytes are gone. What models look for has a process of its own, which keeps them.
+        """
+
+        async def inputs() -> tuple[object, ...] | None:
+            data = await read()
+            return None if data is None else (data, facts, needs)
+
+        options = {"max_bytes": self._limits.max_decode_bytes}
+        if needs.faces or needs.salience:
+            found = await self._in(self._looking, "look", inputs, client, options)
+        else:
+            heavy = is_heavy_decode(facts, size_bytes=size_bytes)
+            found = await self._run("look", inputs, client, options, heavy=heavy)
+        return cast("InsightRecord | None", found)
 
     async def blank(self, job: BlankJob, *, client: Client = SERVER) -> bytes:
         """`render.run.render_blank` in a render process."""

@@ -6,11 +6,12 @@
 2. remove_background  The matte at the same size, so before anything is turned; it multiplies into the image's own
                       alpha. Foreground colours are estimated here, at the rendered size, before any backdrop exists
                       that could be taken for the old background.
-3. turn               Mirror and rotate what is left. Before the corners, which are those of the result.
+3. turn               Mirror, and rotate by quarter turns. Before the corners, which are named as they are seen.
 4. round_corners      The corners of the image, not of its canvas: on a canvas of one colour nobody would see those.
-5. lay_on_canvas      Padding, and what is behind: the named colour, or a blurred copy of the image with its background;
+5. rotate             By any other angle: the round corners turn with the image, the box around it has none.
+6. lay_on_canvas      Padding, and what is behind: the named colour, or a blurred copy of the image with its background;
                       white where the format cannot be transparent. After all that makes pixels transparent.
-6. encode             Pixels only, no metadata.
+7. encode             Pixels only, no metadata.
 
 Without a matte and round corners all of it stays inside libvips.
 """
@@ -31,7 +32,7 @@ from pellucid.render.steps.canvas import backdrop_for, lay_on_canvas
 from pellucid.render.steps.corners import round_corners
 from pellucid.render.steps.matte import remove_background
 from pellucid.render.steps.scale import scale
-from pellucid.render.steps.turn import turn
+from pellucid.render.steps.turn import rotate, turn
 from pellucid.spec import TRANSPARENT
 
 Step = Callable[[VipsImage, RenderJob], VipsImage]
@@ -43,7 +44,7 @@ def steps_of(scaled: VipsImage, matte: bytes | None, job: RenderJob) -> tuple[St
     """
     removing: tuple[Step, ...] = () if matte is None else (partial(remove_background, matte=matte),)
     behind = None if job.blurred_copy is None else blurred_copy(turn(scaled, job), job, job.blurred_copy)
-    return (*removing, turn, round_corners, partial(lay_on_canvas, behind=behind))
+    return (*removing, turn, round_corners, rotate, partial(lay_on_canvas, behind=behind))
 
 
 def render(

@@ -45,7 +45,8 @@ class OutgrownError(Exception):
 class SlotRules:
     """`timeout_s` and `cpu_s` count from the start of the work, waiting excluded. `cpu_s` None: as long as `timeout_s`
     allows. `memory_bytes` bounds the resident memory of the process. `idle_s` None: started with the pool and kept;
-    else started by the first task and ended after `idle_s` without one.
+    else started by the first task and ended after `idle_s` without one. A process that holds more than `kept_bytes`
+    after a task is replaced. `models_dir` has the weights of models that look for insights, None where it runs none.
     """
 
     timeout_s: float
@@ -53,6 +54,8 @@ class SlotRules:
     nice: int
     cpu_s: float | None = None
     idle_s: float | None = None
+    kept_bytes: int = process.KEPT_BYTES
+    models_dir: Path | None = None
 
 
 @dataclass(slots=True)
@@ -258,7 +261,9 @@ def _start(rules: SlotRules) -> tuple[SpawnProcess, Connection]:
     ours, theirs = context.Pipe()
     with theirs:
         child = context.Process(
-            target=process.main, args=(theirs, rules.nice, rules.memory_bytes), name="pellucid-render"
+            target=process.main,
+            args=(theirs, rules.nice, rules.memory_bytes, rules.kept_bytes, rules.models_dir),
+            name="pellucid-render",
         )
         try:
             child.start()

@@ -22,8 +22,8 @@ import structlog
 
 from pellucid.demo.samples import SAMPLE_PATHS
 from pellucid.errors import SettingsError
-from pellucid.models.cards import find_cards
-from pellucid.models.weights import require_pulled
+from pellucid.models.cards import find_cards, find_insight_cards
+from pellucid.models.weights import is_pulled, require_pulled
 from pellucid.serve.children import run_web, run_worker
 from pellucid.serve.descriptors import connections_within, is_low, raise_limit
 from pellucid.serve.examples import example_lines
@@ -56,6 +56,9 @@ def serve(settings: SettingsTree, *, print_line: Callable[[str], None] = print) 
     for sentence in describe_closed(settings):
         _log.warning(sentence)
     require_pulled(find_cards(settings.model.name, extra=settings.model.cards), settings.models_dir)
+    for card in find_insight_cards():
+        if not is_pulled(card, settings.models_dir):
+            _log.warning("a model that looks at images is missing: `pellucid models pull` fetches it", model=card.name)
     limit = raise_limit()
     connections = connections_within(limit, settings)
     if is_low(limit):

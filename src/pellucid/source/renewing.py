@@ -115,7 +115,7 @@ class Renewer:
         try:
             with self._memory.reserve(wanted.client) as room:
                 scheme, answer = await self._client.ask(
-                    wanted.token, wanted.location, conditions, client=wanted.client, hint=hint, room=room
+                    wanted.customer, wanted.location, conditions, client=wanted.client, hint=hint, room=room
                 )
                 if isinstance(answer, NotModified):
                     if known is None:
@@ -143,7 +143,7 @@ class Renewer:
         origin = await self._save(fetch, record) if stored else origin_of(record, wanted.key)
         # Of damaged bytes nobody is told: who has the former ones shows the better picture.
         if self._changed is not None and not facts.damaged and former_digest not in (None, record.digest):
-            self._changed(wanted.token, wanted.ref, record.digest, wanted.client)
+            self._changed(wanted.customer.token, wanted.ref, record.digest, wanted.client)
         return replace(origin, body=arrived.body, stored=stored)
 
     async def mark_damaged(self, wanted: Wanted, digest: str) -> None:

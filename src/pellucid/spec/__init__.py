@@ -64,9 +64,12 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spec:
-    """What one URL asks for."""
+    """What one URL asks for. `version` is the URL's cache buster, '' for none: another one is another rendition of the
+    same pixels.
+    """
 
     origin: OriginRef
+    version: str = ""
     removal: Removal = field(default_factory=Removal)
     geometry: Geometry = field(default_factory=Geometry)
     background: Background = field(default_factory=Background)

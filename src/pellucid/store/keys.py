@@ -35,6 +35,11 @@ def origin_bytes_key(origin_digest: str) -> str:
     return f"bytes/{origin_digest}"
 
 
+def insights_key(origin_digest: str) -> str:
+    """Store key of what was found in an image: by content, as its bytes are."""
+    return f"insights/{origin_digest}"
+
+
 def matte_name(origin_digest: str, page: int, recipe_id: str) -> str:
     """The name of a matte, and of the job that computes it. It has no token: the same bytes have the same matte, and
     every customer that requests it has access to the bytes.

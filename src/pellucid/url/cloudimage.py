@@ -40,5 +40,3 @@ NOT_YET = (
     Absent(("ci_info",), "Says how the picture was made."),
 )
 """What changes the picture, or how it is kept, at Cloudimage and nothing here."""
-
-WITHOUT_EFFECT = Absent(("v", "vh"), "No effect there or here: another value is another URL to caches.")

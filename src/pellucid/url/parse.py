@@ -13,6 +13,7 @@ from pellucid.spec import Spec
 from pellucid.url.cloudimage import REFUSED, REFUSED_GRAMMAR
 from pellucid.url.pages import read_request_origin
 from pellucid.url.params import PARAMS_BY_SPELLING, URL_ENCODED, make_spec
+from pellucid.url.params.version import VERSION, is_bare_version, join_versions
 from pellucid.url.percent import to_ascii
 from pellucid.url.spelling import compact
 
@@ -33,21 +34,27 @@ class ParsedUrl:
 def parse_url(raw_path: str, query: str) -> ParsedUrl:
     """What a URL asks for. `raw_path` is undecoded and starts with `/`; `query` is undecoded and has no `?`.
 
-    Of a parameter that comes more than once, under whatever spelling, the last one counts. Raises BadValueError for a
+    Of a parameter that comes more than once, under whatever spelling, the last one counts; of cache busters all do.
+    Raises BadValueError for a
     known parameter outside its grammar and for a signature, which nobody would check; BadOriginError for a path that
     names no origin, in the form of NoSuchPageError for one that every web server is asked for.
     """
     last: dict[str, tuple[str, str]] = {}
     ignored: dict[str, None] = {}
+    versions: list[str] = []
     for spelling, text in _pairs(query):
         param = PARAMS_BY_SPELLING.get(spelling)
-        if param is not None:
+        if param is VERSION or is_bare_version(spelling, text):
+            versions.append(text or spelling)
+        elif param is not None:
             last[param.name] = spelling, text
         elif compact(spelling) in _REFUSED:
             raise BadValueError(parameter=spelling, value=text, grammar=REFUSED_GRAMMAR)
         else:
             ignored[spelling] = None
     values = {PARAMS_BY_SPELLING[name].field: _read(spelling, text) for name, (spelling, text) in last.items()}
+    if versions:
+        values[VERSION.field] = join_versions(versions)
     url_encoded = values.pop(URL_ENCODED.field, False)
     origin = read_request_origin(raw_path, url_encoded=url_encoded)
     return ParsedUrl(spec=make_spec(origin, values), ignored=tuple(ignored))

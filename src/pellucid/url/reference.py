@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pellucid.url.cloudimage import NOT_YET, REFUSED, WITHOUT_EFFECT, Absent
+from pellucid.url.cloudimage import NOT_YET, REFUSED, Absent
 from pellucid.url.params import PARAMS, URL_ENCODED, Param
 
 _HEAD = ("Parameter", "Also", "Value", "Default", "Meaning")
@@ -28,7 +28,6 @@ def compatibility_markdown() -> str:
         ),
         *_absent(REFUSED, "refused: 400"),
         *_absent(NOT_YET, "ignored"),
-        *_absent((WITHOUT_EFFECT,), "ignored, as there"),
     ]
     return "".join(f"| {' | '.join(map(_escape, row))} |\n" for row in rows)
 

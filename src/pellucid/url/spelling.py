@@ -9,6 +9,7 @@ from functools import lru_cache
 
 from pellucid.url.cloudimage import NOT_YET, REFUSED
 from pellucid.url.params import PARAMS_BY_SPELLING
+from pellucid.url.params.version import VERSION
 
 MAX_LOOKED_AT = 16
 """Unknown names of a URL that are looked at; it may hold thousands."""
@@ -128,6 +129,8 @@ def _known() -> dict[str, str]:
     """What can be meant: the compact spelling and the name."""
     refused = (name for absent in REFUSED for name in absent.names)
     names = {compact(name): name for name in (*PARAMS_BY_SPELLING, *_NOT_YET, *refused)}
+    # A cache buster that is spelled otherwise is one, too.
+    names = {word: name for word, name in names.items() if PARAMS_BY_SPELLING.get(name) is not VERSION}
     words = {compact(word): name for word, name in _OTHER_WORDS.items()}
     # Names first: of two that are as near, the first is taken. No word is a name.
     return {word: name for word, name in (names | words).items() if len(word) >= _FEWEST_LETTERS}

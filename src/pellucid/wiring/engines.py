@@ -6,8 +6,8 @@ from pathlib import Path
 
 from pellucid.cutout.graphs import find_graph
 from pellucid.cutout.recipe import Recipe
-from pellucid.cutout.runtime import describe_device
 from pellucid.engine import Engine
+from pellucid.inference.runtime import describe_device
 from pellucid.models.cards import find_card
 from pellucid.settings.cores import available_cores
 from pellucid.settings.model import SettingsTree

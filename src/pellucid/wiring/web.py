@@ -25,6 +25,7 @@ from pellucid.notify.purge import CdnPurger
 from pellucid.notify.sender import Sender
 from pellucid.pipeline.cutouts import CutoutResolver
 from pellucid.pipeline.deliver import Pipeline
+from pellucid.pipeline.insights import InsightResolver
 from pellucid.queue.queue import Queue
 from pellucid.render.pool import RenderPool
 from pellucid.settings.model import SettingsTree
@@ -61,7 +62,6 @@ from pellucid.wiring.storage import (
     store_name,
 )
 from pellucid.wiring.values import (
-    aliases_of,
     cdn_api_of,
     fetch_limits_of,
     freshness_of,
@@ -214,7 +214,7 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
         cache = BoundedBlobs(
             blobs,
             index=paths.cache_index,
-            prefixes=("bytes", "origins", "renditions"),
+            prefixes=("bytes", "origins", "renditions", "insights"),
             max_bytes=settings.cache.max_bytes,
             pinned=Pins(queue).ask,
             min_free_bytes=settings.cache.min_free_bytes,
@@ -244,7 +244,6 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
                 guard=guard,
                 limits=fetch_limits_of(settings),
                 freshness=freshness,
-                allow_hosts=settings.origin.allow_hosts,
                 instance=instance,
                 contact=settings.origin.contact,
                 resolver=resolver,
@@ -255,8 +254,6 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
             records=cache,
             bodies=Bodies(cache, probe=pool.probe_when_read),
             memory=BodyMemory(settings.origin.memory_bytes, largest_bytes=settings.origin.max_bytes),
-            aliases=aliases_of(settings, paths),
-            allow_hosts=settings.origin.allow_hosts,
             freshness=freshness,
             headers=origin_headers_of(settings),
             validity=validity,
@@ -299,6 +296,7 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
         )
         pipeline = Pipeline(
             origins=origins,
+            insights=InsightResolver(blobs=cache, origins=origins, pool=pool),
             mattes=MatteFiles(blobs),
             cutouts=cutouts,
             renditions=renditions,

@@ -8,7 +8,7 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 
-from pellucid.cutout.runtime import FloatArray
+from pellucid.inference.runtime import FloatArray
 
 Pixels = npt.NDArray[np.uint8]
 """H x W x 3, or positions x 3: sRGB."""

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from pellucid.cutout.graphics.colours import EXACT, Palette, Pixels, clusters, distance, most_frequent, nearest
 from pellucid.cutout.graphics.samples import CROSS, RING, SOFT, Samples, bend, spread
-from pellucid.cutout.runtime import FloatArray
+from pellucid.inference.runtime import FloatArray
 
 _BORDER_PIXELS = 1024
 """Pixels looked at along each side."""

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pellucid.cutout.graphics.colours import Palette, Pixels, distance
-from pellucid.cutout.runtime import FloatArray
 from pellucid.cutout.windows import widened
 from pellucid.image.strips import for_each_strip
+from pellucid.inference.runtime import FloatArray
 
 Marks = npt.NDArray[np.uint16]
 """One bit for each ink, in the order of the palette, and two more: h x w."""

@@ -49,7 +49,6 @@ def plan(
         trimmed=trimmed,
         turn=turn,
         is_cropped=shape.scaled_width > inner.width or shape.scaled_height > inner.height,
-        seen=(inner.width / shape.scaled_width, inner.height / shape.scaled_height),
         insights=insights,
     )
     across, down = anchors(geometry.gravity, scenery)
@@ -62,6 +61,7 @@ def plan(
     )
     scaled = _scaled_region(region, turn, shape, turned_width)
     crop = scaled if turn.is_free else turn.back(seen, width=scaled.width, height=scaled.height)
+    rounded = (crop.width, crop.height) if turn.is_free else (seen.width, seen.height)
     scaled_width = _round(Fraction(width * scaled.width, region.width))
     scaled_height = _round(Fraction(height * scaled.height, region.height))
     _check_sides(scaled_width, scaled_height, shape, width, height)
@@ -75,7 +75,7 @@ def plan(
         rotation=geometry.rotation,
         rotated_size=(shape.scaled_width, shape.scaled_height) if turn.is_free else None,
         kept=seen if turn.is_free else None,
-        radii=_radii(geometry.radius, geometry.dpr, seen.width, seen.height),
+        radii=_radii(geometry.radius, geometry.dpr, rounded[0], rounded[1]),
         left=inner.left + max(0, left),
         top=inner.top + max(0, top),
         width=shape.width,

@@ -13,10 +13,10 @@ class Plan:
     """What happens to the pixels of one upright image, in this order; every size is at least 1.
 
     The image is scaled to `scaled_width` x `scaled_height`, and the box `crop` of that is kept. What is kept is
-    mirrored (`flip`), then rotated by `rotation` degrees counter-clockwise. A rotation by anything but quarter turns
-    makes it `rotated_size` (width, height) large, with transparent corners, of which the box `kept` remains. Corners
-    are rounded by `radii` (top left, bottom left, bottom right, top right; in pixels). At last it lies on a canvas of
-    `width` x `height`, its upper left corner at `left`, `top`.
+    mirrored (`flip`), then rotated by `rotation` degrees counter-clockwise if these are quarter turns. Its corners are
+    rounded by `radii` (top left, bottom left, bottom right, top right; in pixels). Any other rotation comes then: it
+    makes the image `rotated_size` (width, height) large, with transparent corners, of which the box `kept` remains. At
+    last the image lies on a canvas of `width` x `height`, its upper left corner at `left`, `top`.
     """
 
     scaled_width: int

@@ -11,8 +11,9 @@ from pellucid.insights.values import Area, Insights
 from pellucid.render.plan.turn import Turn
 from pellucid.spec import Fit, Geometry
 
-_PROMINENT = 2.0
-"""The largest face is the one that is meant where it has so many times the area of the next."""
+_PROMINENT = 3.0
+"""The largest face is the one that is meant where it has so many times the area of the next. In photographs of one
+person before passers-by it had 3.1 to 41 times, in photographs of groups 1.0 to 1.7, once 2.4."""
 
 
 @dataclass(frozen=True, slots=True)

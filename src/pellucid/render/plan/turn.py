@@ -64,6 +64,24 @@ class Turn:
                     0.5 + (down * cos - across * sin) / turned_height,
                 )
 
+    def profiles(
+        self, columns: tuple[float, ...], rows: tuple[float, ...]
+    ) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """What lies in the columns and rows of an image, after it is turned. For quarter turns."""
+        if self.flip in (Flip.HORIZONTAL, Flip.BOTH):
+            columns = columns[::-1]
+        if self.flip in (Flip.VERTICAL, Flip.BOTH):
+            rows = rows[::-1]
+        match self.quarters:
+            case 1:
+                return rows, columns[::-1]
+            case 2:
+                return columns[::-1], rows[::-1]
+            case 3:
+                return rows[::-1], columns
+            case _:
+                return columns, rows
+
     def back(self, box: Box, *, width: int, height: int) -> Box:
         """The part of an image of `width` x `height`, before it is turned, that becomes `box`. For quarter turns."""
         left, top, across, down = box.left, box.top, box.width, box.height

@@ -23,7 +23,7 @@ _TINT = 0.5
 
 
 def blurred_copy(image: VipsImage, job: RenderJob, copy: BlurredCopy) -> VipsImage:
-    """`image` (as it lies on the canvas, with its background) enlarged over the whole canvas of `job`, blurred, tinted:
+    """`image` (turned, with its background) enlarged over the whole canvas of `job`, blurred, tinted:
     3 bands.
     """
     plan = job.plan

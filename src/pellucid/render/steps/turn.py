@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-from pellucid.image.box import Box
 from pellucid.image.vips import VipsImage, rotated, with_alpha_band
 from pellucid.render.job import RenderJob
 from pellucid.spec import Flip
@@ -14,19 +13,23 @@ _QUARTERS = {90: "d270", 180: "d180", 270: "d90"}
 
 
 def turn(image: VipsImage, job: RenderJob) -> VipsImage:
-    """The image as it is seen: mirrored, then rotated counter-clockwise. A rotation by anything but quarter turns gives
-    4 bands, straight alpha, transparent where the corners were.
-    """
+    """Mirror the image, then rotate it counter-clockwise where that is by quarter turns."""
     plan = job.plan
     if plan.flip in (Flip.HORIZONTAL, Flip.BOTH):
         image = image.fliphor()
     if plan.flip in (Flip.VERTICAL, Flip.BOTH):
         image = image.flipver()
+    is_quarter = plan.rotated_size is None and plan.rotation != 0
+    return image.rot(_QUARTERS[int(plan.rotation)]) if is_quarter else image
+
+
+def rotate(image: VipsImage, job: RenderJob) -> VipsImage:
+    """Rotate the image by anything but quarter turns, and crop it: 4 bands, straight alpha, transparent where the
+    corners of its box are exposed.
+    """
+    plan = job.plan
     if plan.rotated_size is None:
-        return image.rot(_QUARTERS[int(plan.rotation)]) if plan.rotation else image
-    turned = rotated(with_alpha_band(image), radians=math.radians(plan.rotation), size=plan.rotated_size)
-    return _cropped(turned, plan.kept)
-
-
-def _cropped(image: VipsImage, box: Box | None) -> VipsImage:
-    return image if box is None else image.crop(box.left, box.top, box.width, box.height)
+        return image
+    image = rotated(with_alpha_band(image), radians=math.radians(plan.rotation), size=plan.rotated_size)
+    kept = plan.kept
+    return image if kept is None else image.crop(kept.left, kept.top, kept.width, kept.height)

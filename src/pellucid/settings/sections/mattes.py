@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from pellucid.cutout.runtime import Precision
+from pellucid.inference.runtime import Precision
 from pellucid.models.cards import DEFAULT_MODEL
 from pellucid.settings.types import GIB, MIB, Folder, Section
 from pellucid.spec import Tier

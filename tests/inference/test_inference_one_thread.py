@@ -14,8 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from pellucid.cutout.one_thread import OneThread
-from pellucid.cutout.runtime import Precision, Session
+from pellucid.inference.one_thread import OneThread
+from pellucid.inference.runtime import Precision, Session
 from tiny import TINY_SIDE, TinyModel
 
 _SIZE = TINY_SIDE, TINY_SIDE
@@ -94,7 +94,7 @@ def test_a_forked_process_has_a_thread_of_its_own() -> None:
 
 _ENDING = """
 import sys, time
-from pellucid.cutout import one_thread
+from pellucid.inference import one_thread
 one_thread._TIMEOUT_S = float(sys.argv[1])
 def work():
     time.sleep(float(sys.argv[2]))

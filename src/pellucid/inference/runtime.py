@@ -17,8 +17,8 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from pellucid.cutout.one_thread import OneThread
 from pellucid.errors import DeviceUnavailableError, ModelUnavailableError
+from pellucid.inference.one_thread import OneThread
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -131,6 +131,10 @@ class Session:
 
     def run(self, batch: FloatArray) -> FloatArray:
         """The first output for `batch` (float32, N x 3 x H x W), as a copy."""
+        return self.run_all(batch, outputs=1)[0]
+
+    def run_all(self, batch: FloatArray, *, outputs: int | None = None) -> list[FloatArray]:
+        """The first `outputs` of the model (None: all) for `batch`, as copies."""
         free = self._requests_for((batch.shape[3], batch.shape[2]))
         request = free.get()
         try:
@@ -140,7 +144,8 @@ class Session:
                 # Runs in a thread of the runtime's own.
                 _THREAD.call(request.start_async, {0: batch})
                 request.wait()
-            return np.array(request.get_output_tensor(0).data, dtype=np.float32)
+            count = len(request.model_outputs) if outputs is None else outputs
+            return [np.array(request.get_output_tensor(index).data, dtype=np.float32) for index in range(count)]
         finally:
             free.put(request)
 

@@ -1,0 +1,1 @@
+"""Running models: sessions on a device, one thread that owns them."""
