@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 from contract_world import Answer, ask, pay, photo, put_matte, running, settings_for
-from pellucid.queue.worker_loop import WorkerLoop
 from PIL import Image
 from starlette.types import ASGIApp
 
@@ -22,6 +21,7 @@ from pellucid.engine import Engine
 from pellucid.liveness.lock_files import LockFiles
 from pellucid.liveness.port import WorkerInfo
 from pellucid.mattes.files import MatteFiles
+from pellucid.queue.worker_loop import WorkerLoop
 from pellucid.settings.model import SettingsTree
 from pellucid.spec import Tier, Token
 from pellucid.store import keys

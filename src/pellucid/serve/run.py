@@ -117,7 +117,7 @@ class _Banner:
             model = "no matte worker at work yet; /-/ready says what is missing"
         else:
             model = "no matte worker here; start some with `pellucid work`"
-        picture = SAMPLE_PATHS[0]
+        image = SAMPLE_PATHS[0]
         page = [f"  page    {base}/  (try a picture of your own)"] if self._settings.web.demo else []
         return "\n".join(
             (
@@ -126,7 +126,7 @@ class _Banner:
                 f"  data    {self._settings.data_dir}",
                 *page,
                 "",
-                *example_lines(base, picture, customers_of(self._settings)),
+                *example_lines(base, image, customers_of(self._settings)),
                 "\nCtrl-C stops the server.",
             )
         )
