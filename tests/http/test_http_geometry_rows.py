@@ -203,11 +203,8 @@ async def test_fit_puts_the_image_where_gravity_says(app: ASGIApp) -> None:
     for gravity, column in (("west", 10), ("center", 350), ("east", 790)):
         _, pixels = await show(app, "wide.png", f"w=800&h=300&func=fit&gravity={gravity}")
         assert pixels[150, column, 3] == 255
-        assert (
-            sum(int(pixels[150, other, 3] == 255) for other in (10, 400, 790))
-            == (2 if gravity == "center" else 2) - (1 if gravity == "center" else 0)
-            or gravity != "center"
-        )
+        # 400 of 800 px are the image's, from 0, 200 or 400 on.
+        assert int((pixels[150, :, 3] == 255).sum()) == 400
 
 
 @in_modules_loop
