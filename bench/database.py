@@ -176,11 +176,11 @@ async def _measure(work: Callable[[], Awaitable[None]], repeats: int) -> tuple[f
 
 async def _bench(url: str, folder: Path, *, rows: int, repeats: int) -> dict[str, tuple[float, float, int]]:
     database = await Database.open(url)
-    crew = LockFiles(folder / "workers")
+    registry = LockFiles(folder / "workers")
     info = WorkerInfo(worker_id="w", pid=1, model="u2net", device="CPU", precision="int8", recipe_ids=(_RECIPE,))
-    seat = crew.join(info)
+    session = registry.register(info)
     ledger = Ledger(price=lambda _: 200, limit=lambda _: 10**9)
-    queue = Queue(database, store=_STORE, crew=crew, ledger=ledger)
+    queue = Queue(database, store=_STORE, registry=registry, ledger=ledger)
     bench = Bench(database=database, queue=queue, rows=rows)
 
     @sa.event.listens_for(sa.Engine, "before_cursor_execute")
@@ -209,7 +209,7 @@ async def _bench(url: str, folder: Path, *, rows: int, repeats: int) -> dict[str
         return found
     finally:
         sa.event.remove(sa.Engine, "before_cursor_execute", count)
-        seat.leave()
+        session.unregister()
         await queue.aclose()
         await database.aclose()
 

@@ -91,6 +91,39 @@ async def test_revalidation_takes_what_changed(world: World, fetcher: Fetcher) -
         assert len(world.probed) == 2
 
 
+async def test_a_new_version_asks_the_server_whether_the_picture_changed(world: World, fetcher: Fetcher) -> None:
+    picture = Picture()
+    async with showing(picture) as (_, ref):
+        origins = world.origins(fetcher)
+        first = await origins.get(DEFAULT_CUSTOMER, ref, version="1")
+        assert await origins.get(DEFAULT_CUSTOMER, ref, version="1") == first
+        assert await origins.get(DEFAULT_CUSTOMER, ref) == first
+        assert picture.seen == [None]
+        assert (await origins.get(DEFAULT_CUSTOMER, ref, version="2")).digest == first.digest
+        assert picture.seen == [None, '"1"'], "the same bytes are not fetched again"
+        picture.body, picture.etag = b"new picture", '"2"'
+        assert (await origins.get(DEFAULT_CUSTOMER, ref, version="2")).digest == first.digest
+        changed = await origins.get(DEFAULT_CUSTOMER, ref, version="3")
+        assert await origins.read(changed) == b"new picture"
+        # One image has one content, whatever its URLs say.
+        assert await origins.get(DEFAULT_CUSTOMER, ref, version="1") == changed
+        assert await origins.get(DEFAULT_CUSTOMER, ref) == changed
+        assert len(picture.seen) == 3
+        again = world.origins(fetcher)  # another process
+        assert await again.get(DEFAULT_CUSTOMER, ref, version="3") == changed
+        assert len(picture.seen) == 3
+
+
+async def test_a_new_version_of_an_origin_that_is_down_is_the_picture_that_is_there(
+    world: World, fetcher: Fetcher
+) -> None:
+    picture = Picture()
+    async with showing(picture) as (_, ref):
+        origins = world.origins(fetcher)
+        first = await origins.get(DEFAULT_CUSTOMER, ref)
+    assert (await origins.get(DEFAULT_CUSTOMER, ref, version="2")).digest == first.digest
+
+
 async def test_a_redirect_that_goes_back_to_an_older_file_is_followed(
     world: World, fetcher: Fetcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:

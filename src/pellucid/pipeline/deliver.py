@@ -124,7 +124,7 @@ class Pipeline:
         customer, spec, client, stages = answer.customer, answer.spec, answer.client, answer.stages
         notify = self._webhook_targets.for_spec(customer, spec)
         with stages.measure("origin"):
-            origin = await self._origins.get(customer, spec.origin, client=client)
+            origin = await self._origins.get(customer, spec.origin, version=spec.version, client=client)
         if spec.geometry.fit is Fit.PROXY:
             with stages.measure("read"):
                 rendition = await self._untouched.read(customer, spec.origin, origin, client=client)

@@ -50,6 +50,8 @@ class Wanted:
     scope: str
     """The credential scope (`source.headers`) that it is asked for in."""
     client: Client
+    version: str = ""
+    """The cache buster of the URL; '' for none."""
 
 
 def origin_of(record: KnownOrigin, key: str) -> Origin:

@@ -31,7 +31,7 @@ from pellucid.source.limits import DAMAGED_MOST_S, DAMAGED_S, Freshness
 from pellucid.source.loops import Trail, current_trail
 from pellucid.source.memory import BodyMemory, Reservation
 from pellucid.source.origin import Origin, Wanted, origin_of
-from pellucid.source.records import KnownFailure, KnownOrigin, former_of, remember_failure
+from pellucid.source.records import KnownFailure, KnownOrigin, former_of, remember_failure, with_version
 from pellucid.spec import OriginRef, Token
 
 _log = structlog.get_logger(__name__)
@@ -188,6 +188,7 @@ class Renewer:
             fresh_until=self._clock() + _ttl_s(fresh_for_s, damaged_s),
             damaged_s=damaged_s,
             sharing=known.sharing if answer.sharing is None else answer.sharing,
+            versions=with_version(known, fetch.wanted.version),
         )
 
     async def _store(self, fetch: _Fetch, answer: Fetched, *, known: KnownOrigin | None, room: Reservation) -> Arrived:
@@ -243,6 +244,7 @@ class Renewer:
             damaged_s=damaged_s,
             former=former_of(known, digest),
             sharing=answer.sharing,
+            versions=with_version(known, fetch.wanted.version),
         )
 
     async def _save(self, fetch: _Fetch, record: KnownOrigin) -> Origin:
