@@ -68,13 +68,13 @@ class Bench:
     async def ready(self) -> None:
         """A cutout that is there, asked for first in this process."""
         number = random.randrange(self.rows)
-        found = await self.queue.known(_TOKENS[number % 20], [_digest(number)])
+        found = await self.queue.known_mattes(_TOKENS[number % 20], [_digest(number)])
         assert found[0].charged == 200
 
     async def pending(self) -> None:
         """A page that waits asks again."""
         asking = _submission(-1)
-        await self.queue.known(asking.claim.token, [asking.claim.origin_digest])
+        await self.queue.known_mattes(asking.claim.token, [asking.claim.origin_digest])
         answer = await self.queue.submit(asking)
         assert answer.receipt is not None
 
@@ -86,10 +86,10 @@ class Bench:
         """Owed, claimed, done: held, charged, known."""
         asking = _submission(random.randrange(10**9, 10**10))
         await self.queue.submit(asking)
-        course = self.queue.course
-        job = await self.database.run(partial(course.claim, worker_id="w", recipes=[_RECIPE]))
+        transitions = self.queue.transitions
+        job = await self.database.run(partial(transitions.claim, worker_id="w", recipes=[_RECIPE]))
         assert job is not None
-        await self.database.run(partial(course.done, job=job, worker_id="w", facts=_facts(job.key), job_s=1.0))
+        await self.database.run(partial(transitions.complete, job=job, worker_id="w", facts=_facts(job.key), job_s=1.0))
 
 
 def _digest(number: int) -> str:
@@ -176,11 +176,11 @@ async def _measure(work: Callable[[], Awaitable[None]], repeats: int) -> tuple[f
 
 async def _bench(url: str, folder: Path, *, rows: int, repeats: int) -> dict[str, tuple[float, float, int]]:
     database = await Database.open(url)
-    crew = LockFiles(folder / "workers")
+    registry = LockFiles(folder / "workers")
     info = WorkerInfo(worker_id="w", pid=1, model="u2net", device="CPU", precision="int8", recipe_ids=(_RECIPE,))
-    seat = crew.join(info)
+    session = registry.register(info)
     ledger = Ledger(price=lambda _: 200, limit=lambda _: 10**9)
-    queue = Queue(database, store=_STORE, crew=crew, ledger=ledger)
+    queue = Queue(database, store=_STORE, registry=registry, ledger=ledger)
     bench = Bench(database=database, queue=queue, rows=rows)
 
     @sa.event.listens_for(sa.Engine, "before_cursor_execute")
@@ -209,7 +209,7 @@ async def _bench(url: str, folder: Path, *, rows: int, repeats: int) -> dict[str
         return found
     finally:
         sa.event.remove(sa.Engine, "before_cursor_execute", count)
-        seat.leave()
+        session.unregister()
         await queue.aclose()
         await database.aclose()
 

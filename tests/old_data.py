@@ -1,4 +1,4 @@
-"""A data directory as versions before the one database left it, made by their own schema text."""
+"""A data directory as versions before the single database left it, made with their schemas."""
 
 from __future__ import annotations
 

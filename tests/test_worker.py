@@ -51,7 +51,7 @@ async def test_a_job_stores_the_matte_at_the_origins_size(engine: Engine, blobs:
 
 
 @pytest.mark.parametrize("tier", list(Tier))
-async def test_one_worker_makes_every_tier(engine: Engine, blobs: ObjectBlobs, tier: Tier) -> None:
+async def test_one_worker_computes_every_tier(engine: Engine, blobs: ObjectBlobs, tier: Tier) -> None:
     data = photo()
     recipe_id = engine.recipe.by_tier[tier].id
     digest = keys.digest(data)
@@ -64,17 +64,17 @@ async def test_one_worker_makes_every_tier(engine: Engine, blobs: ObjectBlobs, t
     assert (facts.name, facts.tier) == (job.key, tier)
 
 
-async def test_a_stored_matte_is_not_made_again(engine: Engine, blobs: ObjectBlobs) -> None:
+async def test_a_stored_matte_is_not_computed_again(engine: Engine, blobs: ObjectBlobs) -> None:
     job = job_of(engine, photo())
-    there = matte_of(engine)
-    await blobs.put(keys.matte_key(job.key), there)
-    facts = await handler_of(engine, blobs)(job)  # and the origin's bytes are not even needed
-    assert await blobs.get(keys.matte_key(job.key)) == there
-    expected = MatteFacts.of_header(job.key, unpack_header(there), tier=Tier.STANDARD, size_bytes=len(there))
+    existing = matte_of(engine)
+    await blobs.put(keys.matte_key(job.key), existing)
+    facts = await handler_of(engine, blobs)(job)  # without the origin's bytes
+    assert await blobs.get(keys.matte_key(job.key)) == existing
+    expected = MatteFacts.of_header(job.key, unpack_header(existing), tier=Tier.STANDARD, size_bytes=len(existing))
     assert facts == expected
 
 
-async def test_what_cannot_be_done_is_said(engine: Engine, blobs: ObjectBlobs) -> None:
+async def test_a_job_that_cannot_be_done_names_its_reason(engine: Engine, blobs: ObjectBlobs) -> None:
     handle = handler_of(engine, blobs)
     with pytest.raises(JobDiscardedError):
         await handle(job_of(engine, b"never stored"))
@@ -97,7 +97,7 @@ def _half(data: bytes) -> bytes:
 
 
 def _holed(data: bytes) -> bytes:
-    """Whole by its structure."""
+    """A file whose structure is complete."""
     at = len(data) // 2
     return data[:at] + bytes(500) + data[at + 500 :]
 
@@ -113,7 +113,9 @@ _DAMAGED = {
 
 @pytest.mark.parametrize("tier", list(Tier))
 @pytest.mark.parametrize("data", _DAMAGED.values(), ids=_DAMAGED)
-async def test_of_a_damaged_file_no_matte_is_made(engine: Engine, blobs: ObjectBlobs, data: bytes, tier: Tier) -> None:
+async def test_no_matte_is_computed_from_a_damaged_file(
+    engine: Engine, blobs: ObjectBlobs, data: bytes, tier: Tier
+) -> None:
     digest, recipe_id = keys.digest(data), engine.recipe.by_tier[tier].id
     job = Job(key=keys.matte_name(digest, 0, recipe_id), origin_digest=digest, page=0, recipe_id=recipe_id)
     await blobs.put(keys.origin_bytes_key(digest), data)
@@ -123,7 +125,7 @@ async def test_of_a_damaged_file_no_matte_is_made(engine: Engine, blobs: ObjectB
 
 
 @pytest.mark.parametrize("data", _DAMAGED.values(), ids=_DAMAGED)
-def test_the_library_says_what_is_damaged(engine: Engine, data: bytes) -> None:
+def test_the_library_names_the_damage(engine: Engine, data: bytes) -> None:
     if data == _DAMAGED["half a webp"]:
         with pytest.raises(ImageError, match="damaged or cut short"):
             engine.cut(data)
@@ -134,13 +136,13 @@ def test_the_library_says_what_is_damaged(engine: Engine, data: bytes) -> None:
 
 
 @pytest.mark.parametrize("format_", ["JPEG", "PNG", "WEBP", "GIF", "TIFF"])
-def test_the_library_calls_nothing_damaged_that_is_not(engine: Engine, format_: str) -> None:
+def test_the_library_accepts_sound_files(engine: Engine, format_: str) -> None:
     assert not engine.cut(_noise(format_)).damaged
     assert not engine.cut(np.zeros((20, 30, 3), np.uint8)).damaged
 
 
-def test_pictures_that_are_cut_at_the_same_time_are_told_apart(engine: Engine) -> None:
-    """What libjpeg says without failing lies in one buffer for all threads, which some operations empty."""
+def test_simultaneous_decodes_have_warnings_of_their_own(engine: Engine) -> None:
+    """Warnings of libjpeg are in one buffer for all threads, which some operations clear."""
     kinds = [_noise("JPEG"), _noise("JPEG", progressive=True), _noise("PNG"), _noise("GIF")]
     files = [data for kind in kinds for data in (kind, _half(kind))] * 4
     with ThreadPoolExecutor(8) as pool:
@@ -153,7 +155,7 @@ def _loop(path: Path) -> None:
     path.symlink_to(path.name)
 
 
-async def test_a_matte_that_cannot_be_read_or_written_is_not_held_against_the_job(
+async def test_a_matte_that_cannot_be_read_or_written_postpones_the_job(
     engine: Engine, blobs: ObjectBlobs, tmp_path: Path
 ) -> None:
     data = photo()
@@ -179,13 +181,13 @@ async def test_an_unreadable_origin_is_fetched_again_if_the_store_works(
         await handler_of(engine, blobs)(job)
     assert not path.is_symlink()
     assert [info.key async for info in blobs.list("check")] == []
-    path.mkdir()  # this one cannot be removed
+    path.mkdir()  # cannot be removed
     with pytest.raises(StoreError):
         await handler_of(engine, blobs)(job)
 
 
 class FullDisk(ObjectBlobs):
-    """Takes blobs of up to `room` bytes."""
+    """Accepts blobs of up to `room` bytes."""
 
     room: int
 
@@ -195,7 +197,7 @@ class FullDisk(ObjectBlobs):
         await super().put(key, data)
 
 
-async def test_a_full_disk_has_no_matte_computed_in_vain(
+async def test_on_a_full_disk_no_matte_is_computed_in_vain(
     engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     blobs = FullDisk.local(tmp_path / "store")
@@ -222,7 +224,7 @@ async def test_a_full_disk_has_no_matte_computed_in_vain(
     assert len(made) == 4
 
 
-async def test_a_worker_makes_again_what_was_damaged_since(engine: Engine, blobs: ObjectBlobs) -> None:
+async def test_a_damaged_matte_is_computed_again(engine: Engine, blobs: ObjectBlobs) -> None:
     data = photo()
     job = job_of(engine, data)
     await blobs.put(keys.origin_bytes_key(job.origin_digest), data)
@@ -234,7 +236,7 @@ async def test_a_worker_makes_again_what_was_damaged_since(engine: Engine, blobs
     assert await blobs.get(keys.matte_key(job.key)) == whole
 
 
-async def test_a_damaged_origin_is_no_bad_picture(engine: Engine, blobs: ObjectBlobs) -> None:
+async def test_a_damaged_stored_origin_discards_the_job(engine: Engine, blobs: ObjectBlobs) -> None:
     data = photo()
     job = job_of(engine, data)
     await blobs.put(keys.origin_bytes_key(job.origin_digest), b"\0" * len(data))
@@ -271,10 +273,10 @@ def test_cut_accepts_bytes_paths_and_pixels(engine: Engine, tmp_path: Path) -> N
         engine.cut(tmp_path / "missing.png")
 
 
-async def test_a_picture_too_large_to_be_decoded_whole_gets_a_coarser_matte(
+async def test_an_image_too_large_to_be_decoded_whole_gets_a_coarser_matte(
     tiny_model: TinyModel, blobs: ObjectBlobs
 ) -> None:
-    """Its whole pixels would take 3 MB and more; a half of its size does."""
+    """All its pixels would take 3 MB and more; half its size fits."""
     engine = Engine(
         models_dir=tiny_model.models_dir,
         model="tiny",

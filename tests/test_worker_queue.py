@@ -1,4 +1,4 @@
-"""The matte worker at a real queue: what is charged, put off, done again; with a real store and a tiny model."""
+"""The matte worker with a real queue, a real store and a tiny model: charges, postponements, retries."""
 
 from __future__ import annotations
 
@@ -52,62 +52,64 @@ async def test_the_queue_drives_the_handler(engine: Engine, blobs: ObjectBlobs, 
         await blobs.put(keys.origin_bytes_key(keys.digest(data)), data)
     async with world.working(engine, handler_of(engine, blobs)):
         for data in (good, bad, lost):
-            assert isinstance((await world.ask(job_of(engine, data))).receipt, Pending)
+            assert isinstance((await world.submit(job_of(engine, data))).receipt, Pending)
         for data in (good, bad, lost):
             assert await world.queue.wait(job_of(engine, data).key, timeout_s=30)
-        (known,) = await world.queue.known(SHOP, [keys.digest(good)])
+        (known,) = await world.queue.known_mattes(SHOP, [keys.digest(good)])
         assert (known.facts.name, known.newest, known.charged) == (job_of(engine, good).key, True, 200)
         assert await MatteFiles(blobs).header(job_of(engine, good).key) is not None
-        failed = (await world.ask(job_of(engine, bad))).receipt
+        failed = (await world.submit(job_of(engine, bad))).receipt
         assert isinstance(failed, Failed)
         assert failed.reason == "undecodable"
-        assert isinstance((await world.ask(job_of(engine, lost))).receipt, Pending), "forgotten"
+        assert isinstance((await world.submit(job_of(engine, lost))).receipt, Pending), "deleted"
 
 
-async def test_all_who_wait_are_charged_once(
+async def test_every_waiting_token_is_charged_once(
     engine: Engine, blobs: ObjectBlobs, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also where the first worker died before it could write down that the matte is there: it is done from the file."""
+    """Also if the first worker died before it saved the outcome: then the job is done from the file."""
     data = photo()
     job = job_of(engine, data)
     await blobs.put(keys.origin_bytes_key(job.origin_digest), data)
     for token in (SHOP, BLOG):
-        assert isinstance((await world.ask(job, token)).receipt, Pending)
+        assert isinstance((await world.submit(job, token)).receipt, Pending)
         assert await world.account(token) == (0, 200)
     await handler_of(engine, blobs)(await world.claim(engine, "dead"))
     assert [await world.account(token) for token in (SHOP, BLOG)] == [(0, 200), (0, 200)]
     monkeypatch.setattr(engine, "make_matte", None)
-    world.clock.now += 60  # its lease is over
+    world.clock.now += 60  # its lease has ended
     async with world.working(engine, handler_of(engine, blobs)):
         assert await world.queue.wait(job.key, timeout_s=30)
     assert [await world.account(token) for token in (SHOP, BLOG)] == [(200, 0), (200, 0)]
     for token in (SHOP, BLOG):
-        (known,) = await world.queue.known(token, [job.origin_digest])
+        (known,) = await world.queue.known_mattes(token, [job.origin_digest])
         assert known.charged == 200
 
 
-async def test_what_is_no_cutout_costs_nothing(engine: Engine, blobs: ObjectBlobs, world: World) -> None:
+async def test_a_job_without_a_cutout_costs_nothing(engine: Engine, blobs: ObjectBlobs, world: World) -> None:
     half = photo()[: len(photo()) // 2]
     empty, undecodable, gone, damaged = (job_of(engine, data) for data in (photo(), b"no picture", b"gone", half))
     await blobs.put(keys.matte_key(empty.key), matte_of(engine, empty=True))
     await blobs.put(keys.origin_bytes_key(undecodable.origin_digest), b"no picture")
     await blobs.put(keys.origin_bytes_key(damaged.origin_digest), half)
     for job in (empty, undecodable, gone, damaged):
-        await world.ask(job)
+        await world.submit(job)
     assert await world.account() == (0, 800)
     async with world.working(engine, handler_of(engine, blobs)):
         for job in (empty, undecodable, gone, damaged):
             assert await world.queue.wait(job.key, timeout_s=30)
     assert await world.account() == (0, 0)
-    (known,) = await world.queue.known(SHOP, [empty.origin_digest])
+    (known,) = await world.queue.known_mattes(SHOP, [empty.origin_digest])
     assert (known.facts.empty, known.charged) == (True, None)
 
 
-async def test_a_job_stays_owed_while_the_database_is_away(engine: Engine, blobs: ObjectBlobs, world: World) -> None:
-    """A backup that holds the file, a PostgreSQL that starts again: the matte is made, and charged when it is back."""
+async def test_a_job_stays_pending_while_the_database_is_unavailable(
+    engine: Engine, blobs: ObjectBlobs, world: World
+) -> None:
+    """A backup that locks the file, or a restart of PostgreSQL: the matte is stored, and charged when it is back."""
     job = job_of(engine, photo())
     await blobs.put(keys.origin_bytes_key(job.origin_digest), photo())
-    await world.ask(job)
+    await world.submit(job)
     handle = handler_of(engine, blobs)
     with closing(sqlite3.connect(world.folder / "pellucid.sqlite", isolation_level=None)) as other:
 
@@ -118,10 +120,10 @@ async def test_a_job_stays_owed_while_the_database_is_away(engine: Engine, blobs
 
         info = info_of(engine, "w")
         with pytest.raises(DatabaseError):
-            await world.workplace.work(make_and_lock, info=info, stop=asyncio.Event())
+            await world.worker_loop.run(make_and_lock, info=info, stop=asyncio.Event())
         other.execute("ROLLBACK")
     assert await MatteFiles(blobs).header(job.key) is not None
-    assert await world.queue.known(SHOP, [job.origin_digest]) == []
+    assert await world.queue.known_mattes(SHOP, [job.origin_digest]) == []
     assert job.key in await world.queue.pending_keys()
     assert await world.account() == (0, 200)
     async with world.working(engine, handle):
@@ -129,14 +131,14 @@ async def test_a_job_stays_owed_while_the_database_is_away(engine: Engine, blobs
     assert await world.account() == (200, 0)
 
 
-async def test_a_store_that_is_away_puts_off_longer_each_time(
+async def test_an_unavailable_store_postpones_the_job_with_growing_pauses(
     engine: Engine, blobs: ObjectBlobs, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pellucid.mattes.files._UNREADABLE_S", 0.0)
     data = photo()
     job = job_of(engine, data)
     await blobs.put(keys.origin_bytes_key(job.origin_digest), data)
-    await world.ask(job)
+    await world.submit(job)
     handle = handler_of(engine, blobs)
     store, aside = tmp_path / "store", tmp_path / "aside"
     store.rename(aside)
@@ -157,7 +159,7 @@ async def test_a_store_that_is_away_puts_off_longer_each_time(
     assert await world.account() == (200, 0)
 
 
-_OVERFED = """
+_OVER_MEMORY = """
 import asyncio, os, sys
 from pathlib import Path
 from pellucid.liveness.lock_files import LockFiles
@@ -168,7 +170,7 @@ from pellucid.image.vips import harden
 from pellucid.ledger.ledger import Ledger
 from pellucid.mattes.files import MatteFiles
 from pellucid.queue.queue import Queue
-from pellucid.queue.work import Workplace
+from pellucid.queue.worker_loop import WorkerLoop
 from pellucid.store.objects import ObjectBlobs
 from pellucid.worker import Headroom, matte_handler
 
@@ -177,9 +179,9 @@ async def main(models, cards, folder):
     engine = Engine(models_dir=models, model="tiny", cards=cards, precision="f32", threads=1)
     blobs = ObjectBlobs.local(folder / "store")
     database = await Database.open(f"sqlite:///{folder / 'pellucid.sqlite'}")
-    crew = LockFiles(folder / "workers")
+    registry = LockFiles(folder / "workers")
     ledger = Ledger(price=lambda _: 200, limit=lambda _: None)
-    queue = Queue(database, store="here", crew=crew, ledger=ledger)
+    queue = Queue(database, store="here", registry=registry, ledger=ledger)
     stop = asyncio.Event()
     handler = matte_handler(
         engine,
@@ -193,7 +195,7 @@ async def main(models, cards, folder):
     info = WorkerInfo(
         worker_id="w", pid=os.getpid(), model="tiny", device="CPU", precision="f32", recipe_ids=recipes
     )
-    await Workplace(database, queue, crew).work(handler, info=info, stop=stop)
+    await WorkerLoop(database, queue, registry).run(handler, info=info, stop=stop)
     await queue.aclose()
 
 asyncio.run(main(*map(Path, sys.argv[1:])))
@@ -202,21 +204,21 @@ asyncio.run(main(*map(Path, sys.argv[1:])))
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-async def test_a_job_over_its_memory_fails_for_good_and_ends_its_worker(
+async def test_a_job_over_its_memory_fails_permanently_and_ends_its_worker(
     engine: Engine, tiny_model: TinyModel, blobs: ObjectBlobs, world: World, tmp_path: Path
 ) -> None:
-    """As too large, at its first attempt: three workers would die of it otherwise."""
+    """It fails as too large at its first attempt: otherwise three workers would die of it."""
     out = io.BytesIO()
     Image.new("RGB", (6000, 6000), (9, 9, 9)).save(out, "JPEG", progressive=True, subsampling=0)
     job = job_of(engine, out.getvalue())
     await blobs.put(keys.origin_bytes_key(job.origin_digest), out.getvalue())
-    world.clock.now = time.time()  # as the other process has it
-    await world.ask(job)
+    world.clock.now = time.time()  # the clock of the other process
+    await world.submit(job)
     worker = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", _OVERFED, str(tiny_model.models_dir), str(tiny_model.cards), str(tmp_path)
+        sys.executable, "-c", _OVER_MEMORY, str(tiny_model.models_dir), str(tiny_model.cards), str(tmp_path)
     )
     assert await world.queue.wait(job.key, timeout_s=60)
-    failed = (await world.ask(job)).receipt
+    failed = (await world.submit(job)).receipt
     assert isinstance(failed, Failed)
     assert (failed.reason, failed.attempts) == ("too-large", 1)
     assert await world.account() == (0, 0)

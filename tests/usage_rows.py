@@ -17,7 +17,7 @@ _numbers = itertools.count(1)
 
 @dataclass(frozen=True, kw_only=True)
 class Charge:
-    """One removal of some picture that nobody else has."""
+    """One charge for a unique image."""
 
     day: date
     token: str = "default"

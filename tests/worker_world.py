@@ -1,4 +1,4 @@
-"""What tests of the matte worker share: a queue in a database, workers at it, a picture and its job."""
+"""Helpers of the matte worker's tests: a queue in a database, its workers, an image and its job."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from pellucid.queue.queue import Queue
 from pellucid.queue.rows import Row
 from pellucid.queue.turns import RetryPolicy
 from pellucid.queue.values import Answer, Handler, Job, Submission
-from pellucid.queue.work import Workplace
+from pellucid.queue.worker_loop import WorkerLoop
 from pellucid.spec import Tier, Token
 from pellucid.store import keys
 from pellucid.store.objects import ObjectBlobs
@@ -36,7 +36,7 @@ from tiny import with_grain
 
 @dataclass
 class Clock:
-    """Stands still until it is told to go on."""
+    """A clock that the test sets."""
 
     now: float = 1_800_000_000.0
 
@@ -48,7 +48,7 @@ SHOP, BLOG = Token("shop"), Token("blog")
 
 
 class World:
-    """A queue in a database of its own, and workers at it."""
+    """A queue in a database of its own, and its workers."""
 
     def __init__(self, folder: Path, database: Database, clock: Clock) -> None:
         self.folder = folder
@@ -60,16 +60,16 @@ class World:
         self.queue = Queue(
             database, store="here", registry=registry, ledger=ledger, retry_policy=retry_policy, clock=clock
         )
-        self.workplace = Workplace(database, self.queue, registry)
+        self.worker_loop = WorkerLoop(database, self.queue, registry)
 
-    async def ask(self, job: Job, token: Token = SHOP) -> Answer:
+    async def submit(self, job: Job, token: Token = SHOP) -> Answer:
         claim = Claim(token=token, origin_digest=job.origin_digest, tier=Tier.STANDARD)
         return await self.queue.submit(Submission(job=job, claim=claim))
 
     async def claim(self, engine: Engine, worker_id: str) -> Job:
-        """As a worker does that may die any moment."""
+        """Claim a job as a worker that may die at any time."""
         job = await self.database.run(
-            partial(self.queue.course.claim, worker_id=worker_id, recipes=info_of(engine, worker_id).recipe_ids)
+            partial(self.queue.transitions.claim, worker_id=worker_id, recipes=info_of(engine, worker_id).recipe_ids)
         )
         assert job is not None
         return job
@@ -77,7 +77,7 @@ class World:
     @asynccontextmanager
     async def working(self, engine: Engine, handler: Handler) -> AsyncGenerator[None]:
         stop = asyncio.Event()
-        work = asyncio.create_task(self.workplace.work(handler, info=info_of(engine, "w"), stop=stop))
+        work = asyncio.create_task(self.worker_loop.run(handler, info=info_of(engine, "w"), stop=stop))
         try:
             yield
         finally:
@@ -85,7 +85,7 @@ class World:
             await work
 
     async def paused(self, job: Job, *, times: int) -> Row:
-        """The row of the removal once it was put off so often in a row."""
+        """Wait until the job was postponed `times` in a row, and return its row."""
         async with asyncio.timeout(30):
             while True:
                 row = await self.database.read(partial(rows.get, key=job.key, store="here"))

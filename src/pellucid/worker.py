@@ -1,4 +1,6 @@
-"""A matte worker: claims jobs, turns origins into mattes, stores them. It never speaks HTTP and never fetches."""
+"""The job handler of a matte worker: computes a matte from a stored origin and stores it. It uses no HTTP and never
+fetches.
+"""
 
 from __future__ import annotations
 
@@ -26,20 +28,20 @@ _log = structlog.get_logger(__name__)
 
 
 _WATCH_S = 0.02
-"""How often memory is looked at while a picture is worked on: 30 us each time; in between a decoder fills 40 MB."""
+"""How often memory is checked during a job. A check takes 30 us; a decoder fills 40 MB between two."""
 
-_SETTLE_S = 2.0
-"""The time that the queue has to write a job down as failed before its thread is ended with the process."""
+_SAVE_S = 2.0
+"""Time for the queue to save the failure of a job before the process ends, and with it the job's thread."""
 
 _KEPT_BYTES = 128 << 20
-"""Above this, beside the model, freed memory is given back to the system after a job."""
+"""Freed memory above this, beside the model, is returned to the system after a job."""
 
 
 class Headroom:
-    """How much a job may take beside the loaded model. Made when the model is in memory.
+    """The memory that a job may use beside the loaded model. Made when the model is in memory.
 
-    The process is looked at; a single allocation can be faster than that: beyond twice as much the system refuses it
-    (RLIMIT_DATA), which decoders report as a picture that cannot be decoded.
+    The memory of the process is polled. A single allocation can be faster than that: beyond twice the limit the system
+    refuses it (RLIMIT_DATA), which decoders report as an image that cannot be decoded.
     """
 
     def __init__(self, limit_bytes: int) -> None:
@@ -48,11 +50,11 @@ class Headroom:
         memory.limit_data(memory.data_bytes() + 2 * limit_bytes)
 
     def is_exceeded(self) -> bool:
-        """Whether the process holds more than that."""
+        """Whether the process uses more memory than that."""
         return memory.resident_bytes() > self._base_bytes + self.limit_bytes
 
     def give_back(self) -> None:
-        """Return what a large picture left to the system."""
+        """Return the memory of a large image to the system."""
         memory.give_back(self._base_bytes + _KEPT_BYTES)
 
 
@@ -65,15 +67,15 @@ def matte_handler(
     headroom: Headroom | None = None,
     stop: asyncio.Event | None = None,
 ) -> Handler:
-    """The handler for `Workplace.work`. A job that takes longer than `time_limit_s` ends the process.
+    """The handler for `WorkerLoop.run`.
 
-    So does one that takes more memory than `headroom`: it is refused as `too-large`, `stop` is set, and the process
-    ends within 2 s.
-
-    Doing a job twice changes nothing: a matte that is stored is not computed again. An undecodable or damaged origin is
-    refused for good; an origin whose bytes are gone makes the job moot, the next request fetches it and asks again. A
-    worker that is killed after the matte was stored leaves a job that is done again, from the file. While the store is
-    away, or the disk full, StoreError puts the job off.
+    1. The matte exists already (its worker was killed after storing it): the job is done from the file.
+    2. The origin is undecodable or damaged: the job fails permanently.
+    3. The bytes of the origin are gone: the job is discarded. The next request fetches them and submits it again.
+    4. The store is unavailable, or the disk full: StoreError postpones the job.
+    5. The job takes longer than `time_limit_s`: the process ends.
+    6. The job takes more memory than `headroom`: it fails permanently as `too-large`, `stop` is set, and the process
+       ends within 2 s.
     """
     handler = _MatteHandler(
         engine,
@@ -112,30 +114,30 @@ class _MatteHandler:
         tier = self._tiers.get(job.recipe_id)
         if tier is None:
             raise JobPermanentError("recipe-not-here")
-        there = await self._mattes.header(job.key)
-        if there is not None:
-            # The last attempt was killed after its matte was stored; or the database was lost.
-            header, size_bytes = there
+        existing = await self._mattes.header(job.key)
+        if existing is not None:
+            # The last attempt was killed after it stored the matte, or the database was lost.
+            header, size_bytes = existing
             return MatteFacts.of_header(job.key, header, tier=tier, size_bytes=size_bytes)
         await self._store.check_writable()
         data = await self._origin_bytes(job)
         try:
             async with asyncio.timeout(self._time_limit_s):
-                making = asyncio.to_thread(_make, self._engine, data, tier)
-                matte = await _watched(making, self._headroom, self._stop, job)
+                computation = asyncio.to_thread(_compute_matte, self._engine, data, tier)
+                matte = await _run_within_memory(computation, self._headroom, self._stop, job)
         except TimeoutError:
             _log.error(
-                "job is over its time", origin=job.origin_digest, attempt=job.attempt, limit_s=self._time_limit_s
+                "job exceeded its time limit", origin=job.origin_digest, attempt=job.attempt, limit_s=self._time_limit_s
             )
             os._exit(EXIT_STUCK)
         except (ImageLimitError, MemoryError) as error:
-            _log.warning("origin is too large to be cut", origin=job.origin_digest, error=str(error))
+            _log.warning("origin is too large for a cutout", origin=job.origin_digest, error=str(error))
             raise JobPermanentError("too-large") from error
         except DamagedImageError as error:
             _log.warning("origin is damaged", origin=job.origin_digest, error=str(error))
             raise JobPermanentError(DAMAGED) from error
         except ImageError as error:
-            _log.warning("origin cannot be cut", origin=job.origin_digest, error=str(error))
+            _log.warning("origin cannot be decoded", origin=job.origin_digest, error=str(error))
             raise JobPermanentError("undecodable") from error
         try:
             await self._mattes.write(job.key, matte)
@@ -145,27 +147,27 @@ class _MatteHandler:
         return MatteFacts.of_header(job.key, unpack_header(matte), tier=tier, size_bytes=len(matte))
 
     async def _origin_bytes(self, job: Job) -> bytes:
-        """The bytes to cut. Raises JobDiscardedError for those that are gone or damaged, StoreError."""
+        """The bytes of the origin. Raises JobDiscardedError if they are gone or damaged, StoreError."""
         key = keys.origin_bytes_key(job.origin_digest)
         try:
             data = await self._origins.get(key)
         except StoreError as error:
-            # If the store works otherwise, this is a damaged file like others. It is fetched again.
+            # If the store works otherwise, this file is damaged. It is deleted, and fetched again.
             await self._store.check()
             await self._origins.delete(key)
             raise JobDiscardedError("the stored origin cannot be read") from error
         if data is None:
             raise JobDiscardedError(f"the bytes of origin {job.origin_digest} are gone")
         if await asyncio.to_thread(keys.digest, data) != job.origin_digest:
-            # A power cut left a damaged file, which a tolerant decoder might take for a picture. It is fetched again.
+            # A power cut left a damaged file, which a tolerant decoder might accept. It is deleted, and fetched again.
             await self._origins.delete(key)
             raise JobDiscardedError("the stored origin is damaged")
         return data
 
 
 class _Store:
-    """What a worker knows of a store that fails: whether mattes can be written at all, so that a full disk does not
-    have every job's matte computed in vain. Methods named `check` raise StoreError.
+    """Checks of the store after errors, so that a full disk does not make every job compute its matte in vain. Methods
+    named `check` raise StoreError.
     """
 
     def __init__(self, blobs: BlobStore) -> None:
@@ -174,17 +176,17 @@ class _Store:
         self._needed_bytes: int | None = None
 
     def needs_bytes(self, size_bytes: int) -> None:
-        """A matte of that size could not be written."""
+        """Record that a matte of that size could not be written."""
         self._needed_bytes = size_bytes
 
     async def check_writable(self) -> None:
-        """If a matte could not be written, whether one of its size can be by now."""
+        """If a matte could not be written, check whether one of its size can be written now."""
         if self._needed_bytes is not None:
             await self.check(self._needed_bytes)
             self._needed_bytes = None
 
     async def check(self, size_bytes: int = 1) -> None:
-        """Whether something can be written, and read again."""
+        """Check that a blob can be written and read again."""
         await self._blobs.put(self._probe, bytes(size_bytes))
         try:
             if await self._blobs.get(self._probe) is None:
@@ -193,31 +195,31 @@ class _Store:
             await self._blobs.delete(self._probe)
 
 
-async def _watched(
+async def _run_within_memory(
     work: Coroutine[None, None, bytes], headroom: Headroom | None, stop: asyncio.Event | None, job: Job
 ) -> bytes:
     if headroom is None:
         return await work
-    making = asyncio.create_task(work)
-    while not making.done():
-        await asyncio.wait({making}, timeout=_WATCH_S)
-        if not making.done() and headroom.is_exceeded():
-            _log.error("job takes too much memory", origin=job.origin_digest, limit_bytes=headroom.limit_bytes)
-            _end_soon()
+    computation = asyncio.create_task(work)
+    while not computation.done():
+        await asyncio.wait({computation}, timeout=_WATCH_S)
+        if not computation.done() and headroom.is_exceeded():
+            _log.error("job exceeded its memory limit", origin=job.origin_digest, limit_bytes=headroom.limit_bytes)
+            _exit_soon()
             if stop is not None:
                 stop.set()
             raise JobPermanentError("too-large")
     headroom.give_back()
-    return await making
+    return await computation
 
 
-def _end_soon() -> None:
-    """End the process once the job is settled, whatever its threads do."""
-    timer = threading.Timer(_SETTLE_S, os._exit, [EXIT_MEMORY])
+def _exit_soon() -> None:
+    """End the process soon, once the failure of the job is saved, whatever its threads do."""
+    timer = threading.Timer(_SAVE_S, os._exit, [EXIT_MEMORY])
     timer.daemon = True
     timer.start()
 
 
-def _make(engine: Engine, data: bytes, tier: Tier) -> bytes:
+def _compute_matte(engine: Engine, data: bytes, tier: Tier) -> bytes:
     facts = examine(data, max_pixels=engine.max_pixels, max_bytes=engine.max_decode_bytes)
     return engine.make_matte(data, facts, tier=tier)

@@ -40,7 +40,7 @@ def test_an_older_directory(tmp_path: Path) -> None:
     write_queue(old, {"jobs": [job(1)], "charges": [charge(1), charge(2)], "holds": [hold(1, job(1)["key"])]})
     checked = _pellucid("check", data_dir=tmp_path)
     assert checked.returncode == 1
-    assert f"what an older version left in {old} is to be taken over" in checked.stdout
+    assert f"the data of an older version in {old} is to be taken over" in checked.stdout
     with closing(sqlite3.connect(old)) as lives:
         lives.execute("SELECT * FROM jobs").fetchall()
         refused = _pellucid("upgrade", data_dir=tmp_path)

@@ -1,4 +1,4 @@
-"""Places that clients share."""
+"""The fair semaphore: slots that clients share."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from pellucid.concurrency.clients import Client
 from pellucid.concurrency.fair_semaphore import FairSemaphore
 from pellucid.errors import BusyError
 
-CROWD, SOMEBODY = Client("192.0.2.1"), Client("192.0.2.2")
+CROWD, OTHER = Client("192.0.2.1"), Client("192.0.2.2")
 
 
 class Desk:
-    """Callers that hold a place until they are told to leave."""
+    """Callers that hold a slot until the test releases it."""
 
     def __init__(self, places: FairSemaphore) -> None:
         self.places = places
@@ -34,7 +34,7 @@ class Desk:
             await leave.wait()
 
     async def let_go(self) -> None:
-        """The first one inside leaves."""
+        """Release the slot of the first caller."""
         self.inside.pop(0)[1].set()
         for _ in range(3):
             await asyncio.sleep(0)
@@ -47,16 +47,16 @@ class Desk:
 async def test_clients_take_turns() -> None:
     desk = Desk(FairSemaphore(1, max_waiting=1000))
     await desk.send(CROWD, 100)
-    await desk.send(SOMEBODY)
+    await desk.send(OTHER)
     await desk.let_go()
-    # One of the crowd stood first in line; then it is somebody else's turn, 98 waiting notwithstanding.
+    # One call of the crowd was first; then it is the other client's turn, despite 98 waiting calls.
     await desk.let_go()
-    assert desk.clients == [SOMEBODY]
+    assert desk.clients == [OTHER]
     for task in desk.tasks:
         task.cancel()
 
 
-async def test_a_client_alone_may_have_everything() -> None:
+async def test_a_single_client_may_have_all_slots() -> None:
     desk = Desk(FairSemaphore(4, max_waiting=10))
     await desk.send(CROWD, 4)
     assert desk.clients == [CROWD] * 4
@@ -64,23 +64,23 @@ async def test_a_client_alone_may_have_everything() -> None:
         task.cancel()
 
 
-async def test_nobody_holds_more_than_a_share() -> None:
+async def test_no_client_holds_more_than_its_share() -> None:
     desk = Desk(FairSemaphore(4, per_client=2, max_waiting=10))
     await desk.send(CROWD, 5)
     assert desk.clients == [CROWD] * 2
-    await desk.send(SOMEBODY)
-    assert desk.clients == [CROWD, CROWD, SOMEBODY]
+    await desk.send(OTHER)
+    assert desk.clients == [CROWD, CROWD, OTHER]
     for task in desk.tasks:
         task.cancel()
 
 
-async def test_nobody_fills_the_whole_line() -> None:
+async def test_no_client_fills_the_whole_queue() -> None:
     desk = Desk(FairSemaphore(1, max_waiting=4, max_waiting_per_client=2))
     await desk.send(CROWD, 3)
     with pytest.raises(BusyError):
         async with desk.places.acquire(CROWD):
             pass
-    await desk.send(SOMEBODY, 2)
+    await desk.send(OTHER, 2)
     assert desk.places.waiting == 4
     with pytest.raises(BusyError):
         async with desk.places.acquire(Client("192.0.2.3")):
@@ -89,11 +89,11 @@ async def test_nobody_fills_the_whole_line() -> None:
         task.cancel()
 
 
-async def test_waiting_ends_after_its_time() -> None:
+async def test_waiting_times_out() -> None:
     places = FairSemaphore(1, max_waiting=4)
     async with places.acquire(CROWD):
         with pytest.raises(BusyError):
-            async with places.acquire(SOMEBODY, timeout_s=0.01):
+            async with places.acquire(OTHER, timeout_s=0.01):
                 pass
         assert places.waiting == 0
     assert places.free == 1
@@ -104,7 +104,7 @@ async def test_waiting_ends_after_its_time() -> None:
     st.integers(1, 3),
     st.lists(st.tuples(st.sampled_from(["come", "leave", "cancel"]), st.integers(0, 3)), max_size=60),
 )
-def test_no_place_is_lost_or_given_twice(places: int, per_client: int, steps: list[tuple[str, int]]) -> None:
+def test_no_slot_is_lost_or_granted_twice(places: int, per_client: int, steps: list[tuple[str, int]]) -> None:
     async def play() -> None:
         semaphore = FairSemaphore(places, per_client=per_client, max_waiting=1000)
         desk = Desk(semaphore)
@@ -114,7 +114,7 @@ def test_no_place_is_lost_or_given_twice(places: int, per_client: int, steps: li
             elif step == "leave" and desk.inside:
                 await desk.let_go()
             elif step == "cancel" and desk.tasks:
-                # Perhaps at the very moment when its turn comes.
+                # Perhaps at the moment when its turn comes.
                 task = desk.tasks.pop(number % len(desk.tasks))
                 task.cancel()
             held = places - semaphore.free
@@ -129,7 +129,7 @@ def test_no_place_is_lost_or_given_twice(places: int, per_client: int, steps: li
     asyncio.run(play())
 
 
-async def test_the_first_is_served_before_a_full_line() -> None:
+async def test_the_first_flag_precedes_a_full_queue() -> None:
     semaphore = FairSemaphore(1, max_waiting=1)
     order: list[str] = []
 

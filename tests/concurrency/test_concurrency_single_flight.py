@@ -20,10 +20,10 @@ async def test_simultaneous_calls_share_one_run() -> None:
         return runs
 
     assert await asyncio.gather(*(flight.run("k", work) for _ in range(100))) == [1] * 100
-    assert await flight.run("k", work) == 2, "what is over is not shared"
+    assert await flight.run("k", work) == 2, "a finished run is not shared"
 
 
-async def test_an_error_is_shared_and_forgotten() -> None:
+async def test_an_error_is_shared_and_not_kept() -> None:
     flight: SingleFlight[str, int] = SingleFlight()
 
     async def work() -> int:
@@ -39,7 +39,7 @@ async def test_an_error_is_shared_and_forgotten() -> None:
     assert await flight.run("k", fine) == 7
 
 
-async def test_a_cancelled_waiter_disturbs_nobody() -> None:
+async def test_a_cancelled_caller_does_not_affect_others() -> None:
     flight: SingleFlight[str, str] = SingleFlight()
     finished = asyncio.Event()
 
@@ -60,15 +60,15 @@ async def test_a_cancelled_waiter_disturbs_nobody() -> None:
     finished.clear()
     await asyncio.sleep(0.01)
     alone.cancel()
-    await asyncio.wait_for(finished.wait(), 2)  # the work goes on, its result is for the next one
+    await asyncio.wait_for(finished.wait(), 2)  # the work goes on without callers
 
 
-async def test_an_error_that_nobody_waits_for_is_no_warning() -> None:
+async def test_an_error_without_callers_is_no_warning() -> None:
     flight: SingleFlight[str, str] = SingleFlight()
 
     async def work() -> str:
         await asyncio.sleep(0.02)
-        raise ValueError("nobody hears")
+        raise ValueError("without callers")
 
     alone = asyncio.create_task(flight.run("k", work))
     await asyncio.sleep(0.005)

@@ -28,27 +28,27 @@ from pellucid.queue.values import Failed, Full, Job, Pending
 
 
 class FailureContract:
-    """What fails: refusals, attempts, and the memory of them. Part of `QueueContract`."""
+    """Permanent failures, failed attempts, and how they are remembered. Part of `QueueContract`."""
 
-    async def test_a_look_owes_nothing(self, make_process: MakeProcess) -> None:
+    async def test_a_status_submits_nothing(self, make_process: MakeProcess) -> None:
         here = await make_process()
         answer = await here.status("k")
         assert (answer.receipt, answer.claim_status) == (None, None)
         assert await here.counts() == (0, 0, 0)
-        await here.owe("k")
+        await here.enqueue("k")
         assert (await here.status("k")).receipt == Pending(position=1, eta_s=pytest.approx(1), attempts=0)
         async with working(here, refuse):
             assert await here.wait("k")
         receipt = (await here.status("k")).receipt
         assert receipt == Failed(reason="undecodable", retry_in_s=pytest.approx(300, abs=5), attempts=1)
 
-    async def test_a_refused_job_is_remembered_then_tried_again(self, make_process: MakeProcess) -> None:
+    async def test_a_permanent_failure_is_remembered_and_then_retried(self, make_process: MakeProcess) -> None:
         clock = MovableClock()
         here = await make_process(clock=clock)
         refused = Recorder(refuse)
         async with working(here, refused):
             for left_alone_s in (300, 600, 1200):
-                await here.owe("k")
+                await here.enqueue("k")
                 assert await here.wait("k")
                 receipt = (await here.submit("k")).receipt
                 assert receipt == Failed(reason="undecodable", retry_in_s=pytest.approx(left_alone_s), attempts=1)
@@ -59,19 +59,19 @@ class FailureContract:
                 clock.now += 2
         assert refused.attempts == [1, 1, 1]
 
-    async def test_the_memory_of_failures_has_a_longest_time(self, make_process: MakeProcess) -> None:
+    async def test_the_pause_after_a_failure_has_a_maximum(self, make_process: MakeProcess) -> None:
         clock = MovableClock()
         here = await make_process(clock=clock)
         async with working(here, refuse):
             for _ in range(11):
-                await here.owe("k")
+                await here.enqueue("k")
                 assert await here.wait("k")
                 receipt = (await here.submit("k")).receipt
                 assert isinstance(receipt, Failed)
                 clock.now += receipt.retry_in_s + 1
         assert receipt.retry_in_s == pytest.approx(86_400)
 
-    async def test_a_success_wipes_the_memory(self, make_process: MakeProcess) -> None:
+    async def test_a_success_resets_the_count_of_failures(self, make_process: MakeProcess) -> None:
         clock = MovableClock()
         here = await make_process(clock=clock)
         answers = [refuse, None, refuse]
@@ -83,26 +83,26 @@ class FailureContract:
 
         async with working(here, Recorder(act)):
             for _ in range(3):
-                await here.owe("k")
+                await here.enqueue("k")
                 assert await here.wait("k")
                 clock.now += 301
-        await here.owe("k")  # 300 s after its only failure in a row
+        await here.enqueue("k")  # 300 s after its only failure in a row
 
-    async def test_a_full_queue_still_tells_of_a_failure(self, make_process: MakeProcess) -> None:
+    async def test_a_full_queue_still_reports_a_failure(self, make_process: MakeProcess) -> None:
         clock = MovableClock()
         here = await make_process(clock=clock, depth=1)
-        await here.owe("k")
+        await here.enqueue("k")
         async with working(here, refuse):
             assert await here.wait("k")
-        await here.owe("other")
+        await here.enqueue("other")
         assert isinstance((await here.submit("k")).receipt, Failed)
         clock.now += 301
         assert (await here.submit("k")).receipt == Full(of_token=1, depth=1)
 
-    async def test_attempts_are_spaced_then_used_up(self, make_process: MakeProcess) -> None:
+    async def test_attempts_have_pauses_and_are_used_up(self, make_process: MakeProcess) -> None:
         clock = MovableClock()
         here = await make_process(clock=clock)
-        await here.owe("k")
+        await here.enqueue("k")
         broken = Recorder(break_down)
         async with working(here, broken):
             for attempt, pause_s in ((1, 1), (2, 4)):
@@ -118,13 +118,13 @@ class FailureContract:
         assert receipt == Failed(reason="attempts-used-up", retry_in_s=pytest.approx(300), attempts=3)
 
     @pytest.mark.parametrize("error", [StoreError, DatabaseError])
-    async def test_a_job_whose_store_is_away_uses_no_attempt_up(
+    async def test_a_job_whose_store_is_unavailable_uses_up_no_attempt(
         self, make_process: MakeProcess, error: type[Exception]
     ) -> None:
-        """It rests longer and longer: 5 s, doubled up to a minute."""
+        """Its pauses grow: 5 s, doubled up to a minute."""
         clock = MovableClock()
         here = await make_process(clock=clock, retry_policy=RetryPolicy(attempts=2))
-        await here.owe("k")
+        await here.enqueue("k")
 
         async def act(job: Job) -> None:
             if len(tried.jobs) <= 6:
@@ -143,10 +143,10 @@ class FailureContract:
         assert tried.attempts == [1] * 7
         assert (await here.queue.stats()).failed == 0
 
-    async def test_an_attempt_ends_the_row_of_pauses(self, make_process: MakeProcess) -> None:
+    async def test_an_attempt_resets_the_count_of_pauses(self, make_process: MakeProcess) -> None:
         clock = MovableClock()
         here = await make_process(clock=clock)
-        await here.owe("k")
+        await here.enqueue("k")
         raised: list[Exception] = [StoreError("away"), StoreError("away"), OSError("no luck"), StoreError("away")]
 
         async def act(job: Job) -> None:
@@ -164,30 +164,30 @@ class FailureContract:
             assert await here.column(removals.c.reason) == ["store-away"]
         assert tried.attempts == [1, 1, 1, 2]
 
-    async def test_what_is_put_off_again_and_again_fails_in_the_end(
+    async def test_a_job_that_is_postponed_too_often_fails(
         self, make_process: MakeProcess, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """One file that cannot be read: as long as somebody asks, its credits would be held for ever."""
-        monkeypatch.setattr("pellucid.queue.course.MAX_PAUSES", 3)
-        monkeypatch.setattr("pellucid.queue.course.pause_s", lambda _: 0.0)
+        """A file that cannot be read: while pages request it, its credits would be held for ever."""
+        monkeypatch.setattr("pellucid.queue.transitions.MAX_PAUSES", 3)
+        monkeypatch.setattr("pellucid.queue.transitions.pause_s", lambda _: 0.0)
         here = await make_process(retry_policy=RetryPolicy(attempts=2, backoff_s=0))
 
         async def unreadable(job: Job) -> None:
             raise StoreError("Input/output error")
 
-        await here.owe("k")
+        await here.enqueue("k")
         tried = Recorder(unreadable)
         async with working(here, tried):
             assert await here.wait("k")
-        assert len(tried.jobs) == 8, "of each attempt three were given back"
+        assert len(tried.jobs) == 8, "three postponements per attempt"
         assert isinstance((await here.status("k")).receipt, Failed)
         assert await here.account() == (0, 0)
 
-    async def test_a_backed_off_job_holds_up_no_other(self, make_process: MakeProcess) -> None:
+    async def test_a_job_in_its_back_off_blocks_no_other(self, make_process: MakeProcess) -> None:
         clock = MovableClock()
         here = await make_process(clock=clock)
-        await here.owe("broken")
-        await here.owe("sound")
+        await here.enqueue("broken")
+        await here.enqueue("sound")
 
         async def act(job: Job) -> None:
             if job.key == "broken":
@@ -197,20 +197,20 @@ class FailureContract:
             assert await here.wait("sound")
         assert not await here.wait("broken", 0)
 
-    async def test_a_moot_job_is_forgotten(self, make_process: MakeProcess) -> None:
+    async def test_a_discarded_job_is_deleted(self, make_process: MakeProcess) -> None:
         here = await make_process()
-        await here.owe("k")
+        await here.enqueue("k")
         async with working(here, forget):
             assert await here.wait("k")
         assert await here.counts() == (0, 0, 0)
-        assert await here.queue.known(SHOP, ["origin-of-k"]) == []
-        await here.owe("k")
+        assert await here.queue.known_mattes(SHOP, ["origin-of-k"]) == []
+        await here.enqueue("k")
 
-    async def test_what_a_handler_raised_is_logged_and_noted(
+    async def test_the_exception_of_a_handler_is_logged_and_stored(
         self, make_process: MakeProcess, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
     ) -> None:
         here = await make_process(retry_policy=RetryPolicy(attempts=1))
-        await here.owe("k")
+        await here.enqueue("k")
         with caplog.at_level(logging.WARNING):
             async with working(here, break_down):
                 assert await here.wait("k")
@@ -218,35 +218,35 @@ class FailureContract:
         assert found == [("attempts-used-up", "OSError", 1)]
         assert "no luck" in caplog.text + capsys.readouterr().out
 
-    async def test_old_failures_are_forgotten(self, make_process: MakeProcess) -> None:
+    async def test_old_failures_are_deleted(self, make_process: MakeProcess) -> None:
         clock = MovableClock()
         here = await make_process(clock=clock)
         async with working(here, refuse):
-            await here.owe("old")
+            await here.enqueue("old")
             assert await here.wait("old")
             clock.now += 8 * 86_400
-            await here.owe("new")
+            await here.enqueue("new")
             assert await here.wait("new")
         assert await here.column(removals.c.key) == ["new"]
 
-    async def test_the_number_of_failures_that_are_remembered_is_bounded(
+    async def test_the_number_of_remembered_failures_is_bounded(
         self, make_process: MakeProcess, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Those go that may be tried again first; what is owed stays."""
-        monkeypatch.setattr(rows, "_REMEMBERED", 3)
+        """Those that may be retried first are deleted; pending jobs stay."""
+        monkeypatch.setattr(rows, "_MAX_FAILURES", 3)
         clock = MovableClock()
         here = await make_process(clock=clock)
-        await here.owe("owed", recipe="nobody's")
+        await here.enqueue("pending", recipe="unserved")
         async with working(here, refuse):
             for n in range(6):
-                await here.owe(f"k{n}")
+                await here.enqueue(f"k{n}")
                 assert await here.wait(f"k{n}")
                 clock.now += 1
-        assert await here.column(removals.c.key) == ["k3", "k4", "k5", "owed"]
+        assert await here.column(removals.c.key) == ["k3", "k4", "k5", "pending"]
 
-    async def test_a_closed_queue_says_so(self, make_process: MakeProcess) -> None:
+    async def test_a_closed_queue_raises(self, make_process: MakeProcess) -> None:
         here = await make_process()
-        await here.owe("k")
+        await here.enqueue("k")
         waiter = asyncio.create_task(here.wait("k"))
         await asyncio.sleep(0.02)
         await here.queue.aclose()

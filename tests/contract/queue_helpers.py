@@ -1,4 +1,4 @@
-"""What queue tests are made of: what a process has of the queue, handlers that record, block or fail, and a worker for
+"""Helpers of the queue tests: the queue of one process, handlers that record, block or fail, and a worker for
 the length of a block.
 """
 
@@ -37,13 +37,13 @@ from pellucid.queue.values import (
     Pending,
     Submission,
 )
-from pellucid.queue.work import Workplace
+from pellucid.queue.worker_loop import WorkerLoop
 from pellucid.spec import Tier, Token
 
-# One run takes a fraction of a second; this is for machines that do something else at the same time.
+# One run takes a fraction of a second; this is for busy machines.
 SOON_S = 20.0
 
-# Long enough to notice what should not happen: several polls.
+# Long enough to notice something that should not happen: several polls.
 NEVER_S = 0.3
 
 SHOP, BLOG = Token("shop"), Token("blog")
@@ -53,7 +53,7 @@ PRICE = 200
 
 @dataclass(slots=True)
 class MovableClock:
-    """Seconds since the epoch that pass only when told."""
+    """Seconds since the epoch; a test sets them."""
 
     now: float = field(default_factory=time.time)
 
@@ -63,42 +63,42 @@ class MovableClock:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Process:
-    """What one process has of the queue."""
+    """The queue as one process has it."""
 
     database: Database
     queue: Queue
-    workplace: Workplace
+    worker_loop: WorkerLoop
     outbox: Outbox
 
     async def submit(self, key: str, **submission: Any) -> Answer:
-        """Want a removal, see `make_asking`."""
-        return await self.queue.submit(make_asking(key, **submission))
+        """Submit a job, see `make_submission`."""
+        return await self.queue.submit(make_submission(key, **submission))
 
-    async def owe(self, key: str, **submission: Any) -> Pending:
-        """Want a removal that is then owed."""
+    async def enqueue(self, key: str, **submission: Any) -> Pending:
+        """Submit a job that is then pending, and return its receipt."""
         receipt = (await self.submit(key, **submission)).receipt
         assert isinstance(receipt, Pending), receipt
         return receipt
 
     async def status(self, key: str, **submission: Any) -> Answer:
-        """Ask how a removal stands."""
-        return await self.queue.status(make_asking(key, **submission))
+        """The state of a job, without submitting it."""
+        return await self.queue.status(make_submission(key, **submission))
 
     async def wait(self, key: str, timeout_s: float = SOON_S) -> bool:
-        """Whether the removal has ended in time."""
+        """Whether the job has ended in time."""
         return await self.queue.wait(key, timeout_s=timeout_s)
 
     async def counts(self) -> tuple[int, int, int]:
-        """How many wait, run and have failed."""
+        """Numbers of jobs that wait, run and have failed."""
         stats = await self.queue.stats()
         return stats.waiting, stats.running, stats.failed
 
     async def is_idle(self) -> bool:
-        """Whether nothing runs."""
+        """Whether no job runs."""
         return (await self.queue.stats()).running == 0
 
     async def workers_are(self, *worker_ids: str) -> None:
-        """Wait until those, and no others, are seen alive: a look is believed for a quarter of a second."""
+        """Wait until exactly these workers count as alive: the list of workers has a TTL of a quarter of a second."""
 
         async def is_so() -> bool:
             return tuple(each.worker_id for each in (await self.queue.stats()).workers) == worker_ids
@@ -106,7 +106,7 @@ class Process:
         await until(is_so)
 
     async def rows(self, query: sa.Executable) -> list[tuple[Any, ...]]:
-        """What lies in the tables."""
+        """Rows of the tables."""
         return await self.database.read(lambda db: [tuple(row) for row in db.execute(query)])
 
     async def column(self, column: sa.Column[Any]) -> list[Any]:
@@ -114,25 +114,27 @@ class Process:
         return [value for (value,) in await self.rows(sa.select(column).order_by(column))]
 
     async def change(self, key: str, **values: object) -> None:
-        """Write into the row of a removal, as somebody else would."""
+        """Write into the row of a job, as another process would."""
         await self.database.run(
             lambda db: db.execute(removals.update().where(removals.c.key == key).values(**values)),
         )
 
     async def account(self, token: Token = SHOP) -> tuple[int, int]:
-        """What the token was charged this month, and what is held of it."""
+        """Credits that the token was charged this month, and credits that are held."""
         balance = await self.queue.balance(token)
         return balance.charged, balance.held
 
     async def hold_lost(self) -> None:
-        """Have 200 credits held as an older version did it, for a removal that it never wrote down."""
+        """Hold 200 credits as an older version did it, for a job that it never wrote."""
         claim = Claim(token=SHOP, origin_digest="lost", tier=Tier.STANDARD)
-        hold = partial(entries.hold, claim=claim, credits=PRICE, store="", job="lost", now=self.queue.course.clock())
+        hold = partial(
+            entries.hold, claim=claim, credits=PRICE, store="", job="lost", now=self.queue.transitions.clock()
+        )
         await self.database.run(hold)
 
 
 class MakeProcess:
-    """Gives tests processes, closed after the test. All of one test share one database and one folder of lock files."""
+    """Makes processes for a test and closes them after it. They share one database and one folder of lock files."""
 
     def __init__(self, url: str, registry: Path) -> None:
         self.url = url
@@ -164,7 +166,7 @@ class MakeProcess:
         made = Process(
             database=database,
             queue=queue,
-            workplace=Workplace(database, queue, self.registry, lease_s=lease_s),
+            worker_loop=WorkerLoop(database, queue, self.registry, lease_s=lease_s),
             outbox=Outbox(database, clock=clock),
         )
         self.made.append(made)
@@ -180,7 +182,7 @@ def make_job(key: str, *, origin: str | None = None, recipe: str = "r1") -> Job:
     return Job(key=key, origin_digest=origin or f"origin-of-{key}", page=0, recipe_id=recipe)
 
 
-def make_asking(
+def make_submission(
     key: str,
     *,
     token: Token = SHOP,
@@ -208,7 +210,7 @@ def make_info(worker_id: str, *recipes: str) -> WorkerInfo:
 
 
 def facts_of(job: Job, *, empty: bool = False) -> MatteFacts:
-    """What a handler says that has made the matte."""
+    """What a handler returns that has computed the matte."""
     return MatteFacts(
         name=job.key,
         origin_digest=job.origin_digest,
@@ -223,9 +225,9 @@ def facts_of(job: Job, *, empty: bool = False) -> MatteFacts:
     )
 
 
-def kill(seat: LockSession) -> None:
-    """What the kernel does to a worker's lock when the worker is killed."""
-    os.close(seat._fd)  # pyright: ignore[reportPrivateUsage]
+def kill(session: LockSession) -> None:
+    """Release a worker's lock as the kernel does when the worker is killed."""
+    os.close(session._fd)  # pyright: ignore[reportPrivateUsage]
 
 
 @asynccontextmanager
@@ -234,7 +236,7 @@ async def working(
 ) -> AsyncGenerator[None]:
     """A worker that runs inside the block and is stopped, gracefully, at its end."""
     stop = asyncio.Event()
-    task = asyncio.create_task(process.workplace.work(handler, info=make_info(worker_id, *recipes), stop=stop))
+    task = asyncio.create_task(process.worker_loop.run(handler, info=make_info(worker_id, *recipes), stop=stop))
     try:
         yield
     finally:
@@ -243,7 +245,7 @@ async def working(
 
 
 class Recorder:
-    """A handler that notes its jobs and does what `act` says."""
+    """A handler that records its jobs and calls `act`."""
 
     def __init__(self, act: Callable[[Job], Awaitable[object]] | None = None) -> None:
         self.jobs: list[Job] = []
@@ -265,7 +267,7 @@ class Recorder:
 
 
 class Gate:
-    """A handler that begins, says so, and ends when opened."""
+    """A handler that reports its start, and ends when it is opened."""
 
     def __init__(self) -> None:
         self.begun = asyncio.Event()
@@ -311,17 +313,17 @@ async def find_nothing(job: Job) -> MatteFacts:
 
 @contextmanager
 def statements(process: Process) -> Generator[list[str]]:
-    """What is said to the database inside the block, beside the beginnings of transactions."""
-    said: list[str] = []
+    """Statements that are sent to the database inside the block, without those that begin transactions."""
+    sent: list[str] = []
 
     def note(_: object, __: object, statement: str, *___: object) -> None:
         if not statement.startswith("BEGIN"):
-            said.append(statement)
+            sent.append(statement)
 
     engine = process.database._engine  # pyright: ignore[reportPrivateUsage]
     sa.event.listen(engine, "before_cursor_execute", note)
     try:
-        yield said
+        yield sent
     finally:
         sa.event.remove(engine, "before_cursor_execute", note)
 

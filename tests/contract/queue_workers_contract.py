@@ -1,4 +1,4 @@
-"""What the queue must do when workers hang, die, or come back."""
+"""The queue when workers hang, die, or come back."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ from pellucid.errors import WorkerNameError
 from pellucid.liveness.port import WorkerInfo
 from pellucid.queue.turns import RetryPolicy
 from pellucid.queue.values import Failed, Job, Pending
-from pellucid.queue.work import Workplace
+from pellucid.queue.worker_loop import WorkerLoop
 
 
 class WorkersContract:
-    """Leases, lock files, and whose job it is. Part of `QueueContract`."""
+    """Leases, lock files and job owners. Part of `QueueContract`."""
 
     @pytest.mark.parametrize("late", [None, refuse, break_down, forget])
-    async def test_a_worker_that_hangs_loses_its_job_and_cannot_settle_it_late(
+    async def test_a_worker_that_hangs_loses_its_job_and_cannot_end_it_late(
         self, make_process: MakeProcess, late: object
     ) -> None:
         clock = MovableClock()
         here = await make_process(clock=clock, lease_s=30)
-        await here.owe("k")
+        await here.enqueue("k")
         hung, owner = Gate(), Gate()
 
         async def hang(job: Job) -> object:
@@ -52,7 +52,7 @@ class WorkersContract:
             async with working(here, owner, "w2"):
                 clock.now += 31
                 assert (await owner.reached()).attempt == 2
-                hung.opened.set()  # done, but no longer its own
+                hung.opened.set()  # done, but no longer its owner
                 assert not await here.wait("k", NEVER_S)
                 assert await here.counts() == (0, 1, 0)
                 assert await here.column(removals.c.owner) == ["w2"]
@@ -65,7 +65,7 @@ class WorkersContract:
     async def test_attempts_are_counted_at_the_claim(self, make_process: MakeProcess) -> None:
         clock = MovableClock()
         here = await make_process(clock=clock, retry_policy=RetryPolicy(attempts=2), lease_s=30)
-        await here.owe("k")
+        await here.enqueue("k")
         gates = [Gate(), Gate()]
         async with working(here, gates[0], "w1"):
             assert (await gates[0].reached()).attempt == 1
@@ -82,7 +82,7 @@ class WorkersContract:
 
     async def test_the_lease_is_extended_while_the_handler_runs(self, make_process: MakeProcess) -> None:
         here = await make_process(lease_s=1.5)
-        await here.owe("k")
+        await here.enqueue("k")
         slow, idle = Gate(), Recorder()
         async with working(here, slow, "w1"):
             await slow.reached()
@@ -92,42 +92,42 @@ class WorkersContract:
                 assert await here.wait("k")
         assert idle.keys == []
 
-    async def test_the_lease_is_extended_though_the_folder_of_lock_files_may_not_be_written(
+    async def test_the_lease_is_extended_though_the_folder_of_lock_files_is_full(
         self, make_process: MakeProcess
     ) -> None:
         here = await make_process(lease_s=1.5)
-        await here.owe("k")
+        await here.enqueue("k")
         slow, idle = Gate(), Recorder()
 
         class FullFolder:
             is_full = False
 
-            def ensure(self) -> None:
+            def heartbeat(self) -> None:
                 if self.is_full:
                     raise OSError("no space left on device")
 
-            def leave(self) -> None:
+            def unregister(self) -> None:
                 pass
 
         class WorkerRegistry:
-            seat = FullFolder()
+            session = FullFolder()
             alive, dead, remove_dead = (
                 make_process.registry.alive,
                 make_process.registry.dead,
                 make_process.registry.remove_dead,
             )
 
-            def join(self, info: WorkerInfo) -> FullFolder:
-                return self.seat
+            def register(self, info: WorkerInfo) -> FullFolder:
+                return self.session
 
-        workplace = Workplace(here.database, here.queue, WorkerRegistry(), lease_s=1.5)
+        worker_loop = WorkerLoop(here.database, here.queue, WorkerRegistry(), lease_s=1.5)
         stop = asyncio.Event()
-        task = asyncio.create_task(workplace.work(slow, info=make_info("w1"), stop=stop))
+        task = asyncio.create_task(worker_loop.run(slow, info=make_info("w1"), stop=stop))
         await slow.reached()
         async with working(here, idle, "w2"):
-            WorkerRegistry.seat.is_full = True
+            WorkerRegistry.session.is_full = True
             await asyncio.sleep(2.5)
-            WorkerRegistry.seat.is_full = False
+            WorkerRegistry.session.is_full = False
             slow.opened.set()
             assert await here.wait("k")
         stop.set()
@@ -136,59 +136,57 @@ class WorkersContract:
 
     async def test_a_living_namesake_is_refused(self, make_process: MakeProcess) -> None:
         here, there = await make_process(), await make_process()
-        await here.owe("k")
+        await here.enqueue("k")
         gate = Gate()
         async with working(here, gate, "w1"):
             await gate.reached()
             with pytest.raises(WorkerNameError, match="'w1' is already at work"):
-                await there.workplace.work(Recorder(), info=make_info("w1"), stop=asyncio.Event())
-            assert (await here.queue.stats()).running == 1, "the namesake gave nothing back"
+                await there.worker_loop.run(Recorder(), info=make_info("w1"), stop=asyncio.Event())
+            assert (await here.queue.stats()).running == 1, "the namesake requeued nothing"
             gate.opened.set()
             assert await here.wait("k")
 
-    async def test_a_namesake_goes_on_with_what_its_former_life_had_in_hand(self, make_process: MakeProcess) -> None:
-        """The lock of that name is held again before anybody has seen it free. The attempt counts: the picture may
+    async def test_a_worker_continues_the_job_of_a_dead_worker_of_its_name(self, make_process: MakeProcess) -> None:
+        """The lock of that name is taken again before another process sees it free. The attempt counts: the image may
         have killed the worker.
         """
         here = await make_process()
-        await here.owe("k")
-        assert await here.database.run(partial(here.queue.course.claim, worker_id="w1", recipes=["r1"]))
+        await here.enqueue("k")
+        assert await here.database.run(partial(here.queue.transitions.claim, worker_id="w1", recipes=["r1"]))
         done = Recorder()
         async with working(here, done, "w1"):
             await until(lambda: done.attempts == [2])
 
-    async def test_a_claim_that_its_worker_never_heard_of_does_not_run_for_ever(
-        self, make_process: MakeProcess
-    ) -> None:
-        """The commit was done, and its word lost: the worker asks again, and gets it again, with its attempt."""
+    async def test_a_claim_whose_result_was_lost_does_not_run_for_ever(self, make_process: MakeProcess) -> None:
+        """The claim was committed and its result lost: the worker claims again and gets the same job and attempt."""
         here = await make_process()
-        await here.owe("unheard")
-        await here.owe("next")
-        claim = partial(here.queue.course.claim, recipes=["r1"])
-        heard = [await here.database.run(partial(claim, worker_id="w1")) for _ in range(3)]
-        assert [job and (job.key, job.attempt) for job in heard] == [("unheard", 1)] * 3
+        await here.enqueue("unseen")
+        await here.enqueue("next")
+        claim = partial(here.queue.transitions.claim, recipes=["r1"])
+        claimed = [await here.database.run(partial(claim, worker_id="w1")) for _ in range(3)]
+        assert [job and (job.key, job.attempt) for job in claimed] == [("unseen", 1)] * 3
         other = await here.database.run(partial(claim, worker_id="w2"))
         assert other is not None
         assert other.key == "next"
-        # What it cannot make any more is for others.
+        # A job of a recipe that it no longer computes is requeued.
         assert await here.database.run(partial(claim, worker_id="w1", recipes=["r2"])) is None
         assert await here.rows(sa.select(removals.c.key, removals.c.state).order_by(removals.c.key)) == [
             ("next", "running"),
-            ("unheard", "waiting"),
+            ("unseen", "waiting"),
         ]
 
-    async def test_what_the_dead_had_in_hand_waits_again_at_once(self, make_process: MakeProcess) -> None:
-        """A lock file says so long before the lease does; a look at the queue changes nothing for the living."""
+    async def test_the_job_of_a_dead_worker_is_requeued_at_once(self, make_process: MakeProcess) -> None:
+        """The lock file shows the death long before the lease ends; a sweep changes nothing for living workers."""
         here = await make_process()
-        await here.owe("k")
-        await here.owe("other")
-        seat = make_process.registry.join(make_info("dies"))
-        living = make_process.registry.join(make_info("lives"))
+        await here.enqueue("k")
+        await here.enqueue("other")
+        session = make_process.registry.register(make_info("dies"))
+        living = make_process.registry.register(make_info("lives"))
         for worker_id in ("dies", "lives"):
-            await here.database.run(partial(here.queue.course.claim, worker_id=worker_id, recipes=["r1"]))
+            await here.database.run(partial(here.queue.transitions.claim, worker_id=worker_id, recipes=["r1"]))
         await here.queue.sweep(leases=True)
         assert await here.counts() == (0, 2, 0)
-        kill(seat)
+        kill(session)
         assert make_process.registry.dead() == ("dies",)
         await here.queue.sweep()
         assert await here.counts() == (1, 1, 0)
@@ -199,18 +197,18 @@ class WorkersContract:
         assert make_process.registry.dead() == ()
         receipt = (await here.status("k")).receipt
         assert isinstance(receipt, Pending)
-        assert receipt.attempts == 1, "it counts: the picture may have killed its worker"
-        living.leave()
+        assert receipt.attempts == 1, "it counts: the image may have killed its worker"
+        living.unregister()
 
-    async def test_a_worker_puts_back_what_the_dead_had_in_hand(self, make_process: MakeProcess) -> None:
+    async def test_a_worker_requeues_the_job_of_a_dead_worker(self, make_process: MakeProcess) -> None:
         here = await make_process()
-        await here.owe("k")
-        seat = make_process.registry.join(make_info("dies"))
-        await here.database.run(partial(here.queue.course.claim, worker_id="dies", recipes=["r1"]))
+        await here.enqueue("k")
+        session = make_process.registry.register(make_info("dies"))
+        await here.database.run(partial(here.queue.transitions.claim, worker_id="dies", recipes=["r1"]))
         done = Recorder()
         async with working(here, done):
             await asyncio.sleep(NEVER_S)
             assert done.keys == []
-            kill(seat)
+            kill(session)
             await until(lambda: done.attempts == [2])
         assert make_process.registry.dead() == ()

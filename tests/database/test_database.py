@@ -1,4 +1,4 @@
-"""The database: transactions, files replaced under one's feet, locks, URLs that are none."""
+"""The database: transactions, replaced files, locks, invalid URLs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from pellucid.database.bell import bell_of, ring
+from pellucid.database.changes import change_detector_of, signal_change
 from pellucid.database.database import Database
 from pellucid.database.engines import file_url
 from pellucid.database.tables import balances
@@ -29,7 +29,7 @@ def _count(connection: sa.Connection) -> int:
     return connection.scalar(sa.select(sa.func.count()).select_from(balances)) or 0
 
 
-async def test_many_write_at_once(database_url: str) -> None:
+async def test_many_simultaneous_writes(database_url: str) -> None:
     opened = [Database(database_url) for _ in range(8)]
     await asyncio.gather(*(each.run(lambda db, i=i: _add(db, str(i))) for i, each in enumerate(opened)))
     assert await opened[0].read(_count) == 8
@@ -37,12 +37,12 @@ async def test_many_write_at_once(database_url: str) -> None:
         await each.aclose()
 
 
-async def test_nothing_is_opened_before_it_is_asked(tmp_path: Path) -> None:
+async def test_nothing_is_opened_before_the_first_transaction(tmp_path: Path) -> None:
     path = tmp_path / "folder" / "pellucid.sqlite"
-    for first in ("run", "read", "bring_up"):
+    for first in ("run", "read", "migrate"):
         database = Database(file_url(path))
         assert not path.parent.exists()
-        await (database.bring_up() if first == "bring_up" else getattr(database, first)(_count))
+        await (database.migrate() if first == "migrate" else getattr(database, first)(_count))
         assert await database.read(_count) == 0
         await database.aclose()
         shutil.rmtree(path.parent)
@@ -50,7 +50,7 @@ async def test_nothing_is_opened_before_it_is_asked(tmp_path: Path) -> None:
     await (Database("postgresql://u@127.0.0.1:1/x")).aclose()
 
 
-async def test_what_fails_is_rolled_back_and_says_so_without_a_password(database: Database) -> None:
+async def test_a_failed_transaction_is_rolled_back_and_its_error_has_no_password(database: Database) -> None:
     def twice(connection: sa.Connection) -> None:
         _add(connection)
         _add(connection)
@@ -69,7 +69,7 @@ async def test_what_fails_is_rolled_back_and_says_so_without_a_password(database
 
 
 @pytest.mark.parametrize("first", ["run", "read"])
-async def test_a_file_that_was_deleted_is_made_anew(tmp_path: Path, first: str) -> None:
+async def test_a_deleted_file_is_created_again(tmp_path: Path, first: str) -> None:
     path = tmp_path / "pellucid.sqlite"
     database = await Database.open(file_url(path))
     await database.run(_add)
@@ -79,12 +79,12 @@ async def test_a_file_that_was_deleted_is_made_anew(tmp_path: Path, first: str) 
         assert await database.read(_count) == 0
     await database.run(_add)
     again = await Database.open(file_url(path))
-    assert await again.read(_count) == 1, "it is not the deleted one that was written to"
+    assert await again.read(_count) == 1, "the deleted file was not written to"
     await database.aclose()
     await again.aclose()
 
 
-async def test_a_file_that_was_replaced_is_what_counts(tmp_path: Path) -> None:
+async def test_a_replaced_file_is_opened_again(tmp_path: Path) -> None:
     path, other = tmp_path / "pellucid.sqlite", tmp_path / "backup.sqlite"
     backup = await Database.open(file_url(other))
     await backup.run(lambda db: [_add(db, str(i)) for i in range(3)])
@@ -101,7 +101,7 @@ async def test_a_file_that_was_replaced_is_what_counts(tmp_path: Path) -> None:
     await database.aclose()
 
 
-async def test_what_a_deleted_file_left_in_its_wal_is_not_read(tmp_path: Path) -> None:
+async def test_the_wal_of_a_deleted_file_is_not_read(tmp_path: Path) -> None:
     path = tmp_path / "pellucid.sqlite"
     database = await Database.open(file_url(path))
     await database.run(_add)
@@ -143,14 +143,14 @@ async def test_a_full_disk_says_what_to_do(tmp_path: Path) -> None:
 
 @contextmanager
 def _locked(path: Path) -> Generator[sqlite3.Connection]:
-    """Another process writes, and takes its time."""
+    """Another process writes, and holds the lock for a while."""
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         yield other
 
 
-async def test_those_who_wait_for_the_file_write_together(tmp_path: Path) -> None:
-    """Each with a lock and a flush of its own, they would keep others from the file for seconds."""
+async def test_waiting_works_share_a_transaction(tmp_path: Path) -> None:
+    """With a lock and a flush each, they would keep other processes from the file for seconds."""
     path = tmp_path / "pellucid.sqlite"
     database = await Database.open(file_url(path))
     commits: list[int] = []
@@ -159,7 +159,7 @@ async def test_those_who_wait_for_the_file_write_together(tmp_path: Path) -> Non
         writing = [asyncio.create_task(database.run(lambda db, i=i: _add(db, str(i)))) for i in range(40)]
         await asyncio.sleep(0.1)
         async with asyncio.timeout(5):
-            assert await database.read(_count) == 0, "who only reads waits for nobody"
+            assert await database.read(_count) == 0, "a read does not wait for writers"
         other.execute("COMMIT")
         await asyncio.gather(*writing)
     assert await database.read(_count) == 40
@@ -167,7 +167,7 @@ async def test_those_who_wait_for_the_file_write_together(tmp_path: Path) -> Non
     await database.aclose()
 
 
-async def test_who_fails_in_company_fails_alone(database: Database) -> None:
+async def test_a_failing_work_does_not_fail_the_others_of_its_transaction(database: Database) -> None:
     def stumbles(connection: sa.Connection) -> None:
         _add(connection, "gone")
         raise KeyError
@@ -176,14 +176,14 @@ async def test_who_fails_in_company_fails_alone(database: Database) -> None:
     results = await asyncio.gather(*(database.run(each) for each in (*works, stumbles)), return_exceptions=True)
     ended = [type(each) for each in results]
     assert ended[10:30] + ended[40:] == [type(None)] * 20 + [KeyError]
-    # Of two with one key, the later one fails; PostgreSQL does them side by side, and either may be the later one.
+    # Of two with the same key, the later one fails. PostgreSQL runs them in parallel, and either may be the later one.
     assert [{first, second} for first, second in zip(ended[:10], ended[30:40], strict=True)] == [
         {type(None), DatabaseError}
     ] * 10
     assert await database.read(_count) == 30
 
 
-async def test_a_lock_is_waited_for_together(tmp_path: Path) -> None:
+async def test_waiting_works_share_the_wait_for_a_lock(tmp_path: Path) -> None:
     path = tmp_path / "pellucid.sqlite"
     database = await Database.open(file_url(path), busy_timeout_s=0.3)
     with _locked(path):
@@ -219,7 +219,7 @@ async def test_a_stopped_process_that_holds_a_lock_stops_no_other(database: Data
     await impatient.aclose()
 
 
-async def test_who_reads_first_waits_for_no_writer(database: Database, database_url: str) -> None:
+async def test_the_first_read_does_not_wait_for_a_writer(database: Database, database_url: str) -> None:
     await database.run(_add)
     late = Database(database_url, busy_timeout_s=0.3)
     writes, ends = threading.Event(), threading.Event()
@@ -237,59 +237,59 @@ async def test_who_reads_first_waits_for_no_writer(database: Database, database_
     await late.aclose()
 
 
-async def test_who_waits_too_long_is_told_so(database: Database) -> None:
+async def test_a_transaction_times_out(database: Database) -> None:
     with pytest.raises(DatabaseError, match=r"did not answer within 0\.1 s"):
         await database.read(lambda _: time.sleep(0.3), max_wait_s=0.1)
 
 
 @pytest.mark.parametrize("kind", ["read", "run"])
-async def test_who_finds_too_many_waiting_is_told_at_once(database: Database, kind: str) -> None:
-    ask, ends = getattr(database, kind), threading.Event()
-    asked = [asyncio.create_task(ask(lambda _: ends.wait())) for _ in range(1200)]
-    told, _ = await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
-    assert {type(each.exception()) for each in told} == {DatabaseBusyError}
+async def test_a_full_queue_fails_at_once(database: Database, kind: str) -> None:
+    run, ends = getattr(database, kind), threading.Event()
+    works = [asyncio.create_task(run(lambda _: ends.wait())) for _ in range(1200)]
+    failed, _ = await asyncio.wait(works, return_when=asyncio.FIRST_COMPLETED)
+    assert {type(each.exception()) for each in failed} == {DatabaseBusyError}
     ends.set()
-    results = await asyncio.gather(*asked, return_exceptions=True)
+    results = await asyncio.gather(*works, return_exceptions=True)
     assert 1000 <= results.count(True) < 1100
-    assert await asyncio.gather(*(ask(_count) for _ in range(900))) == [0] * 900, "those who left make room"
+    assert await asyncio.gather(*(run(_count) for _ in range(900))) == [0] * 900, "cancelled works make room"
 
 
 @pytest.mark.serial
-async def test_a_bell_tells_of_what_others_write(database: Database, database_url: str) -> None:
-    bell, other = bell_of(database), await Database.open(database_url)
+async def test_a_change_detector_sees_writes_of_others(database: Database, database_url: str) -> None:
+    changes, other = change_detector_of(database), await Database.open(database_url)
 
     async def changed(before: object) -> bool:
-        async with asyncio.timeout(0.9):  # it is looked at every second anyway
-            while bell.version() == before:  # noqa: ASYNC110 - that is how it is used
+        async with asyncio.timeout(0.9):  # a change is assumed every second anyway
+            while changes.version() == before:  # noqa: ASYNC110 - that is how it is used
                 await asyncio.sleep(0.01)
         return True
 
     if not database.is_sqlite:
         listening = time.monotonic() + 1
         while time.monotonic() < listening:
-            bell.version()
+            changes.version()
             await asyncio.sleep(0.05)
-    before = bell.version()
-    await other.run(lambda db: (_add(db), ring(db)))
+    before = changes.version()
+    await other.run(lambda db: (_add(db), signal_change(db)))
     assert await changed(before)
-    before = bell.version()
-    await database.run(lambda db: (_add(db, "b"), ring(db)))
+    before = changes.version()
+    await database.run(lambda db: (_add(db, "b"), signal_change(db)))
     assert await changed(before)
-    await asyncio.to_thread(bell.close)
+    await asyncio.to_thread(changes.close)
     await other.aclose()
 
 
-async def test_a_bell_of_a_file_that_cannot_be_opened_rings(tmp_path: Path) -> None:
+async def test_a_file_that_cannot_be_opened_counts_as_changed(tmp_path: Path) -> None:
     path = tmp_path / "pellucid.sqlite"
     database = await Database.open(file_url(path))
-    bell = bell_of(database)
-    assert bell.version() == bell.version()
+    changes = change_detector_of(database)
+    assert changes.version() == changes.version()
     for file in list(tmp_path.iterdir()):  # noqa: ASYNC240 - three files on a local disk
         file.unlink()
-    assert bell.version() is None
+    assert changes.version() is None
     path.mkdir()
-    assert bell.version() != bell.version(), "whoever looks now hears what is wrong"
-    bell.close()
+    assert changes.version() != changes.version(), "so that waiters read it and get the error"
+    changes.close()
     await database.aclose()
 
 
@@ -303,12 +303,12 @@ async def test_a_folder_may_have_any_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "url", ["mysql://host/db", "no url", "postgres", "postgresql://host:port/x", "sqlite://", "sqlite:///:memory:"]
 )
-async def test_another_kind_of_database_is_a_setting_gone_wrong(url: str) -> None:
+async def test_another_kind_of_database_is_a_settings_error(url: str) -> None:
     with pytest.raises(SettingsError):
         await Database.open(url)
 
 
-async def test_a_place_that_is_no_folder(tmp_path: Path) -> None:
+async def test_a_path_below_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(DatabaseError, match="folder on a local disk"):
         await Database.open(file_url(tmp_path / "file" / "x"))
@@ -344,7 +344,7 @@ async def test_a_password_in_the_query_is_not_shown(url: str, shown: str) -> Non
         "sqlite://?password=topsecret",
     ],
 )
-async def test_a_password_in_a_url_that_is_none_is_not_shown(url: str) -> None:
+async def test_a_password_in_an_invalid_url_is_not_shown(url: str) -> None:
     with pytest.raises(SettingsError) as caught:
         await Database.open(url)
     assert "secret" not in str(caught.value)

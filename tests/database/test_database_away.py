@@ -1,4 +1,4 @@
-"""PostgreSQL that is away: told at once, asked again by itself."""
+"""PostgreSQL that is unavailable: errors at once, and automatic reconnection."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _count(connection: sa.Connection) -> int:
 
 
 async def _seconds(database: Database, count: int = 1) -> float:
-    """How long `count` look-ups take that fail, one after the other."""
+    """Seconds that `count` failing reads take, one after the other."""
     started = time.monotonic()
     for _ in range(count):
         with pytest.raises(DatabaseAwayError):
@@ -33,10 +33,10 @@ async def _seconds(database: Database, count: int = 1) -> float:
 
 
 @pytest.mark.serial
-async def test_a_refused_connection_is_told_at_once_without_a_password() -> None:
+async def test_a_refused_connection_fails_at_once_without_a_password() -> None:
     database = Database("postgresql://u:secret@127.0.0.1:1/x")
     assert await _seconds(database) < 2
-    assert await _seconds(database, 100) < 0.5, "it is not asked again for a second"
+    assert await _seconds(database, 100) < 0.5, "no new attempt within a second"
     with pytest.raises(DatabaseAwayError) as caught:
         await database.run(_count)
     assert "127.0.0.1:1" in str(caught.value)
@@ -76,10 +76,10 @@ async def test_a_server_that_stops_and_starts(own_postgres: PostgresServer) -> N
     assert {type(each) for each in found} == {DatabaseAwayError}
     assert len(found) > 100, "they fail at once"
 
-    # It is back: by itself, within the second after which it is asked again.
+    # It is back: the next attempt, within a second, succeeds.
     await asyncio.to_thread(own_postgres.start)
     async with asyncio.timeout(5):
-        while found[-1] != 1:  # noqa: ASYNC110 - it is there that is looked at
+        while found[-1] != 1:  # noqa: ASYNC110 - polls the recorded results
             await asyncio.sleep(0.02)
     found.clear()
     await asyncio.sleep(0.5)
@@ -87,7 +87,7 @@ async def test_a_server_that_stops_and_starts(own_postgres: PostgresServer) -> N
     await database.run(lambda db: _add(db, "b"))
     assert await database.read(_count) == 2
 
-    # While nobody asks: the connections of before are not taken for good ones.
+    # A restart without requests meanwhile: the old connections are recognised as closed.
     ended.set()
     await asyncio.gather(*reading)
     assert longest < 3
@@ -119,7 +119,7 @@ async def test_a_process_may_start_before_its_database(own_postgres: PostgresSer
 
 @pytest.mark.slow
 @pytest.mark.serial
-async def test_whoever_finds_it_back_tells_all_even_if_its_own_work_fails(own_postgres: PostgresServer) -> None:
+async def test_an_outage_ends_for_all_even_if_the_first_work_fails(own_postgres: PostgresServer) -> None:
     database = await Database.open(own_postgres.url)
     await asyncio.to_thread(own_postgres.stop)
     await _seconds(database)
@@ -132,7 +132,7 @@ async def test_whoever_finds_it_back_tells_all_even_if_its_own_work_fails(own_po
 
 
 @pytest.mark.slow
-async def test_a_server_that_says_nothing_is_given_up() -> None:
+async def test_a_silent_server_times_out() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         async with asyncio.timeout(20):
             with pytest.raises(DatabaseError):
@@ -141,7 +141,7 @@ async def test_a_server_that_says_nothing_is_given_up() -> None:
 
 @pytest.mark.slow
 @pytest.mark.serial
-async def test_while_a_silent_server_is_asked_all_others_are_told_at_once() -> None:
+async def test_during_an_attempt_at_a_silent_server_other_callers_fail_at_once() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         database = Database(f"postgresql://u@127.0.0.1:{silent.getsockname()[1]}/x", busy_timeout_s=2)
         assert await _seconds(database) < 6
@@ -153,8 +153,8 @@ async def test_while_a_silent_server_is_asked_all_others_are_told_at_once() -> N
         await database.aclose()
 
 
-async def test_a_database_that_nobody_made_is_not_away(postgres_server: str) -> None:
-    """It is not waited for: what is wrong is in the settings."""
+async def test_a_missing_database_is_no_outage(postgres_server: str) -> None:
+    """It is not waited for: the settings are wrong."""
     url = sa.make_url(postgres_server).set(database="nobody-made-this").render_as_string(hide_password=False)
     with pytest.raises(DatabaseError, match="check user, password and name") as caught:
         await Database.open(url)

@@ -1,4 +1,4 @@
-"""A data directory of an older version: nothing of it is lost, nothing is there twice, however often it is done."""
+"""A data directory of an older version: nothing is lost or duplicated, however often it is imported."""
 
 from __future__ import annotations
 
@@ -73,13 +73,13 @@ async def _take_over(database: Database, data_dir: Path) -> dict[str, int]:
 
 
 async def _only_write(database: Database, data_dir: Path) -> dict[str, int]:
-    """As a process does that is killed between the commit and the move."""
+    """Import as a process that is killed between the commit and the move."""
     with _old(data_dir) as old:
         return await database.run(partial(take_over, old=old, store=STORE))
 
 
 async def _all(database: Database) -> dict[str, list[dict[str, Any]]]:
-    """Every row but for moments of now, the numbers of invalidations and the database's name."""
+    """All rows without current times, numbers of invalidations and the database's name."""
     found: dict[str, list[dict[str, Any]]] = {}
     for table in METADATA.sorted_tables:
         columns = [each for each in table.c if each.name not in ("asked_at", "seq")]
@@ -98,7 +98,7 @@ async def test_nothing_is_lost(database: Database, data_dir: Path) -> None:
         "charges": 3,
         "holds": 4,
         "uploads": 2,
-        "owed_again": 1,
+        "requeued": 1,
         "invalidations": 3,
     }
     found = await _all(database)
@@ -144,18 +144,18 @@ async def test_outbox_is_as_it_was(database: Database, data_dir: Path) -> None:
     assert [dict(row) for row in rows] == [delivery(1) | {"version": 1}, delivery(2) | {"version": 1}]
 
 
-async def test_killed_between_commit_and_move_it_is_done_again(database: Database, data_dir: Path) -> None:
+async def test_an_import_killed_between_commit_and_move_is_repeated(database: Database, data_dir: Path) -> None:
     first = await _only_write(database, data_dir)
     before = await _all(database)
-    assert _old(data_dir).wait
+    assert _old(data_dir).is_pending
     again = await _take_over(database, data_dir)
     assert await _all(database) == before
-    assert again == first | {"owed_again": 0}
-    assert not _old(data_dir).wait
+    assert again == first | {"requeued": 0}
+    assert not _old(data_dir).is_pending
 
 
-async def test_what_ended_meanwhile_mends_itself(database: Database, data_dir: Path) -> None:
-    """Between the two a process worked: what failed then is not held for ever."""
+async def test_jobs_that_failed_between_two_imports_are_no_longer_held(database: Database, data_dir: Path) -> None:
+    """A process worked between the two imports: credits of a job that failed then are not held for ever."""
     await _only_write(database, data_dir)
     of_waiting = removals.c.key == WAITING["key"]
     await database.run(lambda db: db.execute(removals.update().where(of_waiting).values(state="failed", reason="x")))
@@ -181,15 +181,15 @@ async def test_files_are_moved_aside_and_older_versions_refuse(database: Databas
     }
     with closing(sqlite3.connect(data_dir / "queue" / "jobs.sqlite")) as db:
         assert db.execute("PRAGMA user_version").fetchone()[0] > 3
-        db.execute("PRAGMA journal_mode = WAL")  # as an older version does before it looks
-    assert not _old(data_dir).wait
+        db.execute("PRAGMA journal_mode = WAL")  # as an older version does before it reads
+    assert not _old(data_dir).is_pending
     with closing(sqlite3.connect(data_dir / "queue" / "jobs.sqlite.taken-over")) as db:
         assert db.execute("SELECT count(*) FROM charges").fetchone()[0] == 3
     before = await _all(database)
-    assert set((await _take_over(database, data_dir)).values()) == {0}, "nothing is left to be done"
+    assert set((await _take_over(database, data_dir)).values()) == {0}, "nothing is left to import"
     assert await _all(database) == before
 
-    # Whoever puts an old file back has it taken over as well.
+    # An old file that is put back is imported as well.
     write_queue(data_dir / "queue" / "new.sqlite", {"jobs": [job(77)]})
     (data_dir / "queue" / "new.sqlite").replace(data_dir / "queue" / "jobs.sqlite")
     assert (await _take_over(database, data_dir))["removals"] == 1
@@ -202,7 +202,7 @@ def _die_writing(path: Path) -> None:
     os._exit(9)
 
 
-async def test_what_a_killed_process_left_in_the_wal_is_taken_over(database: Database, data_dir: Path) -> None:
+async def test_the_wal_of_a_killed_process_is_imported(database: Database, data_dir: Path) -> None:
     path = data_dir / "queue" / "jobs.sqlite"
     dies = multiprocessing.get_context("spawn").Process(target=_die_writing, args=(path,))
     dies.start()
@@ -217,27 +217,27 @@ async def test_earlier_schemas(database: Database, tmp_path: Path, schema: int) 
     write_queue(tmp_path / "queue" / "jobs.sqlite", {"jobs": ROWS["jobs"]}, schema=schema, ledger=False)
     counts = await _take_over(database, tmp_path)
     assert {name: count for name, count in counts.items() if count} == {"removals": 4}
-    assert not _old(tmp_path).wait
+    assert not _old(tmp_path).is_pending
 
 
 async def test_an_empty_file_and_none(database: Database, tmp_path: Path) -> None:
-    assert not _old(tmp_path).wait
+    assert not _old(tmp_path).is_pending
     assert set((await _take_over(database, tmp_path)).values()) == {0}
     assert not (tmp_path / "queue").exists()
     (tmp_path / "queue").mkdir()
     (tmp_path / "queue" / "jobs.sqlite").touch()
-    assert _old(tmp_path).wait
+    assert _old(tmp_path).is_pending
     assert set((await _take_over(database, tmp_path)).values()) == {0}
-    assert not _old(tmp_path).wait
+    assert not _old(tmp_path).is_pending
 
 
-async def test_a_line_that_cannot_be_read_may_have_named_anything(database: Database, tmp_path: Path) -> None:
+async def test_an_unreadable_line_invalidates_everything(database: Database, tmp_path: Path) -> None:
     lines = ['{"record_key": "origins/sh', '{"record_key":"origins/shop/x","at":1}', '{"record_key":"torn']
     (tmp_path / "purges.jsonl").write_text("\n".join(lines))
-    assert _old(tmp_path).wait
+    assert _old(tmp_path).is_pending
     assert (await _take_over(database, tmp_path))["invalidations"] == 1
     assert [(row["token"], row["origin"]) for row in (await _all(database))["invalidations"]] == [("", "")]
-    assert not _old(tmp_path).wait
+    assert not _old(tmp_path).is_pending
 
 
 async def _make_own_ledger(url: str, rows: dict[str, list[dict[str, Any]]]) -> None:
@@ -252,7 +252,7 @@ async def _make_own_ledger(url: str, rows: dict[str, list[dict[str, Any]]]) -> N
 
 
 async def test_a_ledger_that_had_been_moved_is_left_as_it_is(database_url: str, data_dir: Path) -> None:
-    """The file's charges are those from before; removals are found again from what is held for them."""
+    """The charges in the file are outdated; jobs are restored from their holds."""
     other = hold(60, "of another machine's queue")
     await _make_own_ledger(database_url, {"charges": [charge(99)], "holds": [hold(1, WAITING["key"]), other]})
     database = await Database.open(database_url)
@@ -286,7 +286,7 @@ async def test_machines_with_ledgers_of_their_own_may_share_a_database(database:
     assert {row["store"] for row in found["removals"]} == {STORE, "other"}
 
 
-async def test_a_living_worker_is_not_robbed(database: Database, data_dir: Path) -> None:
+async def test_the_data_of_a_living_worker_is_not_imported(database: Database, data_dir: Path) -> None:
     lock = data_dir / "queue" / "owners" / "w.lock"
     lock.parent.mkdir()
     with lock.open("w") as held:
@@ -297,7 +297,7 @@ async def test_a_living_worker_is_not_robbed(database: Database, data_dir: Path)
     await _take_over(database, data_dir)
 
 
-async def test_an_older_process_that_only_has_it_open_is_seen(database: Database, data_dir: Path) -> None:
+async def test_an_older_process_that_only_has_the_file_open_is_detected(database: Database, data_dir: Path) -> None:
     path = data_dir / "queue" / "jobs.sqlite"
     with closing(sqlite3.connect(path, isolation_level=None)) as old_process:
         old_process.execute("SELECT count(*) FROM jobs").fetchall()
@@ -343,7 +343,7 @@ async def test_a_newer_file_is_left_alone(database: Database, data_dir: Path) ->
     with pytest.raises(DatabaseSchemaError, match="schema 9"):
         await _take_over(database, data_dir)
     assert path.exists()
-    assert _old(data_dir).wait
+    assert _old(data_dir).is_pending
 
 
 @pytest.mark.parametrize("damage", ["header", "pages"])
@@ -357,7 +357,7 @@ async def test_a_damaged_file_says_what_to_do(database: Database, data_dir: Path
     assert path.exists()
 
 
-async def test_what_fails_half_way_leaves_nothing_behind(database: Database, data_dir: Path) -> None:
+async def test_an_import_that_fails_halfway_writes_nothing(database: Database, data_dir: Path) -> None:
     def work(db: sa.Connection) -> None:
         with _old(data_dir) as old:
             take_over(db, old=old, store=STORE)

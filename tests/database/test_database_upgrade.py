@@ -1,4 +1,4 @@
-"""The schema: the steps to it, one process at a time, and what is said where there are none."""
+"""The schema: its migrations, one process at a time, and the messages of `pellucid db`."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from old_data import LEDGER, charge, hold, job, upload, write_queue
-from pellucid.database.condition import bring_up_to_date, look_at
 from pellucid.database.database import Database
 from pellucid.database.engines import file_url
 from pellucid.database.locks import Lock, lock
 from pellucid.database.old_files import OldFiles
+from pellucid.database.status import read_status, upgrade_database
 from pellucid.database.tables import METADATA, charges, holds, identity, removals, uploads
-from pellucid.database.upgrade import STEPS
+from pellucid.database.upgrade import MIGRATIONS
 from pellucid.errors import DatabaseBusyError, DatabaseError, DatabaseSchemaError
 
 ROWS: dict[str, list[dict[str, Any]]] = {
@@ -37,7 +37,7 @@ ROWS: dict[str, list[dict[str, Any]]] = {
 
 @contextmanager
 def _connect(url: str) -> Iterator[sa.Connection]:
-    """Beside `Database`, whatever is there."""
+    """Connect without `Database`, whatever the schema."""
     parsed = sa.make_url(url)
     engine = sa.create_engine(parsed if "sqlite" in url else parsed.set(drivername="postgresql+psycopg"))
     with engine.begin() as db:
@@ -46,7 +46,7 @@ def _connect(url: str) -> Iterator[sa.Connection]:
 
 
 def _make_ledger_of_old(url: str) -> None:
-    """As 71dfd91 did, which had no steps, only a number."""
+    """Create the tables as 71dfd91 did, which had no migrations, only a number."""
     with _connect(url) as db:
         for statement in filter(str.strip, LEDGER.split(";")):
             db.exec_driver_sql(statement)
@@ -59,18 +59,18 @@ def _differences(db: sa.Connection) -> list[Any]:
     return compare_metadata(MigrationContext.configure(db, opts=compared), METADATA)
 
 
-async def test_the_steps_make_what_tables_py_says(database: Database) -> None:
+async def test_the_migrations_create_the_tables_of_tables_py(database: Database) -> None:
     assert await database.read(_differences) == []
     checks = await database.read(lambda db: sa.inspect(db).get_check_constraints("removals"))
     assert {check["name"] for check in checks} == {"removals_state", "removals_owner"}
-    assert tuple(sorted(path.name[:4] for path in _versions().glob("0*.py"))) == STEPS
+    assert tuple(sorted(path.name[:4] for path in _versions().glob("0*.py"))) == MIGRATIONS
 
 
 def _versions() -> Path:
     return Path(sys.modules["pellucid.database"].__path__[0]) / "migrations" / "versions"
 
 
-async def test_a_ledger_from_before_there_were_steps_is_kept(database_url: str) -> None:
+async def test_a_ledger_from_before_the_migrations_is_kept(database_url: str) -> None:
     _make_ledger_of_old(database_url)
     database = await Database.open(database_url)
     left = [each for each in await database.read(_differences) if "ledger_schema" not in str(each)]
@@ -78,14 +78,14 @@ async def test_a_ledger_from_before_there_were_steps_is_kept(database_url: str) 
     for table, more in ((charges, {"origin": ""}), (holds, {"origin": "", "store": ""}), (uploads, {})):
         rows = await database.read(lambda db, t=table: list(db.execute(sa.select(t)).mappings()))
         assert sorted(map(dict, rows), key=repr) == sorted((row | more for row in ROWS[table.name]), key=repr)
-    # Older processes that start now say that a newer one has to be run.
+    # Older processes that start now demand a newer version.
     assert await database.read(lambda db: db.exec_driver_sql("SELECT version FROM ledger_schema").scalars().all()) == [
         2
     ]
     await database.aclose()
 
 
-async def test_a_step_that_fails_leaves_everything_as_it_was(database_url: str) -> None:
+async def test_a_migration_that_fails_changes_nothing(database_url: str) -> None:
     _make_ledger_of_old(database_url)
     with _connect(database_url) as db:
         db.exec_driver_sql("CREATE TABLE stores (in_the_way INTEGER)")
@@ -124,7 +124,7 @@ async def test_many_processes_at_once(database_url: str) -> None:
     with _connect(database_url) as db:
         assert db.scalar(sa.select(sa.func.count()).select_from(uploads)) == 6
         assert db.scalar(sa.select(sa.func.count()).select_from(identity)) == 1
-        assert db.exec_driver_sql("SELECT version_num FROM alembic_version").scalars().all() == [STEPS[-1]]
+        assert db.exec_driver_sql("SELECT version_num FROM alembic_version").scalars().all() == [MIGRATIONS[-1]]
 
 
 async def test_many_of_one_process_at_once(database_url: str) -> None:
@@ -145,8 +145,8 @@ async def test_a_newer_one_is_not_touched(database: Database, database_url: str)
     await late.aclose()
 
 
-async def test_what_another_upgrades_is_waited_for(database_url: str) -> None:
-    """And named as busy, so that whoever starts tries again."""
+async def test_a_migration_by_another_process_is_waited_for(database_url: str) -> None:
+    """The error says that the database is busy, so that a start retries."""
     with _connect(database_url) as other:
         if "postgres" in database_url:
             lock(other, Lock.SCHEMA)
@@ -185,51 +185,51 @@ async def test_an_older_queue_file_is_no_database(tmp_path: Path) -> None:
         assert db.execute("PRAGMA user_version").fetchone()[0] == 3
 
 
-# What `pellucid db` says
+# Messages of `pellucid db`
 
 
 def _old(folder: Path) -> OldFiles:
     return OldFiles(queue=folder / "queue" / "jobs.sqlite", invalidations=folder / "purges.jsonl")
 
 
-async def test_one_that_is_not_there_yet_is_not_made_by_looking(tmp_path: Path) -> None:
+async def test_reading_the_status_does_not_create_a_database(tmp_path: Path) -> None:
     database = Database(file_url(tmp_path / "pellucid.sqlite"))
-    found = await look_at(database, _old(tmp_path))
+    found = await read_status(database, _old(tmp_path))
     assert (found.revision, found.rows, found.old) == (None, {}, None)
     assert "tables are to be made" in (found.to_do or "")
     assert list(tmp_path.iterdir()) == []  # noqa: ASYNC240 - a local folder
-    assert await bring_up_to_date(database, _old(tmp_path), store="s") == ["the tables were made, schema 0002"]
-    assert (await look_at(database, _old(tmp_path))).to_do is None
-    assert await bring_up_to_date(database, _old(tmp_path), store="s") == []
+    assert await upgrade_database(database, _old(tmp_path), store="s") == ["the tables were made, schema 0002"]
+    assert (await read_status(database, _old(tmp_path))).to_do is None
+    assert await upgrade_database(database, _old(tmp_path), store="s") == []
     await database.aclose()
 
 
-async def test_what_is_to_be_done_is_said_and_done(database_url: str, tmp_path: Path) -> None:
+async def test_the_status_names_the_upgrade_and_the_upgrade_runs(database_url: str, tmp_path: Path) -> None:
     _make_ledger_of_old(database_url)
     write_queue(tmp_path / "queue" / "jobs.sqlite", {"jobs": [job(3), job(4)]}, ledger=False)
     database = Database(database_url)
-    found = await look_at(database, _old(tmp_path))
+    found = await read_status(database, _old(tmp_path))
     assert found.revision is None
     assert found.rows == {"balances": 1, "charges": 2, "holds": 1, "uploads": 1}
     assert str(tmp_path / "queue" / "jobs.sqlite") in (found.to_do or "")
-    done = await bring_up_to_date(database, _old(tmp_path), store="s")
+    done = await upgrade_database(database, _old(tmp_path), store="s")
     assert [each.rpartition(": ")[2] for each in done] == ["the tables were brought up to schema 0002", "2 removals"]
-    found = await look_at(database, _old(tmp_path))
-    assert (found.revision, found.to_do, found.rows["removals"]) == (STEPS[-1], None, 2)
+    found = await read_status(database, _old(tmp_path))
+    assert (found.revision, found.to_do, found.rows["removals"]) == (MIGRATIONS[-1], None, 2)
     assert await database.read(lambda db: db.scalars(sa.select(removals.c.store)).all()) == ["s", "s"]
     await database.aclose()
 
 
-async def test_looking_shows_no_secrets_and_leaves_the_schema(database_url: str) -> None:
+async def test_the_status_shows_no_secrets_and_leaves_the_schema(database_url: str) -> None:
     _make_ledger_of_old(database_url)
     database = Database(database_url)
-    found = await look_at(database, _old(Path("/nowhere")))
+    found = await read_status(database, _old(Path("/nowhere")))
     assert "schema is to be brought up to 0002" in (found.to_do or "")
     await database.aclose()
     with _connect(database_url) as db:
         assert not sa.inspect(db).has_table("alembic_version")
     away = Database("postgresql://u:topsecret@127.0.0.1:1/x?password=topsecret")
     with pytest.raises(DatabaseError) as caught:
-        await look_at(away, _old(Path("/nowhere")))
+        await read_status(away, _old(Path("/nowhere")))
     assert "topsecret" not in str(caught.value) + away.place
     await away.aclose()

@@ -28,7 +28,7 @@ from pellucid.mattes.facts import MatteFacts
 from pellucid.mattes.files import MatteFiles
 from pellucid.queue.queue import Queue
 from pellucid.queue.values import Job, JobPermanentError, Pending, Submission
-from pellucid.queue.work import Workplace
+from pellucid.queue.worker_loop import WorkerLoop
 from pellucid.settings.model import SettingsTree
 from pellucid.spec import DEFAULT_TOKEN, Tier, Token
 from pellucid.store import keys
@@ -100,9 +100,9 @@ async def ask(
 
 
 @asynccontextmanager
-async def running(settings: SettingsTree) -> AsyncGenerator[ASGIApp, None]:
+async def running(settings: SettingsTree, *, recipe: Recipe = RECIPE) -> AsyncGenerator[ASGIApp, None]:
     """The application between start-up and shutdown."""
-    app = create_app(settings, recipe=RECIPE)
+    app = create_app(settings, recipe=recipe)
     inbox: asyncio.Queue[Message] = asyncio.Queue()
     outbox: asyncio.Queue[Message] = asyncio.Queue()
     life = asyncio.create_task(app({"type": "lifespan", "asgi": {"version": "3.0"}}, inbox.get, outbox.put))
@@ -194,8 +194,8 @@ async def fail_matte(settings: SettingsTree, data: bytes, *, reason: str = "unde
     async with open_database(settings) as database, open_queue(settings, database) as queue:
         job = await owe(queue, data)
         stop = asyncio.Event()
-        workplace = Workplace(database, queue, LockFiles(Paths.below(settings.data_dir).workers))
-        work = asyncio.create_task(workplace.work(refuse, info=worker_info(), stop=stop))
+        worker_loop = WorkerLoop(database, queue, LockFiles(Paths.below(settings.data_dir).workers))
+        work = asyncio.create_task(worker_loop.run(refuse, info=worker_info(), stop=stop))
         assert await queue.wait(job.key, timeout_s=10)
         stop.set()
         await work

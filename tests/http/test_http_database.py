@@ -47,9 +47,9 @@ def _document(answer: Answer) -> dict[str, Any]:
 @contextmanager
 def _worker(settings: SettingsTree) -> Generator[None]:
     """One that is alive and does nothing."""
-    seat = LockFiles(Paths.below(settings.data_dir).workers).join(worker_info())
+    session = LockFiles(Paths.below(settings.data_dir).workers).register(worker_info())
     yield
-    seat.leave()
+    session.unregister()
 
 
 @contextmanager

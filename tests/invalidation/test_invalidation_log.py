@@ -1,4 +1,4 @@
-"""Invalidations on both databases: told once, heard by all, in the order of their numbers whatever clocks say."""
+"""The log of invalidations on both databases: every process reads it, in the order of its numbers, not of clocks."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _key(number: int, token: Token = SHOP) -> str:
 
 
 class Process:
-    """One that tells and follows."""
+    """A process that appends and reads."""
 
     def __init__(self, database: Database, clock: Callable[[], float] = lambda: 1e9, *, store: str = "s") -> None:
         self.validity = Validity()
@@ -47,65 +47,65 @@ class Process:
     async def reads(self) -> list[Invalidation] | None:
         return await self.invalidations.read_new()
 
-    def believes(self, number: int, position: str, *, token: Token = SHOP, digest: str = "") -> bool:
+    def is_valid(self, number: int, position: str, *, token: Token = SHOP, digest: str = "") -> bool:
         return self.validity.is_valid(_key(number, token), position, digest)
 
 
-async def test_what_one_tells_all_hear_once(database: Database) -> None:
+async def test_an_invalidation_is_read_once_by_every_process(database: Database) -> None:
     here, there = Process(database), Process(database)
     assert await here.reads() == []
     assert await there.reads() == []
-    asked = here.validity.position
-    assert here.believes(1, asked)
+    position = here.validity.position
+    assert here.is_valid(1, position)
     await here.invalidations.append([_of(1), _of(2)])
     for process in (here, there):
         assert await process.reads() == [_of(1), _of(2)]
         assert await process.reads() == []
-        assert [process.believes(number, asked) for number in (1, 2, 3)] == [False, False, True]
-        assert process.believes(1, process.validity.position), "what is asked from now on"
+        assert [process.is_valid(number, position) for number in (1, 2, 3)] == [False, False, True]
+        assert process.is_valid(1, process.validity.position), "a fetch that starts now"
 
 
-async def test_one_who_starts_hears_what_is_kept(database: Database) -> None:
+async def test_a_new_process_reads_the_kept_rows(database: Database) -> None:
     here = Process(database)
     await here.reads()
-    asked = here.validity.position
+    position = here.validity.position
     await here.invalidations.append([_of(1)])
     late = Process(database)
     await late.reads()
-    assert not late.believes(1, asked)
-    assert not late.believes(1, "")
-    assert late.believes(2, "")
+    assert not late.is_valid(1, position)
+    assert not late.is_valid(1, "")
+    assert late.is_valid(2, "")
 
 
-async def test_of_one_token_or_of_all_of_one_origin_or_of_all(database: Database) -> None:
+async def test_one_token_or_all_and_one_origin_or_all(database: Database) -> None:
     process = Process(database)
     await process.reads()
-    asked = process.validity.position
+    position = process.validity.position
     await process.invalidations.append([_of(1, token="shop"), _of(2)])
     await process.reads()
-    assert not process.believes(1, asked)
-    assert process.believes(1, asked, token=Token("blog"))
-    assert not process.believes(2, asked, token=Token("blog"))
+    assert not process.is_valid(1, position)
+    assert process.is_valid(1, position, token=Token("blog"))
+    assert not process.is_valid(2, position, token=Token("blog"))
     await process.invalidations.append([Invalidation(origin="")])
     await process.reads()
-    assert not process.believes(9, asked)
-    assert process.believes(9, process.validity.position)
+    assert not process.is_valid(9, position)
+    assert process.is_valid(9, process.validity.position)
 
 
-async def test_a_change_is_believed_by_those_who_know_the_new_bytes(database: Database) -> None:
+async def test_records_with_the_new_bytes_stay_valid(database: Database) -> None:
     process = Process(database)
     await process.reads()
-    asked = process.validity.position
+    position = process.validity.position
     await process.invalidations.append([_of(1, token="shop", digest="new")])
     await process.reads()
-    assert process.believes(1, asked, digest="new")
-    assert not process.believes(1, asked, digest="old")
+    assert process.is_valid(1, position, digest="new")
+    assert not process.is_valid(1, position, digest="old")
     await process.invalidations.append([_of(1)])
     await process.reads()
-    assert not process.believes(1, asked, digest="new"), "somebody said so later"
+    assert not process.is_valid(1, position, digest="new"), "a later invalidation says otherwise"
     await process.invalidations.append([_of(1, token="shop", digest="new")])
     await process.reads()
-    assert not process.believes(1, asked, digest="new"), "it was asked before that"
+    assert not process.is_valid(1, position, digest="new"), "it was fetched before that"
 
 
 @pytest.mark.parametrize("day", [-1, 1])
@@ -113,18 +113,18 @@ async def test_clocks_decide_nothing(database: Database, day: int) -> None:
     wrong, right = Process(database, clock=lambda: 1e9 + day * 86_400), Process(database)
     for process in (wrong, right):
         await process.reads()
-    asked = right.validity.position
+    position = right.validity.position
     await wrong.invalidations.append([_of(1)])
     await right.reads()
-    assert not right.believes(1, asked)
-    assert right.believes(1, right.validity.position)
+    assert not right.is_valid(1, position)
+    assert right.is_valid(1, right.validity.position)
     await right.invalidations.append([_of(1)])
     await wrong.reads()
-    assert not wrong.believes(1, asked)
+    assert not wrong.is_valid(1, position)
 
 
-async def test_many_who_tell_at_once_are_heard_in_order(database: Database, database_url: str) -> None:
-    """Numbers that become visible out of order would be passed over by who follows."""
+async def test_simultaneous_appends_are_read_in_order(database: Database, database_url: str) -> None:
+    """Readers would skip numbers that become visible out of order."""
     others = [await Database.open(database_url) for _ in range(3)]
     follower = Process(database)
     await follower.reads()
@@ -144,17 +144,17 @@ async def test_many_who_tell_at_once_are_heard_in_order(database: Database, data
 
 @contextmanager
 def statements() -> Iterator[list[str]]:
-    """What is said to databases meanwhile, begins and ends of transactions left out."""
-    said: list[str] = []
+    """Statements sent to databases inside the block, without those that begin or end transactions."""
+    sent: list[str] = []
 
     @sa.event.listens_for(sa.Engine, "before_cursor_execute")
     def listen(_: object, __: object, statement: str, _values: object, ___: object, many: bool) -> None:
-        assert not many, "drivers make many statements of one that is executed with many values"
+        assert not many, "drivers send many statements for one that is executed with many values"
         if not statement.startswith("BEGIN"):
-            said.append(statement)
+            sent.append(statement)
 
     try:
-        yield said
+        yield sent
     finally:
         sa.event.remove(sa.Engine, "before_cursor_execute", listen)
 
@@ -162,9 +162,9 @@ def statements() -> Iterator[list[str]]:
 async def test_a_hundred_urls_cost_one_statement(database: Database) -> None:
     process = Process(database)
     await process.reads()
-    with statements() as said:
+    with statements() as sent:
         await process.invalidations.append([_of(number) for number in range(100)])
-    assert sum(statement.startswith("INSERT") for statement in said) == 1
+    assert sum(statement.startswith("INSERT") for statement in sent) == 1
     assert len(await process.reads() or []) == 100, "one row of each, for all tokens"
 
 
@@ -175,19 +175,19 @@ async def test_more_than_a_statement_takes(database: Database) -> None:
     assert await process.reads() == [_of(number) for number in range(7000)]
 
 
-async def test_news_are_one_statement(database: Database) -> None:
-    """Rows that others remove between two statements would be passed over."""
+async def test_a_read_is_one_statement(database: Database) -> None:
+    """Rows that other processes delete between two statements would be missed."""
     process = Process(database)
     await process.reads()
-    with statements() as said:
+    with statements() as sent:
         assert await process.reads() == []
-    assert len(said) == 1
+    assert len(sent) == 1
 
 
 @pytest.mark.parametrize("taken_over", [False, True])
 async def test_numbers_become_visible_in_order(database: Database, database_url: str, *, taken_over: bool) -> None:
-    """One that is told first and written down last, or comes from an older version's files: who follows would pass it
-    over.
+    """One that is appended first and committed last, or is imported from files of an older version. Otherwise readers
+    would skip it.
     """
     slow, quick = InvalidationLog(database, Validity()), await Database.open(database_url)
     follower = Process(quick)
@@ -216,8 +216,8 @@ async def test_numbers_become_visible_in_order(database: Database, database_url:
     await quick.aclose()
 
 
-async def test_more_rows_than_one_look_takes(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_READ_AT_A_TIME", 3)
+async def test_more_rows_than_one_call_reads(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_READ_BATCH", 3)
     process = Process(database)
     await process.invalidations.append([_of(number) for number in range(7)])
     read = [await process.reads() for _ in range(4)]
@@ -230,13 +230,13 @@ async def _kept(database: Database) -> list[int]:
     )
 
 
-async def test_old_ones_are_forgotten_and_what_is_older_still_is_asked_again(
+async def test_old_rows_are_deleted_and_older_records_become_invalid(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 1e9
     process = Process(database, clock=lambda: now)
     await process.reads()
-    asked = process.validity.position
+    position = process.validity.position
     await process.invalidations.append([_of(1)])
     await process.reads()
     between = process.validity.position
@@ -246,17 +246,17 @@ async def test_old_ones_are_forgotten_and_what_is_older_still_is_asked_again(
     assert await _kept(database) == [2, 3]
     late = Process(database)
     await late.reads()
-    assert not late.believes(9, asked), "one that is forgotten may have named it"
-    assert not late.validity.is_invalidated(_key(9), asked), "nobody is known to have"
-    assert late.believes(9, between)
-    assert not late.believes(2, between)
-    monkeypatch.setattr(module, "_KEPT", 1)
+    assert not late.is_valid(9, position), "a deleted row may have named it"
+    assert not late.validity.is_invalidated(_key(9), position), "no known row names it"
+    assert late.is_valid(9, between)
+    assert not late.is_valid(2, between)
+    monkeypatch.setattr(module, "_MAX_ROWS", 1)
     await process.invalidations.append([_of(4)])
     assert await _kept(database) == [4], "never the last"
 
 
-async def test_at_most_so_many_rows_are_kept(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_KEPT", 100)
+async def test_the_number_of_rows_is_bounded(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MAX_ROWS", 100)
     process = Process(database)
     for start in range(0, 350, 70):
         await process.invalidations.append([_of(number) for number in range(start, start + 70)])
@@ -267,8 +267,8 @@ async def test_at_most_so_many_rows_are_kept(database: Database, monkeypatch: py
 
 
 @pytest.mark.parametrize("years", [-30, 30])
-async def test_a_clock_that_is_wrong_by_years_has_nothing_young_forgotten(database: Database, years: int) -> None:
-    """As after a start without a battery: its row looks old, and stands behind such as are young."""
+async def test_a_clock_that_is_wrong_by_years_deletes_no_young_row(database: Database, years: int) -> None:
+    """For example after a start without a battery: its row looks old, and stands behind young ones."""
     wrong, right = Process(database, clock=lambda: 1e9 + years * 365 * 86_400), Process(database)
     await right.invalidations.append([_of(1)])
     if years < 0:
@@ -277,33 +277,33 @@ async def test_a_clock_that_is_wrong_by_years_has_nothing_young_forgotten(databa
         assert await _kept(database) == [1, 2, 3]
     else:
         await wrong.invalidations.append([_of(2)])
-        assert await _kept(database) == [2], "as old as its clock says; nobody believes more for that"
+        assert await _kept(database) == [2], "as old as its clock says; no more records become valid"
         late = Process(database)
         await late.reads()
-        assert not late.believes(1, f"{late.validity.identity}:0")
+        assert not late.is_valid(1, f"{late.validity.identity}:0")
 
 
-async def test_who_was_away_too_long_believes_nothing(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_after_a_long_absence_no_record_is_valid(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     away, here = Process(database), Process(database)
     await away.reads()
-    asked = away.validity.position
-    monkeypatch.setattr(module, "_KEPT", 2)
+    position = away.validity.position
+    monkeypatch.setattr(module, "_MAX_ROWS", 2)
     await here.invalidations.append([_of(number) for number in range(10)])
     assert await away.reads() is None
-    assert not away.believes(99, asked)
-    assert away.believes(99, away.validity.position)
+    assert not away.is_valid(99, position)
+    assert away.is_valid(99, away.validity.position)
     assert await away.reads() == []
 
 
 async def test_a_database_that_fails_half_way_loses_nothing(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever is to look at everything again is told so once, also when the first try to find out more failed."""
+    """The loss is reported once, also when the first attempt to read again failed."""
     process, other = Process(database), Process(database)
     await process.invalidations.append([_of(1)])
     await process.reads()
-    asked = process.validity.position
-    monkeypatch.setattr(module, "_KEPT", 1)
+    position = process.validity.position
+    monkeypatch.setattr(module, "_MAX_ROWS", 1)
     await other.invalidations.append([_of(2), _of(3), _of(4)])
     reads = 0
     read = Database.read
@@ -318,10 +318,10 @@ async def test_a_database_that_fails_half_way_loses_nothing(
     monkeypatch.setattr(Database, "read", second_fails)
     with pytest.raises(DatabaseAwayError):
         await process.reads()
-    assert process.validity.position == asked
-    assert process.believes(9, asked), "it goes on with what it heard"
+    assert process.validity.position == position
+    assert process.is_valid(9, position), "it continues with what it has read"
     assert await process.reads() is None
-    assert not process.believes(9, asked)
+    assert not process.is_valid(9, position)
     assert await process.reads() == []
 
 
@@ -330,7 +330,7 @@ async def test_a_lost_database_is_noticed_once(database: Database) -> None:
     await process.reads()
     await process.invalidations.append([_of(1)])
     await process.reads()
-    asked = process.validity.position
+    position = process.validity.position
 
     def lose(db: sa.Connection) -> None:
         METADATA.drop_all(db)
@@ -338,12 +338,12 @@ async def test_a_lost_database_is_noticed_once(database: Database) -> None:
 
     await database.run(lose)
     assert await process.reads() is None
-    assert not process.believes(5, asked)
-    assert process.believes(5, process.validity.position)
+    assert not process.is_valid(5, position)
+    assert process.is_valid(5, process.validity.position)
     assert await process.reads() == []
 
 
-async def test_a_row_of_a_later_version_is_passed_over(database: Database) -> None:
+async def test_a_row_of_a_later_version_is_skipped(database: Database) -> None:
     process = Process(database)
     await process.reads()
     await process.invalidations.append([_of(1), _of(2), _of(3)])
@@ -352,10 +352,10 @@ async def test_a_row_of_a_later_version_is_passed_over(database: Database) -> No
     assert await process.reads() == []
     await process.invalidations.append([_of(4)])
     await database.run(lambda db: db.execute(invalidations.update().where(invalidations.c.seq == 4).values(version=9)))
-    with statements() as said:
+    with statements() as sent:
         assert await process.reads() == []
         assert await process.reads() == []
-    assert len(said) == 2
+    assert len(sent) == 2
     assert process.validity.seq == 4, "it is not read again and again"
 
 
@@ -365,44 +365,44 @@ async def test_a_file_that_is_deleted_is_noticed_once(tmp_path: Path) -> None:
     process = Process(database)
     await process.invalidations.append([_of(number) for number in range(5)])
     await process.reads()
-    asked = process.validity.position
+    position = process.validity.position
     path.unlink()
     await process.invalidations.append([_of(8), _of(9)])
     assert await process.reads() is None
-    assert not process.believes(7, asked)
-    assert process.believes(7, process.validity.position)
-    assert not process.validity.is_invalidated(_key(7), asked)
-    assert process.validity.is_invalidated(_key(8), asked), "the new one says so"
+    assert not process.is_valid(7, position)
+    assert process.is_valid(7, process.validity.position)
+    assert not process.validity.is_invalidated(_key(7), position)
+    assert process.validity.is_invalidated(_key(8), position), "the new database shows it"
     assert await process.reads() == []
     await database.aclose()
 
 
 async def test_a_restored_backup_is_another_database(database: Database) -> None:
-    """It gives numbers again that records on the disk have in their positions."""
+    """It uses numbers again that are in the positions of stored records."""
     process = Process(database)
     await process.reads()
     await process.invalidations.append([_of(number) for number in range(5)])
     await process.reads()
-    asked = process.validity.position
+    position = process.validity.position
     await database.run(lambda db: db.execute(invalidations.delete().where(invalidations.c.seq > 2)))
     assert await process.reads() is None
-    assert not process.believes(9, asked)
-    assert process.believes(9, process.validity.position)
+    assert not process.is_valid(9, position)
+    assert process.is_valid(9, process.validity.position)
     late = Process(database)
     await late.reads()
-    assert not late.believes(9, asked)
+    assert not late.is_valid(9, position)
     assert await process.reads() == []
 
 
-async def test_what_concerns_one_store_is_heard_by_those_who_use_it(database: Database) -> None:
-    """Machines with folders of their own, sent other bytes each time, had each other ask without end."""
+async def test_rows_for_a_store_are_applied_by_its_processes_only(database: Database) -> None:
+    """Machines with stores of their own, which got different bytes, made each other fetch again without end."""
     here, there = Process(database, store="here"), Process(database, store="there")
     for process in (here, there):
         await process.reads()
-    asked = here.validity.position
+    position = here.validity.position
     await here.invalidations.append([_of(1, digest="new", store="here"), _of(2)])
     assert await here.reads() == [_of(1, digest="new", store="here"), _of(2)]
     assert await there.reads() == [_of(2)]
-    assert there.believes(1, asked, digest="old")
-    assert not here.believes(1, asked, digest="old")
+    assert there.is_valid(1, position, digest="old")
+    assert not here.is_valid(1, position, digest="old")
     assert await there.reads() == []

@@ -1,4 +1,4 @@
-"""Which records are believed after what was heard: by numbers, in a bounded memory."""
+"""Which records are valid after which invalidations: by numbers, in a bounded memory."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def _key(number: int, token: Token = SHOP) -> str:
     return keys.origin_record_key(token, _ref(number))
 
 
-def test_what_falls_out_of_memory_is_not_believed_for_that(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_NAMES", 3)
+def test_records_of_dropped_invalidations_are_not_valid(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MAX_ORIGINS", 3)
     validity = Validity()
-    validity.begin("here", after=0)
+    validity.reset("here", after=0)
     for seq, number in enumerate([1, 2, 3, 1, 4, 5], start=1):
         validity.apply(seq, token="", origin=keys.origin_digest_of(_ref(number)), digest="")
     # In memory are 1, 4 and 5, named by 4, 5 and 6; what names 2 and 3 fell out.
@@ -46,40 +46,40 @@ def test_what_falls_out_of_memory_is_not_believed_for_that(monkeypatch: pytest.M
     ]
 
 
-def test_of_two_who_found_a_change_the_first_to_ask_may_be_the_last_to_tell() -> None:
-    """Both asked before they heard of each other: which of them knows what the origin holds now nobody can say."""
+def test_of_two_changes_the_earlier_fetch_may_be_appended_last() -> None:
+    """Both fetched before they read the other's row, so it is unknown which of them has the present bytes."""
     validity = Validity()
-    validity.begin("here", after=0)
+    validity.reset("here", after=0)
     origin = keys.origin_digest_of(_ref(1))
     validity.apply(1, token="shop", origin=origin, digest="later")
     validity.apply(2, token="shop", origin=origin, digest="earlier")
     assert not validity.is_valid(_key(1), "here:0", "earlier")
     assert not validity.is_valid(_key(1), "here:0", "later")
-    assert validity.is_valid(_key(1), "here:1", "earlier"), "who asked after it heard of the other one"
+    assert validity.is_valid(_key(1), "here:1", "earlier"), "fetched after the other row was read"
     validity.apply(3, token="shop", origin=origin, digest="later")
     validity.apply(4, token="shop", origin=origin, digest="later")
-    assert validity.is_valid(_key(1), "here:2", "later"), "two who found the same do not contradict each other"
+    assert validity.is_valid(_key(1), "here:2", "later"), "two rows with the same bytes do not contradict each other"
 
 
-def test_a_question_is_shared_by_nobody_who_comes_after_a_new_beginning() -> None:
-    """As after an invalidation of its origin: what was missed may have been one."""
+def test_a_reset_changes_the_generation_of_every_record() -> None:
+    """As after an invalidation of its origin, which may be among the missed ones."""
     validity = Validity()
-    validity.begin("here", after=0)
+    validity.reset("here", after=0)
     validity.apply(1, token="", origin=keys.origin_digest_of(_ref(1)), digest="")
     named, other = validity.generation_of(_key(1)), validity.generation_of(_key(2))
     assert named != other
     validity.apply(2, token="", origin=keys.origin_digest_of(_ref(3)), digest="")
     assert (validity.generation_of(_key(1)), validity.generation_of(_key(2))) == (named, other), "not named"
-    validity.begin("here", after=7)
+    validity.reset("here", after=7)
     assert validity.generation_of(_key(1)) != named
     assert validity.generation_of(_key(2)) != other
 
 
-def test_before_anything_was_heard_everything_is_believed() -> None:
-    """The database is away: what is known goes on."""
+def test_before_the_first_read_every_record_is_valid() -> None:
+    """The database is unavailable: stored records are used."""
     validity = Validity()
     assert validity.position == ""
     assert validity.is_valid(_key(1), "elsewhere:5")
-    validity.begin("here", after=0)
+    validity.reset("here", after=0)
     assert validity.is_valid(_key(1), "")
     assert not validity.is_valid(_key(1), "elsewhere:5")

@@ -39,10 +39,10 @@ class Accounts:
         return Ledger(price=PRICES.__getitem__, limit=lambda _: self.limit)
 
     async def hold(self, claim: Claim, job: str, *, may_spend: bool = True) -> ClaimStatus:
-        """As `queue.submission` does it, without a removal."""
+        """Hold as `queue.submission` does, without a job."""
 
         def work(db: sa.Connection) -> ClaimStatus:
-            entries.lock_month(db, claim.token, self.now)
+            entries.lock_account(db, claim.token, self.now)
             account = entries.account(db, claim, now=self.now)
             claim_status = self.ledger.claim_status(claim, account, may_spend=may_spend)
             if claim_status in (ClaimStatus.PAID, ClaimStatus.REFUSED):
@@ -83,7 +83,7 @@ def _claim(number: int = 0, *, token: Token = SHOP, tier: Tier = Tier.STANDARD) 
     return Claim(token=token, origin_digest=f"{number:032x}", tier=tier, origin_host="shop.example")
 
 
-async def test_held_then_charged_once_whoever_asks_how_often(make: Callable[..., Accounts]) -> None:
+async def test_a_claim_is_held_then_charged_once_however_often_it_is_requested(make: Callable[..., Accounts]) -> None:
     here, there = make(), make()
     claim = _claim()
     for accounts in (here, here, there):
@@ -107,7 +107,7 @@ async def test_tokens_tiers_and_bytes_are_charged_apart(make: Callable[..., Acco
     assert await accounts.spent(BLOG) == (200, 0)
 
 
-async def test_a_removal_that_gives_no_cutout_costs_nothing(make: Callable[..., Accounts]) -> None:
+async def test_a_job_without_a_cutout_costs_nothing(make: Callable[..., Accounts]) -> None:
     accounts = make(limit=200)
     assert await accounts.hold(_claim(), "job") is ClaimStatus.HELD
     assert await accounts.hold(_claim(1), "job 1") is ClaimStatus.REFUSED
@@ -116,8 +116,8 @@ async def test_a_removal_that_gives_no_cutout_costs_nothing(make: Callable[..., 
     assert await make(limit=200).hold(_claim(1), "job 1") is ClaimStatus.HELD
 
 
-async def test_what_is_held_is_promised(make: Callable[..., Accounts]) -> None:
-    """A price that rises, a limit that is lowered and a month that ends change nothing about it."""
+async def test_a_hold_stays_valid(make: Callable[..., Accounts]) -> None:
+    """A higher price, a lower limit and the end of the month do not change it."""
     assert await make(limit=200).hold(_claim(), "job") is ClaimStatus.HELD
     poorer = make(limit=0, now=LAST_MINUTE + 3600)
     assert await poorer.charge(_claim()) is ClaimStatus.PAID
@@ -126,7 +126,7 @@ async def test_what_is_held_is_promised(make: Callable[..., Accounts]) -> None:
     assert month_of(poorer.now) == "2026-12"
 
 
-async def test_the_limit_begins_anew_with_the_month(make: Callable[..., Accounts]) -> None:
+async def test_the_limit_starts_again_with_the_month(make: Callable[..., Accounts]) -> None:
     accounts = make(limit=300)
     assert await accounts.charge(_claim()) is ClaimStatus.PAID
     assert await accounts.charge(_claim(1)) is ClaimStatus.REFUSED
@@ -141,7 +141,7 @@ async def test_the_limit_begins_anew_with_the_month(make: Callable[..., Accounts
     assert next_month(later.now) == datetime(2027, 1, 1, tzinfo=UTC).timestamp()
 
 
-async def test_what_is_free_needs_no_credits(database: Database) -> None:
+async def test_a_price_of_zero_needs_no_credits(database: Database) -> None:
     free = Ledger(price=lambda _: 0, limit=lambda _: 0)
     charge = partial(free.charge, claim=_claim(), may_spend=True, now=LAST_MINUTE)
     assert await database.run(charge) == (ClaimStatus.PAID, 0)
@@ -152,11 +152,11 @@ async def test_without_may_spend_nothing_new_is_charged(make: Callable[..., Acco
     assert await accounts.charge(_claim(), may_spend=False) is ClaimStatus.REFUSED
     assert await accounts.hold(_claim(), "job", may_spend=False) is ClaimStatus.REFUSED
     assert await accounts.hold(_claim(), "job") is ClaimStatus.HELD
-    assert await accounts.charge(_claim(), may_spend=False) is ClaimStatus.PAID, "what is held is promised"
+    assert await accounts.charge(_claim(), may_spend=False) is ClaimStatus.PAID, "a hold stays valid"
 
 
 def _frame(number: int, **more: Any) -> Claim:
-    """What a webcam shows in minute `number`."""
+    """The image of a webcam in minute `number`."""
     return replace(_claim(number), **{"origin": "a" * 32, "charge_every_s": 86_400.0, **more})
 
 
@@ -168,13 +168,13 @@ async def test_a_webcam_is_charged_once_a_day(make: Callable[..., Accounts]) -> 
         assert await accounts.settle(f"job {minute}", available=True) == 1
     assert await accounts.spent() == (200, 0)
     rows = await accounts.database.read(lambda db: db.scalars(sa.select(charges.c.credits)).all())
-    assert sorted(rows) == [0] * 59 + [200], "each removal is written down"
+    assert sorted(rows) == [0] * 59 + [200], "each cutout has its row"
     accounts.now += 86_400
     assert await accounts.charge(_frame(100)) is ClaimStatus.PAID
     assert await accounts.spent() == (400, 0)
 
 
-async def test_frames_that_are_owed_together_cost_what_one_does(make: Callable[..., Accounts]) -> None:
+async def test_frames_pending_together_cost_as_much_as_one(make: Callable[..., Accounts]) -> None:
     accounts = make(limit=300)
     for minute in range(5):
         assert await accounts.hold(_frame(minute), f"job {minute}") is ClaimStatus.HELD
@@ -183,10 +183,10 @@ async def test_frames_that_are_owed_together_cost_what_one_does(make: Callable[.
 
 @pytest.mark.parametrize("first_succeeds", [True, False])
 @pytest.mark.parametrize("order", ["first", "second"])
-async def test_of_frames_that_are_owed_together_one_is_paid_whichever_gives_a_cutout(
+async def test_of_frames_pending_together_one_with_a_cutout_is_paid(
     make: Callable[..., Accounts], order: str, first_succeeds: bool
 ) -> None:
-    """A picture that cannot be cut, put first at a URL, would make all that follow free."""
+    """An image without a cutout, put first at a URL, would make all that follow free."""
     accounts = make()
     for minute in range(4):
         assert await accounts.hold(_frame(minute), f"job {minute}") is ClaimStatus.HELD
@@ -203,7 +203,7 @@ async def test_of_frames_that_are_owed_together_one_is_paid_whichever_gives_a_cu
     assert await accounts.spent() == (200, 0)
 
 
-async def test_a_frame_that_is_there_already_pays_for_those_that_are_owed(make: Callable[..., Accounts]) -> None:
+async def test_a_frame_with_a_matte_pays_for_the_pending_ones(make: Callable[..., Accounts]) -> None:
     accounts = make()
     await accounts.hold(_frame(0), "job 0")
     assert await accounts.charge(_frame(1)) is ClaimStatus.PAID
@@ -237,16 +237,16 @@ async def test_other_origins_tiers_and_tokens_pay_for_themselves(make: Callable[
     assert await accounts.spent(BLOG) == (200, 0)
 
 
-async def test_at_midnight_the_old_month_and_the_new_one_do_not_hold_side_by_side(
+async def test_at_midnight_holds_of_the_old_month_count_in_the_new_one(
     make: Callable[..., Accounts], database: Database
 ) -> None:
-    """A process whose clock is behind, or whose transaction began before."""
+    """For a process whose clock is behind, or whose transaction began before midnight."""
     assert await make().charge(_claim()) is ClaimStatus.PAID
     midnight = next_month(LAST_MINUTE)
     begun = threading.Event()
 
     def hold_slowly(db: sa.Connection) -> None:
-        entries.lock_month(db, SHOP, midnight - 1)
+        entries.lock_account(db, SHOP, midnight - 1)
         begun.set()
         time.sleep(0.3)
         entries.hold(db, _claim(1), credits=200, store="s", job="job 1", now=midnight - 1)
@@ -259,26 +259,26 @@ async def test_at_midnight_the_old_month_and_the_new_one_do_not_hold_side_by_sid
 
 
 @pytest.mark.parametrize("step", ["hold", "charge"])
-async def test_a_hundred_at_once_cannot_overrun_the_limit(
+async def test_a_hundred_simultaneous_claims_keep_the_limit(
     make: Callable[..., Accounts], database: Database, database_url: str, step: str
 ) -> None:
-    """Three processes' worth of connections, a hundred pictures, credits for seven."""
+    """Connections of three processes, a hundred images, credits for seven."""
     others = [await Database.open(database_url) for _ in range(2)]
     all_of_them = [Accounts(each, limit=1500) for each in (database, *others)]
 
-    async def ask(number: int) -> ClaimStatus:
+    async def hold(number: int) -> ClaimStatus:
         accounts = all_of_them[number % 3]
         claim = _claim(number)
         return await (accounts.hold(claim, f"job {number}") if step == "hold" else accounts.charge(claim))
 
-    standings = await asyncio.gather(*map(ask, range(100)))
-    assert standings.count(ClaimStatus.REFUSED) == 93
+    statuses = await asyncio.gather(*map(hold, range(100)))
+    assert statuses.count(ClaimStatus.REFUSED) == 93
     assert await make(limit=1500).spent() == ((0, 1400) if step == "hold" else (1400, 0))
     for each in others:
         await each.aclose()
 
 
-async def test_the_same_at_once_is_charged_once(make: Callable[..., Accounts], database: Database) -> None:
+async def test_simultaneous_charges_of_one_claim_are_one(make: Callable[..., Accounts], database: Database) -> None:
     all_of_them = [make() for _ in range(20)]
     await all_of_them[0].hold(_claim(), "job")
     await asyncio.gather(

@@ -63,7 +63,7 @@ def _wipe(connection: sa.Connection) -> None:
 
 
 def _model(charged: list[Charge], query: UsageQuery) -> Usage:
-    """What `look_up` answers, by counting."""
+    """The result of `look_up`, by counting."""
     wanted = [row for row in charged if query.first <= row.day <= query.last and query.token in (None, row.token)]
     removals: Counter[tuple[str, ...]] = Counter()
     spent: Counter[tuple[str, ...]] = Counter()
@@ -93,7 +93,7 @@ async def test_sums_are_those_of_a_plain_model(
     assert await database.read(lambda db: look_up(db, query)) == _model(charged, query)
 
 
-async def test_every_day_has_a_row_when_days_alone_are_told_apart(database: Database) -> None:
+async def test_every_day_has_a_row_when_grouped_by_day_alone(database: Database) -> None:
     charged = [*many(Charge(day=NOVEMBER), 2), Charge(day=date(2026, 11, 30), credits=100)]
     await database.run(lambda db: write_charges(db, charged))
     query = UsageQuery(first=NOVEMBER, last=date(2026, 11, 30))
@@ -104,7 +104,7 @@ async def test_every_day_has_a_row_when_days_alone_are_told_apart(database: Data
     assert nothing.rows == (UsageRow(group=("2026-11-01",), removals=0, credits=0),)
 
 
-async def test_what_does_not_fit_is_cut_off_and_said_and_the_sums_are_of_everything(database: Database) -> None:
+async def test_a_truncated_report_says_so_and_has_the_sums_of_all_rows(database: Database) -> None:
     charged = [Charge(day=NOVEMBER, host=f"{number}.example", credits=1 + number % 7) for number in range(MAX_ROWS + 5)]
     await database.run(lambda db: write_charges(db, charged))
     query = UsageQuery(first=NOVEMBER, last=NOVEMBER, by=(Dimension.HOST,))
@@ -118,7 +118,7 @@ async def test_what_does_not_fit_is_cut_off_and_said_and_the_sums_are_of_everyth
     assert (len(fits.rows), fits.truncated, fits.credits) == (1, False, usage.credits)
 
 
-async def test_balances_add_up_what_was_charged_this_month_and_what_is_held(database: Database) -> None:
+async def test_balances_have_the_charges_of_this_month_and_the_holds(database: Database) -> None:
     customers = Customers(
         [
             Customer(token=Token("shop"), credits_per_month=1000),
@@ -157,7 +157,7 @@ async def test_the_month_is_that_of_utc_and_ends_with_the_year(database: Databas
 
 
 @pytest.mark.parametrize(
-    ("asked", "first", "last"),
+    ("given", "first", "last"),
     [
         ({}, "2026-11-01", "2026-11-25"),
         ({"first": "2026-10-30"}, "2026-10-30", "2026-11-25"),
@@ -167,14 +167,14 @@ async def test_the_month_is_that_of_utc_and_ends_with_the_year(database: Databas
         ({"first": "9999-12-01", "last": "9999-12-31"}, "9999-12-01", "9999-12-31"),
     ],
 )
-def test_days_that_are_not_said(asked: dict[str, str], first: str, last: str) -> None:
-    query = _parse(**asked)
+def test_default_days(given: dict[str, str], first: str, last: str) -> None:
+    query = _parse(**given)
     assert (query.first.isoformat(), query.last.isoformat(), query.by) == (first, last, (Dimension.DAY,))
     assert query.days()[-1] == last
 
 
 @pytest.mark.parametrize(
-    ("asked", "parameter"),
+    ("given", "parameter"),
     [
         ({"first": "2026-02-29"}, "from"),
         ({"first": "20261101"}, "from"),
@@ -194,9 +194,9 @@ def test_days_that_are_not_said(asked: dict[str, str], first: str, last: str) ->
         ({"token": ""}, "token"),
     ],
 )
-def test_bad_values_are_named(asked: dict[str, str], parameter: str) -> None:
+def test_bad_values_are_named(given: dict[str, str], parameter: str) -> None:
     with pytest.raises(BadValueError) as caught:
-        _parse(**asked)
+        _parse(**given)
     assert caught.value.parameter == parameter
     assert caught.value.grammar
 
@@ -208,8 +208,8 @@ def test_no_more_days_than_the_bound() -> None:
         UsageQuery(first=last - timedelta(MAX_DAYS), last=last)
 
 
-def _parse(**asked: Any) -> UsageQuery:
-    return parse_query(**{"first": None, "last": None, "by": None, "token": None, "today": NOON.date(), **asked})
+def _parse(**given: Any) -> UsageQuery:
+    return parse_query(**{"first": None, "last": None, "by": None, "token": None, "today": NOON.date(), **given})
 
 
 @given(st.lists(st.text(max_size=8), max_size=6))

@@ -1,4 +1,4 @@
-"""Mattes of eight by eight pixels, and what is known of them."""
+"""Mattes of eight by eight pixels, and their facts."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def facts_of(made_with: Recipe, digest: str = DIGEST, *, page: int = 0, empty: b
 
 
 async def rows(database: Database, *, store: str = STORE) -> dict[str, Any]:
-    """What the table says of the store's mattes, by name."""
+    """The rows of the store's mattes, by name."""
     query = sa.select(mattes).where(mattes.c.store == store)
     return {row.name: row for row in await database.read(lambda db: db.execute(query).all())}
 

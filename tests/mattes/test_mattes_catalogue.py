@@ -1,4 +1,4 @@
-"""A database that is new, or was lost, gets to know the mattes that lie there; on both databases."""
+"""A database that is new, or was lost, adopts the mattes in the store; on both databases."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def catalogue(database: Database, blobs: ObjectBlobs) -> Catalogue:
 
 
 def _catalogue(database: Database, blobs: ObjectBlobs, *, store: str = STORE) -> Catalogue:
-    """That of one process."""
+    """The catalogue of one process."""
     return Catalogue(database, blobs, store=store, tier_of=tier_of, clock=lambda: NOW)
 
 
@@ -56,7 +56,7 @@ def _path(tmp_path: Path, name: str) -> Path:
 
 
 async def _lay(tmp_path: Path, blobs: ObjectBlobs, made_with: Recipe, at: float, *, digest: str = DIGEST) -> str:
-    """A file as an older version left it, made at that moment."""
+    """Write a matte as an older version did, modified at that time."""
     name = name_of(made_with, digest)
     await blobs.put(keys.matte_key(name), blob_of(made_with))
     os.utime(_path(tmp_path, name), (at, at))
@@ -64,14 +64,14 @@ async def _lay(tmp_path: Path, blobs: ObjectBlobs, made_with: Recipe, at: float,
 
 
 async def _point(blobs: ObjectBlobs, pointer: bytes, tier: Tier = Tier.STANDARD) -> None:
-    """As older versions did to the newest one."""
+    """Write a pointer to the newest matte, as older versions did."""
     await blobs.put(keys.newest_matte_key(DIGEST, 0, tier), pointer)
 
 
-# All of them
+# All mattes
 
 
-async def test_every_matte_is_known_and_the_one_made_last_is_the_newest(
+async def test_every_matte_is_adopted_and_the_latest_is_the_newest(
     tmp_path: Path, blobs: ObjectBlobs, database: Database, catalogue: Catalogue
 ) -> None:
     await _lay(tmp_path, blobs, recipe(1), NOW - 30)
@@ -88,24 +88,26 @@ async def test_every_matte_is_known_and_the_one_made_last_is_the_newest(
     assert (row.made_at, row.used_at) == (NOW - 40, NOW - 40)
 
 
-async def test_that_is_done_once(tmp_path: Path, blobs: ObjectBlobs, database: Database, catalogue: Catalogue) -> None:
+async def test_a_complete_scan_is_done_once(
+    tmp_path: Path, blobs: ObjectBlobs, database: Database, catalogue: Catalogue
+) -> None:
     await _lay(tmp_path, blobs, recipe(1), NOW)
     assert await catalogue.adopt_all() == 1
     await _lay(tmp_path, blobs, recipe(2), NOW)
     for each in (catalogue, _catalogue(database, blobs)):
         assert await each.adopt_all() == 0
         assert not await each.adopt([DIGEST])
-    assert await _catalogue(database, blobs, store="elsewhere").adopt_all() == 2, "another folder is another matter"
+    assert await _catalogue(database, blobs, store="elsewhere").adopt_all() == 2, "another store has a scan of its own"
     assert len(await rows(database)) == 1
 
 
-async def test_nothing_there_is_soon_done(database: Database, catalogue: Catalogue) -> None:
+async def test_an_empty_store_is_complete(database: Database, catalogue: Catalogue) -> None:
     assert await catalogue.adopt_all() == 0
     assert await database.read(lambda db: db.scalar(sa.select(stores.c.adopted)))
 
 
 @pytest.mark.parametrize("count", [199, 200, 401])
-async def test_however_many_there_are(
+async def test_any_number_of_mattes(
     tmp_path: Path, blobs: ObjectBlobs, database: Database, catalogue: Catalogue, count: int
 ) -> None:
     for number in range(count):
@@ -114,7 +116,7 @@ async def test_however_many_there_are(
     assert len(await newest(database)) == count
 
 
-async def test_what_is_no_matte_is_passed_over(
+async def test_other_files_are_skipped(
     tmp_path: Path, blobs: ObjectBlobs, database: Database, catalogue: Catalogue
 ) -> None:
     good = await _lay(tmp_path, blobs, recipe(2), NOW)
@@ -138,7 +140,7 @@ async def test_what_is_no_matte_is_passed_over(
     assert all(_path(tmp_path, name).exists() for name in strays)
 
 
-async def test_a_damaged_one_is_missing_and_an_unreadable_one_stays_where_it_is(
+async def test_a_damaged_matte_is_removed_and_an_unreadable_one_stays(
     tmp_path: Path, blobs: ObjectBlobs, database: Database, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     good = await _lay(tmp_path, blobs, recipe(1), NOW - 30)
@@ -159,15 +161,15 @@ async def test_a_damaged_one_is_missing_and_an_unreadable_one_stays_where_it_is(
     assert _path(tmp_path, unreadable).exists()
     monkeypatch.undo()
     later = _catalogue(database, blobs)
-    assert await later.adopt_all() == 1, "looked for again, once it can be read"
+    assert await later.adopt_all() == 1, "adopted by a later scan, once it can be read"
     assert await newest(database) == {unreadable}
     assert await later.adopt_all() == 0
 
 
-async def test_what_is_known_is_not_read_again(
+async def test_recorded_mattes_are_not_read_again(
     tmp_path: Path, blobs: ObjectBlobs, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A process that was killed in the middle, or a worker's mattes of today."""
+    """After a scan that was killed halfway, or with new mattes of a worker."""
     known = await _lay(tmp_path, blobs, recipe(3), NOW)
     await _lay(tmp_path, blobs, recipe(2), NOW - 10)
     await database.run(lambda db: facts.write(db, facts_of(recipe(3)), store=STORE, now=NOW))
@@ -185,7 +187,7 @@ async def test_what_is_known_is_not_read_again(
 
 
 async def _at_once(url: str, blobs: ObjectBlobs, work: Sequence[str]) -> None:
-    """Each of `work` in a process of its own, as it were: with a database and a catalogue of its own."""
+    """Run each of `work` as in a process of its own: with its own database and catalogue."""
     opened = [await Database.open(url) for _ in work]
     catalogues = [_catalogue(each, blobs) for each in opened]
     try:
@@ -206,7 +208,7 @@ async def test_several_processes_at_once(
     digests = [DIGEST, *(f"{number:032x}" for number in range(30))]
     for number, digest in enumerate(digests):
         for version in (1, 2, 3):
-            # Not always is the recipe of today the one that was used last.
+            # The present recipe is not always the latest one.
             await _lay(tmp_path, blobs, recipe(version), NOW - (version + number) % 3, digest=digest)
     await _point(blobs, name_of(recipe(3)).encode())
     await _at_once(database_url, blobs, ["all", "all", "one", "all", "one"])
@@ -236,7 +238,7 @@ async def test_a_worker_at_work_meanwhile(
     assert await newest(database) == {name_of(recipe(2), digest) for digest in digests}
 
 
-async def test_while_the_database_is_away_nothing_is_noted(
+async def test_without_the_database_the_scan_is_not_marked_as_done(
     tmp_path: Path, blobs: ObjectBlobs, database: Database, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await _lay(tmp_path, blobs, recipe(1), NOW)
@@ -251,10 +253,10 @@ async def test_while_the_database_is_away_nothing_is_noted(
     assert await catalogue.adopt_all() == 1
 
 
-# One of them
+# Single mattes
 
 
-async def test_one_that_is_asked_for_is_known_at_once_as_the_pointer_says(
+async def test_a_requested_matte_is_adopted_at_once_by_its_pointer(
     tmp_path: Path, blobs: ObjectBlobs, database: Database, catalogue: Catalogue
 ) -> None:
     await _lay(tmp_path, blobs, recipe(2), NOW - 10)
@@ -264,9 +266,9 @@ async def test_one_that_is_asked_for_is_known_at_once_as_the_pointer_says(
     await _point(blobs, best.encode(), Tier.BEST)
     assert await catalogue.adopt([OTHER, DIGEST])
     assert await newest(database) == {pointed, best}
-    assert not await catalogue.adopt([OTHER, DIGEST]), "the second time there is nothing that was not known"
+    assert not await catalogue.adopt([OTHER, DIGEST]), "the second call finds no new matte"
     assert await catalogue.adopt_all() == 1
-    assert await newest(database) == {pointed, best}, "the pointer was right"
+    assert await newest(database) == {pointed, best}, "the pointer names the newest"
 
 
 @pytest.mark.parametrize(
@@ -283,7 +285,7 @@ async def test_one_that_is_asked_for_is_known_at_once_as_the_pointer_says(
         name_of(recipe(9)).encode(),
     ],
 )
-async def test_a_pointer_that_names_no_matte_is_none(
+async def test_a_pointer_without_a_matte_is_ignored(
     tmp_path: Path, blobs: ObjectBlobs, database: Database, catalogue: Catalogue, pointer: bytes
 ) -> None:
     good = await _lay(tmp_path, blobs, recipe(1), NOW)
@@ -295,7 +297,7 @@ async def test_a_pointer_that_names_no_matte_is_none(
     assert await newest(database) == {good}
 
 
-async def test_a_pointer_that_cannot_be_read_is_none(
+async def test_an_unreadable_pointer_is_ignored(
     tmp_path: Path, blobs: ObjectBlobs, database: Database, catalogue: Catalogue
 ) -> None:
     good = await _lay(tmp_path, blobs, recipe(1, Tier.BEST), NOW)
@@ -306,7 +308,9 @@ async def test_a_pointer_that_cannot_be_read_is_none(
     assert await newest(database) == {good}
 
 
-async def test_pointers_go_when_all_is_known(tmp_path: Path, blobs: ObjectBlobs, catalogue: Catalogue) -> None:
+async def test_pointers_are_deleted_after_a_complete_scan(
+    tmp_path: Path, blobs: ObjectBlobs, catalogue: Catalogue
+) -> None:
     good = await _lay(tmp_path, blobs, recipe(1), NOW)
     await _point(blobs, good.encode())
     await catalogue.adopt_all()
@@ -316,7 +320,7 @@ async def test_pointers_go_when_all_is_known(tmp_path: Path, blobs: ObjectBlobs,
 # Removing, counting
 
 
-async def test_one_matte_that_cannot_be_dropped_keeps_no_other(
+async def test_a_matte_that_cannot_be_removed_keeps_no_other(
     tmp_path: Path, blobs: ObjectBlobs, database: Database, catalogue: Catalogue
 ) -> None:
     names = [await _lay(tmp_path, blobs, recipe(version, tier), NOW) for version in (1, 2) for tier in Tier]
@@ -337,7 +341,7 @@ async def test_one_matte_that_cannot_be_dropped_keeps_no_other(
     assert _path(tmp_path, other).exists()
 
 
-async def test_how_much_they_are_and_when_they_were_used(
+async def test_total_size_and_last_uses(
     tmp_path: Path, blobs: ObjectBlobs, database: Database, catalogue: Catalogue
 ) -> None:
     assert await catalogue.total_bytes() == 0

@@ -1,4 +1,4 @@
-"""The files of mattes: one that cannot be read is neither there nor missing, a damaged one is missing."""
+"""The files of mattes: an unreadable one does not count as missing, a damaged one does."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ async def test_what_is_written_is_read(blobs: ObjectBlobs) -> None:
 
 @pytest.mark.parametrize("damaged", [b"", b"half a matte", BLOB[: len(BLOB) // 2], BLOB[:-1] + b"x"])
 async def test_a_damaged_matte_counts_as_missing(blobs: ObjectBlobs, damaged: bytes) -> None:
-    for look in (MatteFiles.read, MatteFiles.header):
+    for method in (MatteFiles.read, MatteFiles.header):
         files = MatteFiles(blobs)
         await blobs.put(KEY, damaged)
-        assert await look(files, NAME) is None
+        assert await method(files, NAME) is None
         assert not await blobs.exists(KEY)
         assert not files.is_unreadable(NAME)
 
 
-async def test_a_matte_that_cannot_be_read_is_neither_there_nor_missing(
+async def test_an_unreadable_matte_is_an_error_and_not_missing(
     tmp_path: Path, blobs: ObjectBlobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pellucid.mattes.files._UNREADABLE_S", 0.0)
@@ -57,16 +57,14 @@ async def test_a_matte_that_cannot_be_read_is_neither_there_nor_missing(
             await files.read(NAME)
         with pytest.raises(StoreError):
             await files.header(NAME)
-    assert path.is_symlink(), "nobody deletes it"
+    assert path.is_symlink(), "it is not deleted"
     path.unlink()
     assert await files.read(NAME) is None
     await files.write(NAME, BLOB)
     assert await files.read(NAME) == BLOB
 
 
-async def test_who_looks_for_an_unreadable_one_meanwhile_does_not_try_the_disk(
-    tmp_path: Path, blobs: ObjectBlobs
-) -> None:
+async def test_the_disk_is_not_tried_again_at_once_for_an_unreadable_matte(tmp_path: Path, blobs: ObjectBlobs) -> None:
     files = MatteFiles(blobs)
     await files.write(NAME, BLOB)
     path = tmp_path / "store" / KEY
@@ -83,7 +81,7 @@ async def test_who_looks_for_an_unreadable_one_meanwhile_does_not_try_the_disk(
     assert await files.read(NAME) == BLOB
 
 
-async def test_a_damaged_one_that_cannot_be_removed_is_missing_all_the_same(
+async def test_a_damaged_matte_that_cannot_be_removed_counts_as_missing(
     blobs: ObjectBlobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await blobs.put(KEY, b"half a matte")

@@ -1,4 +1,4 @@
-"""A sender with everything around it: a real database, a real receiver, a clock that is turned by hand."""
+"""A sender with a real database, a real receiver, and a clock that is set by the test."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Call:
         return self.headers["webhook-id"]
 
     def is_signed_by(self, key: bytes) -> bool:
-        """Worked out here from the specification, not by the code under test."""
+        """Computed here from the specification, not by the code under test."""
         signed = b".".join([self.id.encode(), self.headers["webhook-timestamp"].encode(), self.body])
         expected = base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
         return f"v1,{expected}" in self.headers["webhook-signature"].split(" ")
@@ -99,9 +99,9 @@ async def run_sender(
             await asyncio.wait_for(task, SOON_S)
 
 
-async def owe(process: Process, *urls: str, key: str = "k") -> None:
-    """A removal that was done, with a listener for each of `urls`."""
+async def make_pending(process: Process, *urls: str, key: str = "k") -> None:
+    """Run a job with a listener for each of `urls`, so that deliveries are pending."""
     notify = tuple(Listener(url=url, image=IMAGE) for url in urls)
-    await process.owe(key, urgency=Urgency.WARM_UP, notify=notify)
+    await process.enqueue(key, urgency=Urgency.WARM_UP, notify=notify)
     async with working(process, Recorder()):
         assert await process.wait(key)

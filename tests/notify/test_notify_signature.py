@@ -1,4 +1,4 @@
-"""Signatures: a published example, an independent verification, secrets that are none."""
+"""Signatures: a published example, an independent verification, invalid secrets."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_nothing_is_no_key(secret: str) -> None:
         "é" * 40,
     ],
 )
-def test_a_secret_that_is_none_is_refused_and_not_repeated(secret: str) -> None:
+def test_an_invalid_secret_is_refused_and_not_repeated(secret: str) -> None:
     with pytest.raises(ValueError, match="24 to 64 random bytes") as caught:
         signing_keys(secret)
     assert secret.removeprefix("whsec_") == "" or secret not in str(caught.value)

@@ -40,8 +40,8 @@ from pellucid.mattes.files import MatteFiles
 from pellucid.pipeline.cutouts import CutoutRequest, CutoutResolver
 from pellucid.pipeline.spending import ORIGIN_NOT_LISTED
 from pellucid.pipeline.states import CutoutState
-from pellucid.queue.course import Course
 from pellucid.queue.queue import Queue
+from pellucid.queue.transitions import JobTransitions
 from pellucid.queue.turns import RetryPolicy
 from pellucid.queue.values import Handler, Job, JobPermanentError
 from pellucid.source.origin import Origin
@@ -54,6 +54,9 @@ from tiny import TinyModel, with_grain
 
 PRICES = {Tier.FAST: 100, Tier.STANDARD: 200, Tier.BEST: 400}
 LIMITS = {Token("poor"): 500, Token("rich"): None}
+CUSTOMERS = {
+    token: Customer(token=token, credits_per_month=limit, origins=("shop.example",)) for token, limit in LIMITS.items()
+}
 START = datetime(2026, 11, 30, 22, 0, tzinfo=UTC).timestamp()
 
 ClaimKey = tuple[str, str, str]
@@ -214,10 +217,7 @@ class Accounts(RuleBasedStateMachine):
             queue=self.queue,
             origins=cast(Origins, None),  # asked for former bytes only, which these pictures never had
             ledger=self._ledger(Ledger),
-            customers=Customers(
-                Customer(token=token, credits_per_month=limit, origins=("shop.example",))
-                for token, limit in LIMITS.items()
-            ),
+            customers=Customers(CUSTOMERS.values()),
             recipe=self.engine.recipe,
             show_stale=True,
         )
@@ -225,8 +225,8 @@ class Accounts(RuleBasedStateMachine):
     def _ledger(self, kind: type[Ledger]) -> Ledger:
         return kind(price=PRICES.__getitem__, limit=LIMITS.__getitem__)
 
-    def _course(self, kind: type[Ledger] = Ledger) -> Course:
-        return replace(self.queue.course, ledger=self._ledger(kind))
+    def _transitions(self, kind: type[Ledger] = Ledger) -> JobTransitions:
+        return replace(self.queue.transitions, ledger=self._ledger(kind))
 
     def _handler(self) -> Handler:
         return matte_handler(self.engine, origins=self.blobs, mattes=MatteFiles(self.blobs), time_limit_s=60)
@@ -270,7 +270,7 @@ class Accounts(RuleBasedStateMachine):
         if crash_at != "claimed":
             await self._end(job, worker, crash_at)
         if crash_at in ("claimed", "matte written", "in the transaction"):
-            await self.database.run(partial(self._course().put_back_lost, dead=[worker]))
+            await self.database.run(partial(self._transitions().requeue_lost, dead=[worker]))
         elif crash_at in (None, "committed"):
             self.model.settle(thing, month_of(self.now))
 
@@ -283,7 +283,7 @@ class Accounts(RuleBasedStateMachine):
     async def _work_twice(self) -> None:
         slow, other = uuid.uuid4().hex, uuid.uuid4().hex
         job = await self._claim(slow)
-        await self.database.run(partial(self._course().put_back_lost, dead=[slow]))
+        await self.database.run(partial(self._transitions().requeue_lost, dead=[slow]))
         again = await self._claim(other)
         while again.key != job.key:  # another is first in line: it is done on the way
             await self._end(again, other, None)
@@ -296,7 +296,7 @@ class Accounts(RuleBasedStateMachine):
 
     async def _claim(self, worker: str) -> Job:
         recipes = [recipe.id for recipe in self.engine.recipe.by_tier.values()]
-        job = await self.database.run(partial(self._course().claim, worker_id=worker, recipes=recipes))
+        job = await self.database.run(partial(self._transitions().claim, worker_id=worker, recipes=recipes))
         assert job is not None
         assert self._thing(job) in self.model.owed
         return job
@@ -304,14 +304,14 @@ class Accounts(RuleBasedStateMachine):
     async def _end(self, job: Job, worker: str, crash_at: str | None) -> None:
         """From the claim to the end of the removal, or to where the worker dies."""
         thing = self._thing(job)
-        course = self._course(CrashingLedger if crash_at == "in the transaction" else Ledger)
+        transitions = self._transitions(CrashingLedger if crash_at == "in the transaction" else Ledger)
         try:
             facts = await self._handler()(job)
         except JobPermanentError as error:
-            end = partial(course.refuse, job=job, worker_id=worker, reason=error.reason, error="")
+            end = partial(transitions.fail, job=job, worker_id=worker, reason=error.reason, error="")
             refused = True
         else:
-            end = partial(course.done, job=job, worker_id=worker, facts=facts, job_s=1.0)
+            end = partial(transitions.complete, job=job, worker_id=worker, facts=facts, job_s=1.0)
             refused = False
         if crash_at == "matte written":
             return
@@ -343,7 +343,7 @@ class Accounts(RuleBasedStateMachine):
     def time_goes_by(self, hours: int) -> None:
         self.now += hours * 3600
         served = [recipe.id for recipe in self.engine.recipe.by_tier.values()]
-        self.runner.run(self.database.run(partial(self._course().expire, served=served)))
+        self.runner.run(self.database.run(partial(self._transitions().expire, served=served)))
         self.model.expire(self.now)
 
     @invariant()
@@ -392,7 +392,7 @@ def _wish(token: Token, kind: str, tier: Tier, *, stranger: bool) -> CutoutReque
         record_key="r",
     )
     ref = OriginRef(host=host, path="/a.png")
-    return CutoutRequest(token=token, ref=ref, origin=origin, tier=tier)
+    return CutoutRequest(customer=CUSTOMERS[token], ref=ref, origin=origin, tier=tier)
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 
 from memory_blobs import MemoryBlobs
+from pellucid.customers.customer import DEFAULT_CUSTOMER
 from pellucid.errors import BusyError, ImageError, PellucidError, StoreError
 from pellucid.formats import ImageFormat
 from pellucid.image.facts import ImageFacts
@@ -19,7 +20,7 @@ from pellucid.pipeline.insights import InsightResolver
 from pellucid.render.pool import RenderPool
 from pellucid.source.origin import Origin
 from pellucid.source.origins import Origins
-from pellucid.spec import DEFAULT_TOKEN, Colour, OriginRef
+from pellucid.spec import Colour, OriginRef
 from pellucid.store import keys
 
 REF = OriginRef(host="h.example", path="/a.jpg")
@@ -86,7 +87,7 @@ class World:
         )
 
     async def get(self, needs: Needs, digest: str = "d" * 32, resolver: InsightResolver | None = None) -> Any:
-        return await (resolver or self.resolver).get(DEFAULT_TOKEN, REF, origin_of(digest), needs)
+        return await (resolver or self.resolver).get(DEFAULT_CUSTOMER, REF, origin_of(digest), needs)
 
 
 async def test_a_spec_that_needs_none_pays_nothing() -> None:

@@ -16,6 +16,6 @@ from queue_helpers import MakeProcess
 @pytest.fixture
 async def make_process(database_url: str, tmp_path: Path) -> AsyncGenerator[MakeProcess]:
     """Processes that share one database, once of each kind."""
-    make = MakeProcess(database_url, tmp_path / "crew")
+    make = MakeProcess(database_url, tmp_path / "workers")
     yield make
     await make.aclose()

@@ -1,11 +1,11 @@
-"""A process of its own for the tests: a worker that notes what it does, or one who asks.
+"""A separate process for the tests: a worker that records what it does, or a process that submits.
 
-    queue_process.py work URL CREW LOG WORKER_ID JOB_S
-    queue_process.py ask URL CREW COUNT
+    queue_process.py work URL REGISTRY LOG WORKER_ID JOB_S
+    queue_process.py submit URL REGISTRY COUNT
 
-A worker notes `begin|end key attempt worker time` (monotonic seconds, the same clock for all processes). A job whose
-key starts with `kill` ends the process without a word. Who asks waits for a line on its standard input, and wants each
-removal for a token of its own and for one that all share.
+A worker logs `begin|end key attempt worker time` (monotonic seconds, the same clock for all processes). A job whose
+key starts with `kill` kills the process. `submit` waits for a line on its standard input, and submits each job for a
+token of its own and for one that all share.
 """
 
 from __future__ import annotations
@@ -43,18 +43,18 @@ async def work(make_process: MakeProcess, log: Path, worker_id: str, job_s: floa
         return facts_of(job)
 
     here = await make_process()
-    await here.workplace.work(handle, info=make_info(worker_id), stop=stop)
+    await here.worker_loop.run(handle, info=make_info(worker_id), stop=stop)
     await make_process.aclose()
     os.close(fd)
 
 
-async def ask(make_process: MakeProcess, count: int) -> None:
+async def submit(make_process: MakeProcess, count: int) -> None:
     here = await make_process()
     print("ready", flush=True)
     sys.stdin.readline()
     for n in range(count):
         for token in (Token(f"own-{os.getpid()}"), Token("shop")):
-            await here.owe(f"k{n}", token=token)
+            await here.enqueue(f"k{n}", token=token)
     await make_process.aclose()
 
 
@@ -62,8 +62,8 @@ def main() -> None:
     match sys.argv[1:]:
         case ["work", url, registry, log, worker_id, job_s]:
             asyncio.run(work(MakeProcess(url, Path(registry)), Path(log), worker_id, float(job_s)))
-        case ["ask", url, registry, count]:
-            asyncio.run(ask(MakeProcess(url, Path(registry)), int(count)))
+        case ["submit", url, registry, count]:
+            asyncio.run(submit(MakeProcess(url, Path(registry)), int(count)))
         case other:
             raise SystemExit(f"unknown arguments {other}")
 

@@ -1,4 +1,4 @@
-"""Lock files that say who is alive."""
+"""Lock files that show which workers are alive."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pellucid.liveness.lock_files import LockFiles, LockSession
 
 @pytest.fixture
 def registry(tmp_path: Path) -> LockFiles:
-    return LockFiles(tmp_path / "crew")
+    return LockFiles(tmp_path / "workers")
 
 
 @pytest.fixture(autouse=True)
@@ -25,168 +25,166 @@ def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lock_files, "_NAME_TAKEN_S", 0.05)
 
 
-def join(registry: LockFiles, worker_id: str = "w") -> LockSession:
-    return registry.join(make_info(worker_id))
+def register(registry: LockFiles, worker_id: str = "w") -> LockSession:
+    return registry.register(make_info(worker_id))
 
 
 def open_files() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-def test_alive_from_joining_to_leaving(registry: LockFiles, tmp_path: Path) -> None:
+def test_a_worker_is_alive_while_it_is_registered(registry: LockFiles, tmp_path: Path) -> None:
     assert not registry.is_alive("w")
     assert (registry.alive(), registry.dead()) == ((), ())
-    seat, other = join(registry), join(registry, "v")
+    session, other = register(registry), register(registry, "v")
     assert registry.is_alive("w")
-    assert registry.alive() == (make_info("v"), make_info("w")), "what each said of itself, by name"
+    assert registry.alive() == (make_info("v"), make_info("w")), "the info of each worker, by name"
     assert registry.dead() == ()
     registry.remove_dead("w")
     assert registry.is_alive("w")
-    seat.leave()
+    session.unregister()
     assert not registry.is_alive("w")
-    other.leave()
-    assert list((tmp_path / "crew").iterdir()) == []
+    other.unregister()
+    assert list((tmp_path / "workers").iterdir()) == []
 
 
-def test_a_look_leaves_no_descriptor_open(registry: LockFiles) -> None:
-    seat = join(registry)
-    kill(join(registry, "dead"))
+def test_a_check_leaves_no_descriptor_open(registry: LockFiles) -> None:
+    session = register(registry)
+    kill(register(registry, "dead"))
     before = open_files()
     for _ in range(3):
         registry.alive()
         registry.dead()
         registry.remove_dead("w")
         with pytest.raises(WorkerNameError):
-            join(registry)
+            register(registry)
     assert open_files() == before
-    seat.leave()
+    session.unregister()
     assert open_files() == before - 1
 
 
-def test_a_living_name_is_taken(registry: LockFiles) -> None:
-    seat = join(registry)
+def test_the_name_of_a_living_worker_is_taken(registry: LockFiles) -> None:
+    session = register(registry)
     with pytest.raises(WorkerNameError, match="'w' is already at work"):
-        join(registry)
-    seat.leave()
-    join(registry).leave()
+        register(registry)
+    session.unregister()
+    register(registry).unregister()
 
 
-def test_a_name_is_not_taken_by_who_only_looks(
-    registry: LockFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A look holds the lock for an instant, and so does who removes a dead one's file."""
-    kill(join(registry))
-    fd = os.open(tmp_path / "crew" / "w.lock", os.O_RDONLY)
+def test_a_check_does_not_take_the_name(registry: LockFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A check holds the lock for an instant, and so does the removal of a dead worker's file."""
+    kill(register(registry))
+    fd = os.open(tmp_path / "workers" / "w.lock", os.O_RDONLY)
     fcntl.flock(fd, fcntl.LOCK_SH)
-    assert not registry.is_alive("w"), "two looks at a time do not see each other"
+    assert not registry.is_alive("w"), "two simultaneous checks do not see each other"
     monkeypatch.setattr(lock_files.time, "sleep", lambda _: fcntl.flock(fd, fcntl.LOCK_UN))
-    join(registry).leave()
+    register(registry).unregister()
     os.close(fd)
 
 
-def test_a_dead_one_is_seen_until_it_is_buried_and_its_name_is_free(registry: LockFiles, tmp_path: Path) -> None:
-    kill(join(registry))
-    file = tmp_path / "crew" / "w.lock"
+def test_a_dead_worker_is_listed_until_it_is_removed_and_its_name_is_free(registry: LockFiles, tmp_path: Path) -> None:
+    kill(register(registry))
+    file = tmp_path / "workers" / "w.lock"
     assert (registry.alive(), registry.dead()) == ((), ("w",))
     registry.remove_dead("w")
     assert not file.exists()
     assert registry.dead() == ()
     registry.remove_dead("w")
-    kill(join(registry))
-    join(registry).leave()
+    kill(register(registry))
+    register(registry).unregister()
 
 
 @pytest.mark.parametrize("worker_id", ["../w", "a/b", "host:1", "ü", "w.lock", ".", "%2e"])
 def test_any_name_is_one_file_in_the_folder(registry: LockFiles, tmp_path: Path, worker_id: str) -> None:
-    seat = join(registry, worker_id)
+    session = register(registry, worker_id)
     assert registry.alive() == (make_info(worker_id),)
-    assert [path.parent for path in tmp_path.rglob("*.lock")] == [tmp_path / "crew"]
-    kill(seat)
+    assert [path.parent for path in tmp_path.rglob("*.lock")] == [tmp_path / "workers"]
+    kill(session)
     assert registry.dead() == (worker_id,)
 
 
-def test_a_removed_file_is_made_again(registry: LockFiles, tmp_path: Path) -> None:
-    seat = join(registry)
-    seat.ensure()
-    (tmp_path / "crew" / "w.lock").unlink()
-    (tmp_path / "crew").rmdir()
+def test_a_removed_file_is_created_again(registry: LockFiles, tmp_path: Path) -> None:
+    session = register(registry)
+    session.heartbeat()
+    (tmp_path / "workers" / "w.lock").unlink()
+    (tmp_path / "workers").rmdir()
     assert not registry.is_alive("w")
-    seat.ensure()
+    session.heartbeat()
     assert registry.alive() == (make_info("w"),)
-    seat.leave()
+    session.unregister()
 
 
-def test_a_folder_that_cannot_be_made_again_costs_no_descriptor_of_another(registry: LockFiles, tmp_path: Path) -> None:
-    """The old one stays the seat's until there is a new one: its number may soon be another file's."""
-    seat = join(registry)
-    folder = tmp_path / "crew"
+def test_a_folder_that_cannot_be_created_again_closes_no_descriptor(registry: LockFiles, tmp_path: Path) -> None:
+    """The session keeps the old descriptor until it has a new one: its number may soon belong to another file."""
+    session = register(registry)
+    folder = tmp_path / "workers"
     (folder / "w.lock").unlink()
     folder.rmdir()
     folder.write_text("in the way")
     with pytest.raises(OSError, match=r"File exists|Not a directory"):
-        seat.ensure()
+        session.heartbeat()
     with (tmp_path / "mine").open("w") as mine:
         for _ in range(2):
             with pytest.raises(OSError, match=r"File exists|Not a directory"):
-                seat.ensure()
+                session.heartbeat()
         mine.write("still open")
         mine.flush()
         folder.unlink()
-        seat.ensure()
+        session.heartbeat()
         assert registry.is_alive("w")
-        seat.leave()
+        session.unregister()
         mine.write(", to the end")
         mine.flush()
 
 
-def test_a_file_that_could_not_be_written_is_not_held(registry: LockFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_could_not_be_written_is_not_locked(registry: LockFiles, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> int:
         raise OSError("no space left on device")
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "pwrite", full)
         with pytest.raises(OSError, match="no space"):
-            join(registry)
+            register(registry)
     assert not registry.is_alive("w")
-    join(registry).leave()
+    register(registry).unregister()
 
 
-def test_leaving_leaves_a_namesake_alone(registry: LockFiles, tmp_path: Path) -> None:
-    seat = join(registry)
-    (tmp_path / "crew" / "w.lock").unlink()
-    namesake = join(registry)
+def test_unregistering_keeps_the_file_of_a_namesake(registry: LockFiles, tmp_path: Path) -> None:
+    session = register(registry)
+    (tmp_path / "workers" / "w.lock").unlink()
+    namesake = register(registry)
     with pytest.raises(WorkerNameError):
-        seat.ensure()
-    seat.leave()
+        session.heartbeat()
+    session.unregister()
     assert registry.is_alive("w")
-    namesake.leave()
+    namesake.unregister()
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"worker_id": 1}', b"\xff"])
-def test_a_file_that_says_nothing_is_nobody(registry: LockFiles, tmp_path: Path, content: bytes) -> None:
-    """It is being written, or is another version's: alive, but not shown."""
-    seat = join(registry)
-    (tmp_path / "crew" / "w.lock").write_bytes(content)
+def test_an_unreadable_lock_file_is_not_listed(registry: LockFiles, tmp_path: Path, content: bytes) -> None:
+    """It is being written, or another version wrote it: the worker is alive, but not listed."""
+    session = register(registry)
+    (tmp_path / "workers" / "w.lock").write_bytes(content)
     assert (registry.alive(), registry.dead()) == ((), ())
-    (tmp_path / "crew" / "notes.txt").touch()
+    (tmp_path / "workers" / "notes.txt").touch()
     assert registry.dead() == ()
-    seat.leave()
+    session.unregister()
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_that_may_not_be_read_counts_as_held(registry: LockFiles, tmp_path: Path) -> None:
-    kill(join(registry))
-    (tmp_path / "crew" / "w.lock").chmod(0)
+def test_a_file_without_read_permission_counts_as_locked(registry: LockFiles, tmp_path: Path) -> None:
+    kill(register(registry))
+    (tmp_path / "workers" / "w.lock").chmod(0)
     assert registry.is_alive("w")
     assert registry.dead() == ()
     registry.remove_dead("w")
 
 
-def test_a_program_the_worker_starts_does_not_keep_it_alive(registry: LockFiles) -> None:
-    seat = join(registry)
+def test_a_child_process_does_not_keep_its_worker_alive(registry: LockFiles) -> None:
+    session = register(registry)
     program = subprocess.Popen(["sleep", "60"], close_fds=False)
     try:
-        kill(seat)
+        kill(session)
         assert not registry.is_alive("w")
     finally:
         program.kill()

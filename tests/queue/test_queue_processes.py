@@ -1,4 +1,4 @@
-"""The queue with real processes: workers that are killed, that kill themselves, askers that race."""
+"""The queue with real processes: workers that are killed or kill themselves, submissions that race."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 
 SCRIPT = Path(__file__).with_name("queue_process.py")
 
-# Starting an interpreter counts in, on a machine that may be busy. Well below the lease of 30 s.
+# Includes the start of an interpreter on a machine that may be busy. Well below the lease of 30 s.
 PATIENCE_S = 60.0
 PROMPTLY_S = 10.0
 
@@ -38,7 +38,7 @@ class Note(NamedTuple):
 class Processes:
     def __init__(self, url: str, folder: Path) -> None:
         self.url = url
-        self.registry = folder / "crew"
+        self.registry = folder / "workers"
         self.log = folder / "log"
         self.started: list[subprocess.Popen[str]] = []
 
@@ -54,17 +54,17 @@ class Processes:
 
     def notes(self, what: str) -> list[Note]:
         lines = self.log.read_text().splitlines() if self.log.exists() else []
-        notes = [Note(said, key, int(n), worker_id, float(at)) for said, key, n, worker_id, at in map(str.split, lines)]
+        notes = [Note(sent, key, int(n), worker_id, float(at)) for sent, key, n, worker_id, at in map(str.split, lines)]
         return [note for note in notes if note.what == what]
 
     def in_hand(self, worker_id: str) -> Note | None:
-        """The job the worker has begun and not ended."""
+        """The job that the worker has started and not ended."""
         ended = {(note.key, note.attempt) for note in self.notes("end")}
         begun = [note for note in self.notes("begin") if note.worker_id == worker_id]
         return next((note for note in begun if (note.key, note.attempt) not in ended), None)
 
     async def kill_at_work(self, process: subprocess.Popen[str], worker_id: str) -> tuple[Note, float]:
-        """SIGKILL while a job is in hand: that job, and when."""
+        """Send SIGKILL while a job runs. Returns that job, and the time of the kill."""
         async with asyncio.timeout(PATIENCE_S):
             while True:
                 process.send_signal(signal.SIGSTOP)
@@ -97,7 +97,7 @@ async def here(make_process: MakeProcess, processes: Processes) -> Process:
     return await make_process()
 
 
-async def owed_nothing(here: Process) -> None:
+async def nothing_pending(here: Process) -> None:
     async def is_empty() -> bool:
         return (await here.counts())[:2] == (0, 0)
 
@@ -106,21 +106,21 @@ async def owed_nothing(here: Process) -> None:
 
 async def test_killed_workers_lose_nothing(processes: Processes, here: Process) -> None:
     keys = [f"k{n}" for n in range(120)]
-    await asyncio.gather(*(here.owe(key) for key in keys))
+    await asyncio.gather(*(here.enqueue(key) for key in keys))
     workers = {name: processes.start_worker(name) for name in ("w0", "w1", "w2", "w3")}
     await until(lambda: len({note.worker_id for note in processes.notes("end")}) == 4, timeout_s=PATIENCE_S)
     killed = [await processes.kill_at_work(workers.pop(name), name) for name in ("w0", "w1")]
-    await owed_nothing(here)
+    await nothing_pending(here)
 
-    # Killed between the end of the work and the word of it, a job ends twice.
+    # If its worker is killed after the work and before the outcome is saved, a job ends twice.
     twice = {note.key for note, _ in killed}
     ended_keys = [note.key for note in processes.notes("end")]
     assert set(ended_keys) == set(keys)
     assert {key for key in ended_keys if ended_keys.count(key) > 1} <= twice
     begun = {(note.key, note.attempt): note for note in processes.notes("begin")}
-    # A killed job may be in the hands of the next one killed: then it runs three times.
+    # The worker that runs a job again may be the next one killed: then the job runs three times.
     expected = {(key, 1) for key in keys} | {(note.key, note.attempt + 1) for note, _ in killed}
-    assert begun.keys() == expected, "what was killed, and only that, ran again"
+    assert begun.keys() == expected, "only the jobs of killed workers ran again"
     assert len(processes.notes("begin")) == len(begun)
     for note, killed_at in killed:
         pause_s = begun[note.key, note.attempt + 1].at - killed_at
@@ -138,7 +138,7 @@ async def test_killed_workers_lose_nothing(processes: Processes, here: Process) 
 
 
 async def test_a_killed_worker_comes_back_under_its_name(processes: Processes, here: Process) -> None:
-    await here.owe("k")
+    await here.enqueue("k")
     first = processes.start_worker("w", job_s=3600)
     await processes.kill_at_work(first, "w")
     began = time.monotonic()
@@ -153,11 +153,11 @@ async def test_a_killed_worker_comes_back_under_its_name(processes: Processes, h
 async def test_a_job_that_kills_its_worker_fails_after_three(
     processes: Processes, here: Process, names: tuple[str, ...]
 ) -> None:
-    await here.owe("kill")
-    await here.owe("sound")
+    await here.enqueue("kill")
+    await here.enqueue("sound")
     for name in names:
         assert await ended(processes.start_worker(name)) == 9
-    # No worker is left to notice: a web process does.
+    # No worker is left to requeue it: a web process does.
     await here.queue.sweep()
     assert await here.wait("kill", 0)
     receipt = (await here.submit("kill")).receipt
@@ -167,7 +167,7 @@ async def test_a_job_that_kills_its_worker_fails_after_three(
     assert [note.attempt for note in processes.notes("begin")] == [1, 2, 3]
     found = sa.select(removals.c.error, removals.c.failures).where(removals.c.key == "kill")
     assert await here.rows(found) == [("WorkerLost", 1)]
-    assert await here.account() == (0, 200), "what is sound is still owed"
+    assert await here.account() == (0, 200), "the other job is still pending"
 
     last = processes.start_worker("last")
     assert await here.wait("sound", PATIENCE_S)
@@ -177,31 +177,31 @@ async def test_a_job_that_kills_its_worker_fails_after_three(
 
 async def test_a_stopped_worker_finishes_its_job(processes: Processes, here: Process) -> None:
     for key in ("a", "b"):
-        await here.owe(key)
+        await here.enqueue(key)
     worker = processes.start_worker("w", job_s=1)
     await until(lambda: bool(processes.notes("begin")), timeout_s=PATIENCE_S)
     worker.send_signal(signal.SIGTERM)
     assert await ended(worker) == 0
     assert [note.key for note in processes.notes("end")] == ["a"]
-    await here.owe("b")
+    await here.enqueue("b")
     assert await here.account() == (200, 200)
 
 
-async def test_two_who_ask_for_the_same_keys_owe_each_once(processes: Processes, here: Process) -> None:
-    submission = [processes.start("ask", processes.url, str(processes.registry), "50") for _ in range(2)]
-    for process in submission:
+async def test_two_processes_that_submit_the_same_keys_queue_each_once(processes: Processes, here: Process) -> None:
+    submitters = [processes.start("submit", processes.url, str(processes.registry), "50") for _ in range(2)]
+    for process in submitters:
         assert process.stdout is not None
         assert await asyncio.to_thread(process.stdout.readline) == "ready\n"
-    for process in submission:
+    for process in submitters:
         assert process.stdin is not None
         process.stdin.write("go\n")
         process.stdin.flush()
-    assert [await ended(process) for process in submission] == [0, 0]
+    assert [await ended(process) for process in submitters] == [0, 0]
     assert await here.counts() == (50, 0, 0)
     assert len(await here.column(holds.c.job)) == 150
     for name in ("w0", "w1"):
         processes.start_worker(name, job_s=0)
-    await owed_nothing(here)
+    await nothing_pending(here)
     assert sorted(note.key for note in processes.notes("begin")) == sorted(f"k{n}" for n in range(50))
     assert len(await here.column(charges.c.token)) == 150, "each of three tokens pays for each, once"
     assert await here.account(SHOP) == (50 * 200, 0)

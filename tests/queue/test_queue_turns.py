@@ -1,4 +1,4 @@
-"""The rules of turns by themselves: who is next, how many may wait, for how long."""
+"""The policies of the queue alone: order, depth, pauses."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from pellucid.queue.turns import RetryPolicy, Urgency, cost_of, eta_s, is_full, 
 
 
 @dataclass(slots=True)
-class Line:
-    """Removals that wait, as the table has them: ranks by token and urgency, and the virtual time."""
+class WaitingJobs:
+    """Waiting jobs as in the table: ranks by token and urgency, and the virtual time."""
 
     waiting: list[tuple[float, int, str, Urgency]] = field(default_factory=list)
     virtual_time: float = 0.0
@@ -39,23 +39,23 @@ moves = st.lists(st.sampled_from(["claim", "shop", "blog"]), max_size=60)
 
 
 @given(moves, st.integers(1, 100))
-def test_the_first_of_a_token_waits_for_two_of_each_other_at_most(before: Sequence[str], owed: int) -> None:
-    """The one whose turn it is anyway, and one of the same rank: however many the others owe, whatever was before."""
-    line = Line()
+def test_the_first_job_of_a_token_waits_for_two_jobs_of_each_other_at_most(before: Sequence[str], pending: int) -> None:
+    """At most the job that is next anyway and one of the same rank, however many jobs the other token has."""
+    jobs = WaitingJobs()
     for move in before:
         if move != "claim":
-            line.submit(move)
-        elif line.waiting:
-            line.claim()
-    while any(token == "new" for *_, token, _ in line.waiting):
-        line.claim()
-    for _ in range(owed):
-        line.submit("shop")
-        line.submit("blog")
-    number = line.submit("new")
+            jobs.submit(move)
+        elif jobs.waiting:
+            jobs.claim()
+    while any(token == "new" for *_, token, _ in jobs.waiting):
+        jobs.claim()
+    for _ in range(pending):
+        jobs.submit("shop")
+        jobs.submit("blog")
+    number = jobs.submit("new")
     came: list[str] = []
     while True:
-        found, token, _ = line.claim()
+        found, token, _ = jobs.claim()
         if found == number:
             break
         came.append(token)
@@ -63,43 +63,43 @@ def test_the_first_of_a_token_waits_for_two_of_each_other_at_most(before: Sequen
     assert came.count("blog") <= 2
 
 
-def test_where_one_token_owes_everything_the_first_of_another_runs_second() -> None:
-    line = Line()
+def test_the_first_job_of_a_token_runs_second_beside_a_long_backlog() -> None:
+    jobs = WaitingJobs()
     for _ in range(60):
-        line.submit("shop")
+        jobs.submit("shop")
     for _ in range(7):
-        line.claim()
-    number = line.submit("blog")
-    assert number in (line.claim()[0], line.claim()[0])
+        jobs.claim()
+    number = jobs.submit("blog")
+    assert number in (jobs.claim()[0], jobs.claim()[0])
 
 
 @given(moves)
 def test_two_tokens_that_both_wait_take_turns(before: Sequence[str]) -> None:
-    """While both have something to do, neither gets two more than the other."""
-    line = Line()
+    """While both have waiting jobs, neither gets two more turns than the other."""
+    jobs = WaitingJobs()
     for move in before:
         if move != "claim":
-            line.submit(move)
-        elif line.waiting:
-            line.claim()
-    line.waiting.clear()
+            jobs.submit(move)
+        elif jobs.waiting:
+            jobs.claim()
+    jobs.waiting.clear()
     for _ in range(30):
-        line.submit("shop")
+        jobs.submit("shop")
     for _ in range(30):
-        line.submit("blog")
+        jobs.submit("blog")
     done = {"shop": 0, "blog": 0}
     for _ in range(50):
-        _, token, _ = line.claim()
+        _, token, _ = jobs.claim()
         done[token] += 1
         assert abs(done["shop"] - done["blog"]) <= 2
 
 
 @given(st.lists(st.tuples(st.sampled_from(list(Urgency)), st.integers(0, 200_000_000)), min_size=2, max_size=30))
-def test_the_removals_of_a_token_and_urgency_stay_in_order(asked: Sequence[tuple[Urgency, int]]) -> None:
-    line = Line()
-    for urgency, pixels in asked:
-        line.submit("shop", urgency, pixels)
-    came = [line.claim() for _ in asked]
+def test_the_jobs_of_a_token_and_urgency_stay_in_order(submitted: Sequence[tuple[Urgency, int]]) -> None:
+    jobs = WaitingJobs()
+    for urgency, pixels in submitted:
+        jobs.submit("shop", urgency, pixels)
+    came = [jobs.claim() for _ in submitted]
     for urgency in Urgency:
         numbers = [number for number, _, of in came if of is urgency]
         assert numbers == sorted(numbers)
@@ -108,24 +108,24 @@ def test_the_removals_of_a_token_and_urgency_stay_in_order(asked: Sequence[tuple
 @pytest.mark.parametrize(("urgency", "at_most"), [(Urgency.UPGRADE, 5), (Urgency.WARM_UP, 21)])
 def test_others_yield_to_pages_and_do_not_starve(urgency: Urgency, at_most: int) -> None:
     """Also where pages never end."""
-    line = Line()
-    number = line.submit("shop", urgency)
+    jobs = WaitingJobs()
+    number = jobs.submit("shop", urgency)
     came = 0
     while True:
-        line.submit("shop")
-        line.submit("shop")
+        jobs.submit("shop")
+        jobs.submit("shop")
         came += 1
-        if line.claim()[0] == number:
+        if jobs.claim()[0] == number:
             break
     assert at_most // 2 <= came <= at_most
 
 
 def test_of_twenty_one_turns_sixteen_are_pages() -> None:
-    line = Line()
+    jobs = WaitingJobs()
     for urgency in Urgency:
         for _ in range(500):
-            line.submit("shop", urgency)
-    came = [line.claim()[2] for _ in range(210)]
+            jobs.submit("shop", urgency)
+    came = [jobs.claim()[2] for _ in range(210)]
     assert [came.count(each) for each in Urgency] == [
         pytest.approx(160, abs=2),
         pytest.approx(40, abs=2),
@@ -133,7 +133,7 @@ def test_of_twenty_one_turns_sixteen_are_pages() -> None:
     ]
 
 
-def test_a_huge_picture_costs_more_turns_and_a_small_one_no_less() -> None:
+def test_a_huge_image_costs_more_turns_and_a_small_one_no_fewer() -> None:
     assert cost_of(Urgency.PAGE, 0) == cost_of(Urgency.PAGE, 12_000_000) == 1
     assert cost_of(Urgency.PAGE, 120_000_000) == 10
     assert cost_of(Urgency.WARM_UP, 24_000_000) == 2 * cost_of(Urgency.WARM_UP, 1)
@@ -151,16 +151,16 @@ def test_a_rank_is_behind_the_virtual_time_and_the_last(virtual_time: float, las
 
 
 @given(st.integers(0, 300), st.lists(st.integers(0, 7), max_size=400))
-def test_what_all_may_owe_is_bounded(depth: int, submission: Sequence[int]) -> None:
-    """depth * (1 + 1/2 + ... + 1/k) with k tokens, whoever asks in which order; and each may owe one."""
-    owed: dict[int, int] = {}
-    for token in submission:
-        others = owed.keys() | {token}
-        if not is_full(of_token=owed.get(token, 0), tokens=len(others), depth=depth):
-            owed[token] = owed.get(token, 0) + 1
-    tokens = len(owed)
-    assert owed.keys() == set(submission)
-    assert sum(owed.values()) <= sum(max(1, depth / n) for n in range(1, tokens + 1)) + 1e-9
+def test_the_number_of_all_pending_jobs_is_bounded(depth: int, submissions: Sequence[int]) -> None:
+    """depth * (1 + 1/2 + ... + 1/k) with k tokens, in any order of submissions; and each may have one."""
+    pending: dict[int, int] = {}
+    for token in submissions:
+        others = pending.keys() | {token}
+        if not is_full(of_token=pending.get(token, 0), tokens=len(others), depth=depth):
+            pending[token] = pending.get(token, 0) + 1
+    tokens = len(pending)
+    assert pending.keys() == set(submissions)
+    assert sum(pending.values()) <= sum(max(1, depth / n) for n in range(1, tokens + 1)) + 1e-9
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_each_token_has_an_equal_share(of_token: int, tokens: int, depth: int, f
     assert is_full(of_token=of_token, tokens=tokens, depth=depth) is full
 
 
-# Patience
+# Pauses
 
 
 def test_pauses_grow_and_have_an_end() -> None:
@@ -192,7 +192,7 @@ def test_pauses_grow_and_have_an_end() -> None:
 
 
 def test_the_estimate_shares_the_work() -> None:
-    assert eta_s(place=1, workers=4, job_s=2, wait_s=0) == 2, "one removal is not done by four"
+    assert eta_s(place=1, workers=4, job_s=2, wait_s=0) == 2, "one job is not shared by four workers"
     assert eta_s(place=8, workers=4, job_s=2, wait_s=0) == 4
     assert eta_s(place=8, workers=0, job_s=2, wait_s=0) == 16, "as if one worked"
     assert eta_s(place=1, workers=1, job_s=2, wait_s=30) == 32

@@ -1,4 +1,4 @@
-"""A port that is taken: who has it is said, and nobody is waited for without end."""
+"""A port that is taken: the message names the other program, and the check has a timeout."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 from pellucid.errors import SettingsError
 from pellucid.serve.listen import listen
-from pellucid.serve.neighbour import find_running
+from pellucid.serve.running_server import find_running
 
 pytestmark = pytest.mark.slow
 
@@ -36,7 +36,7 @@ def _has_ipv6() -> bool:
 
 @contextmanager
 def _listener(speak: Callable[[socket.socket], None], host: str = "127.0.0.1") -> Iterator[int]:
-    """A program that listens and does `speak` with whoever comes; its port."""
+    """A program that listens and calls `speak` with each connection. Yields its port."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.create_server((host, 0), family=family) as server:
 
@@ -46,7 +46,7 @@ def _listener(speak: Callable[[socket.socket], None], host: str = "127.0.0.1") -
                     client, _ = server.accept()
                 except OSError:
                     return
-                with client, contextlib.suppress(OSError):  # it does not wait for all that is said
+                with client, contextlib.suppress(OSError):  # the client may close early
                     speak(client)
 
         thread = threading.Thread(target=serve, daemon=True)
@@ -56,7 +56,7 @@ def _listener(speak: Callable[[socket.socket], None], host: str = "127.0.0.1") -
     thread.join(60)
 
 
-def _say(answer: bytes) -> Callable[[socket.socket], None]:
+def _send(answer: bytes) -> Callable[[socket.socket], None]:
     def speak(client: socket.socket) -> None:
         client.recv(4096)
         client.sendall(answer)
@@ -88,14 +88,14 @@ OTHERS: dict[str, Callable[[socket.socket], None]] = {
     "drips": _drip,
     "endless": _endless,
     "greets": lambda client: client.sendall(b"SSH-2.0-OpenSSH_9.6\r\n"),
-    "another server": _say(_answer({"status": "ok", "version": "9.8.7"})),
-    "another name": _say(_answer(PELLUCID | {"name": "opaque"})),
-    "no JSON": _say(_answer(PELLUCID, after=b"}")),
-    "a list": _say(_answer([PELLUCID])),
-    "not found": _say(_answer(PELLUCID, status="404 Not Found")),
-    "version with escapes": _say(_answer(PELLUCID | {"version": "\x1b[31m9"})),
-    "long version": _say(_answer(PELLUCID | {"version": "9" * 5000})),
-    "version of another type": _say(_answer(PELLUCID | {"version": 9})),
+    "another server": _send(_answer({"status": "ok", "version": "9.8.7"})),
+    "another name": _send(_answer(PELLUCID | {"name": "opaque"})),
+    "no JSON": _send(_answer(PELLUCID, after=b"}")),
+    "a list": _send(_answer([PELLUCID])),
+    "not found": _send(_answer(PELLUCID, status="404 Not Found")),
+    "version with escapes": _send(_answer(PELLUCID | {"version": "\x1b[31m9"})),
+    "long version": _send(_answer(PELLUCID | {"version": "9" * 5000})),
+    "version of another type": _send(_answer(PELLUCID | {"version": 9})),
 }
 
 
@@ -104,10 +104,10 @@ def test_another_program_is_not_taken_for_a_pellucid(kind: str) -> None:
     with _listener(OTHERS[kind]) as port:
         began = time.monotonic()
         assert find_running("127.0.0.1", port) is None
-        assert time.monotonic() - began < 60, "what is silent is not waited for without end"
+        assert time.monotonic() - began < 60, "the check of a silent program times out"
 
 
-def test_a_port_that_another_program_has() -> None:
+def test_a_port_of_another_program() -> None:
     with _listener(_silent) as port, pytest.raises(SettingsError) as caught:
         listen("127.0.0.1", port)
     assert str(caught.value).splitlines() == [
@@ -116,8 +116,8 @@ def test_a_port_that_another_program_has() -> None:
     ]
 
 
-def test_a_port_that_a_pellucid_has() -> None:
-    with _listener(_say(_answer(PELLUCID))) as port, pytest.raises(SettingsError) as caught:
+def test_a_port_of_a_running_pellucid() -> None:
+    with _listener(_send(_answer(PELLUCID))) as port, pytest.raises(SettingsError) as caught:
         listen("127.0.0.1", port)
     assert str(caught.value).splitlines() == [
         f"port {port} on 127.0.0.1 is taken: Pellucid 9.8.7 is already running on http://127.0.0.1:{port}/",
@@ -141,13 +141,13 @@ def test_a_port_that_a_pellucid_has() -> None:
 def test_a_pellucid_is_found_where_it_listens(there: str, wanted: str, found: str) -> None:
     if ":" in there + wanted and not _has_ipv6():
         pytest.skip("there is no IPv6 here")
-    with _listener(_say(_answer(PELLUCID)), there) as port:
+    with _listener(_send(_answer(PELLUCID)), there) as port:
         running = find_running(wanted, port)
     assert running is not None
     assert (running.version, running.url) == ("9.8.7", f"http://{found}:{port}/")
 
 
-def test_the_port_that_is_offered_is_one() -> None:
+def test_the_proposed_port_is_valid() -> None:
     with socket.socket() as server:
         try:
             server.bind(("127.0.0.1", 65_535))
@@ -158,7 +158,7 @@ def test_the_port_that_is_offered_is_one() -> None:
             listen("127.0.0.1", 65_535)
 
 
-def test_where_nobody_listens_nobody_is_found() -> None:
+def test_no_program_is_found_where_none_listens() -> None:
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         assert find_running("127.0.0.1", bound.getsockname()[1]) is None

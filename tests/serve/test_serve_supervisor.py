@@ -1,4 +1,4 @@
-"""Which ends of a child end the server, and which are followed by a new start."""
+"""Which ends of a child end the server, and which lead to a restart."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from supervised import cannot_start, cannot_start_again, fails_twice, gives_pictures_up
+from supervised import cannot_start, cannot_start_again, exceeds_memory, fails_twice
 
 from pellucid.serve.supervisor import Supervisor
 
@@ -35,7 +35,7 @@ def signals_on_the_usual_stack() -> None:
 
 @pytest.fixture(autouse=True)
 def handlers() -> Iterator[None]:
-    """The supervisor installs its own."""
+    """Restore the signal handlers, because the supervisor installs its own."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     yield
     for number, handler in before.items():
@@ -45,12 +45,12 @@ def handlers() -> Iterator[None]:
 def _until(condition: Callable[[], bool]) -> Callable[[], None]:
     """A tick that stops the supervisor, as a signal would, once the condition holds."""
     deadline = time.monotonic() + _DEADLINE_S
-    told: list[bool] = []
+    stopped: list[bool] = []
 
     def tick() -> None:
         # Once: another thread may have taken the signal, and a second one stops harder.
-        if not told and condition():
-            told.append(True)
+        if not stopped and condition():
+            stopped.append(True)
             os.kill(os.getpid(), signal.SIGTERM)
         assert time.monotonic() < deadline
 
@@ -68,23 +68,23 @@ def test_a_child_that_cannot_start_ends_the_server(tmp_path: Path) -> None:
     assert _starts(tmp_path / "starts") == 1
 
 
-def test_a_child_that_cannot_start_after_long_trying_ends_the_server(
+def test_a_child_that_cannot_start_after_a_long_time_ends_the_server(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pellucid.serve.supervisor._SOUND_S", 0.0)
+    monkeypatch.setattr("pellucid.serve.supervisor._HEALTHY_S", 0.0)
     supervisor = Supervisor()
     supervisor.add("child", cannot_start, tmp_path / "starts")
     assert supervisor.run(tick=_until(lambda: _starts(tmp_path / "starts") >= 3)) == 1
 
 
-def test_a_worker_that_gives_pictures_up_is_no_failed_start(tmp_path: Path) -> None:
+def test_a_worker_that_exceeds_its_memory_is_no_failed_start(tmp_path: Path) -> None:
     supervisor = Supervisor()
-    supervisor.add("child", gives_pictures_up, tmp_path / "starts")
+    supervisor.add("child", exceeds_memory, tmp_path / "starts")
     assert supervisor.run(tick=_until(lambda: _starts(tmp_path / "starts") >= 4)) == 0
     assert supervisor._children[0].failures == 0  # pyright: ignore[reportPrivateUsage]
 
 
-def test_a_child_that_fails_is_started_again(tmp_path: Path) -> None:
+def test_a_child_that_fails_is_restarted(tmp_path: Path) -> None:
     stopped: list[float] = []
     supervisor = Supervisor(on_stop=lambda: stopped.append(1))
     supervisor.add("child", fails_twice, tmp_path / "starts")
@@ -98,7 +98,7 @@ def test_a_child_that_was_started_before_does_not_end_the_server(tmp_path: Path)
     assert supervisor.run(tick=_until(lambda: _starts(tmp_path / "starts") >= 3)) == 0
 
 
-def test_no_descriptor_for_a_child_is_no_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lack_of_descriptors_does_not_end_the_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     supervisor = Supervisor()
     supervisor.add("child", fails_twice, tmp_path / "starts")
     make_pipe = supervisor._context.Pipe  # pyright: ignore[reportPrivateUsage]

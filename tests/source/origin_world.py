@@ -93,19 +93,15 @@ class World:
         self,
         fetcher: Fetcher,
         *,
-        aliases: dict[str, str] | None = None,
-        allow_hosts: tuple[str, ...] = (),
         headers: OriginHeaders | None = None,
     ) -> Origins:
         validity = Validity()
-        validity.begin("a database", after=0)
+        validity.reset("a database", after=0)
         origins = Origins(
             fetcher=fetcher,
             records=self.records,
             bodies=Bodies(self.blobs, probe=self.probe, sniff=self.sniff),
             memory=self.memory,
-            aliases=aliases or {},
-            allow_hosts=allow_hosts,
             freshness=FRESHNESS,
             headers=headers,
             validity=validity,
@@ -126,7 +122,7 @@ class World:
 
     def loses_its_database(self, origins: Origins) -> None:
         """And finds a new one."""
-        self._validities[id(origins)].begin("another database", after=0)
+        self._validities[id(origins)].reset("another database", after=0)
 
     def invalidate(self, ref: OriginRef | None, *, digest: str = "", token: str = "") -> None:
         """Somebody says that the origin, None: any, may hold other bytes; or that it holds those of `digest`."""

@@ -60,7 +60,7 @@ async def test_unwritable_folder_is_a_store_error(tmp_path: Path) -> None:
         ObjectBlobs.local(tmp_path / "file" / "below")
 
 
-async def test_staging_files_of_the_dead_are_swept(tmp_path: Path, blobs: ObjectBlobs) -> None:
+async def test_staging_files_of_dead_processes_are_swept(tmp_path: Path, blobs: ObjectBlobs) -> None:
     await blobs.put("bytes/x", b"kept")
     (tmp_path / "store" / "bytes" / "x#7").write_bytes(b"half")
     assert sweep_staging(tmp_path / "store") == 1
@@ -147,7 +147,7 @@ async def test_more_blobs_than_one_batch(cache: BoundedBlobs, pins: _Pins) -> No
     assert await cache.get("c/0450") is None
 
 
-async def test_a_lost_index_is_made_anew(tmp_path: Path, blobs: ObjectBlobs, pins: _Pins) -> None:
+async def test_a_lost_index_is_rebuilt(tmp_path: Path, blobs: ObjectBlobs, pins: _Pins) -> None:
     index = tmp_path / "i.sqlite"
     for damage in (None, b"this is no database" * 100):
         await blobs.put("c/old", b"x" * 800)
@@ -171,7 +171,7 @@ async def test_a_lost_index_is_made_anew(tmp_path: Path, blobs: ObjectBlobs, pin
 
 
 @pytest.mark.slow
-async def test_a_locked_index_is_no_damaged_one(tmp_path: Path, blobs: ObjectBlobs, pins: _Pins) -> None:
+async def test_a_locked_index_is_not_damaged(tmp_path: Path, blobs: ObjectBlobs, pins: _Pins) -> None:
     index = tmp_path / "l.sqlite"
     cache = BoundedBlobs(blobs, index=index, prefixes=["c"], max_bytes=100_000, pinned=pins, young_s=0)
     await cache.open()
@@ -186,16 +186,16 @@ async def test_a_locked_index_is_no_damaged_one(tmp_path: Path, blobs: ObjectBlo
         await cache.put("c/new", b"x")
         other.execute("ROLLBACK")
     await cache.put("c/newer", b"x")
-    assert await cache.total_bytes() > 8000, "what was there is known still"
+    assert await cache.total_bytes() > 8000, "the entries are kept"
     await cache.aclose()
 
 
-async def test_reconciling_drops_what_is_gone_and_keeps_what_is_new(
+async def test_reconciling_drops_deleted_blobs_and_keeps_new_ones(
     tmp_path: Path, blobs: ObjectBlobs, cache: BoundedBlobs
 ) -> None:
     await cache.put("c/kept", b"x" * 10)
     await cache.put("c/gone", b"x" * 20)
-    await blobs.delete("c/gone")  # behind the cache's back
+    await blobs.delete("c/gone")  # without the cache
     await blobs.put("c/unknown", b"x" * 40)
     await cache.reconcile()
     assert await cache.total_bytes() == 50
@@ -203,7 +203,7 @@ async def test_reconciling_drops_what_is_gone_and_keeps_what_is_new(
     assert await cache.total_bytes() == 50
 
 
-async def test_what_was_just_written_stays(tmp_path: Path, blobs: ObjectBlobs, pins: _Pins) -> None:
+async def test_a_new_blob_stays(tmp_path: Path, blobs: ObjectBlobs, pins: _Pins) -> None:
     cache = BoundedBlobs(
         blobs, index=tmp_path / "y.sqlite", prefixes=["c"], max_bytes=10, pinned=pins, young_s=60, block_bytes=1
     )
@@ -225,12 +225,12 @@ async def test_a_failing_pin_list_stops_no_write(tmp_path: Path, blobs: ObjectBl
     for number in range(3):
         await cache.put(f"c/{number}", b"x" * 100)
         await cache.wait_for_eviction()
-    assert await cache.get("c/0") is not None, "nothing is deleted while nobody knows what is owed"
+    assert await cache.get("c/0") is not None, "nothing is deleted while the pinned keys are unknown"
     await cache.aclose()
 
 
 class _Disk:
-    """A volume whose free space is what is said, less what the cache holds."""
+    """A volume with `free` bytes, less those of the cache."""
 
     def __init__(self) -> None:
         self.free = 10_000
@@ -259,12 +259,14 @@ async def _cache_on(disk: _Disk, tmp_path: Path, blobs: ObjectBlobs, pins: _Pins
     return cache
 
 
-async def test_the_cache_gives_way_to_what_fills_the_disk(tmp_path: Path, blobs: ObjectBlobs, pins: _Pins) -> None:
+async def test_the_cache_shrinks_when_other_files_fill_the_disk(
+    tmp_path: Path, blobs: ObjectBlobs, pins: _Pins
+) -> None:
     disk = _Disk()
     cache = await _cache_on(disk, tmp_path, blobs, pins)
     for number in range(20):
         await cache.put(f"c/{number:02}", b"x" * 1000)
-    disk.free = 2_000  # somebody else's files: 3,000 are to be given back
+    disk.free = 2_000  # other files: 3,000 bytes are to be freed
     with pytest.raises(StoreError):
         await cache.put("c/new", b"x")
     await cache.wait_for_eviction()
@@ -276,10 +278,10 @@ async def test_the_cache_gives_way_to_what_fills_the_disk(tmp_path: Path, blobs:
     await cache.aclose()
 
 
-async def test_a_volume_that_does_not_say_its_free_space_takes_nothing_and_loses_nothing(
+async def test_a_volume_with_unknown_free_space_neither_stores_nor_evicts(
     tmp_path: Path, blobs: ObjectBlobs, pins: _Pins
 ) -> None:
-    """A network share that is away."""
+    """A network share that is unavailable."""
     disk = _Disk()
     cache = await _cache_on(disk, tmp_path, blobs, pins)
     await cache.put("c/1", b"x")
@@ -295,7 +297,7 @@ async def test_a_volume_that_does_not_say_its_free_space_takes_nothing_and_loses
     await cache.aclose()
 
 
-async def test_nothing_is_written_while_what_is_owed_fills_the_cache(
+async def test_nothing_is_written_while_pinned_blobs_fill_the_cache(
     cache: BoundedBlobs, blobs: ObjectBlobs, pins: _Pins
 ) -> None:
     pins.keys = frozenset(f"c/{number}" for number in range(4))
@@ -329,7 +331,7 @@ def _break(path: Path, how: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["link", "folder"])
-async def test_what_is_there_and_cannot_be_read_is_no_miss(tmp_path: Path, blobs: ObjectBlobs, how: str) -> None:
+async def test_an_unreadable_blob_is_an_error_and_not_a_miss(tmp_path: Path, blobs: ObjectBlobs, how: str) -> None:
     await blobs.put("a/b", b"one")
     _break(tmp_path / "store" / "a" / "b", how)
     with pytest.raises(StoreError, match="a/b"):
@@ -337,8 +339,8 @@ async def test_what_is_there_and_cannot_be_read_is_no_miss(tmp_path: Path, blobs
     assert await blobs.get("a/c") is None
 
 
-async def test_what_cannot_be_evicted_holds_up_nothing_else(tmp_path: Path, blobs: ObjectBlobs) -> None:
-    """Else one file that nobody may delete would let the cache grow until the disk is full."""
+async def test_a_blob_that_cannot_be_evicted_keeps_no_other(tmp_path: Path, blobs: ObjectBlobs) -> None:
+    """Otherwise one file that cannot be deleted would let the cache grow until the disk is full."""
 
     async def pinned() -> frozenset[str]:
         return frozenset()
@@ -384,7 +386,7 @@ def _open_files() -> int:
 
 
 @pytest.mark.slow
-async def test_a_crowd_of_readers_opens_few_files(tmp_path: Path, blobs: ObjectBlobs) -> None:
+async def test_many_simultaneous_reads_open_few_files(tmp_path: Path, blobs: ObjectBlobs) -> None:
     """obstore bounds its threads, and 2,000 reads opened 1,800 files; a process keeps 512 descriptors for them."""
     await blobs.put("c/large", bytes(2_000_000))
     most, done = 0, threading.Event()

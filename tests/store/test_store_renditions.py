@@ -1,4 +1,4 @@
-"""Renditions whose files cannot be read: a cache that fails is a miss."""
+"""Renditions whose files cannot be read: a failing cache is a miss."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ async def test_a_rendition_that_fails_is_a_miss(tmp_path: Path, blobs: ObjectBlo
 
 
 class SlowBlobs(MemoryBlobs):
-    """A store that takes things, and gives them, when it is told to."""
+    """A store whose reads and writes wait until the test lets them pass."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -75,25 +75,25 @@ class SlowBlobs(MemoryBlobs):
         await super().put(key, data)
 
 
-async def test_nobody_waits_for_a_rendition_to_be_stored() -> None:
+async def test_requests_do_not_wait_for_a_rendition_to_be_stored() -> None:
     blobs = SlowBlobs()
     rendition = make_rendition(b"body", "image/png")
     renditions = Renditions(blobs, memory_bytes=0)
     renditions.put(KEY, rendition)
     renditions.put(KEY, rendition)
     await asyncio.sleep(0)
-    assert await renditions.get(KEY) == (rendition, RenditionSource.MEMORY), "also what is too large for the memory"
+    assert await renditions.get(KEY) == (rendition, RenditionSource.MEMORY), "also one that is too large for the memory"
     assert not await blobs.exists(KEY)
     closing = asyncio.create_task(renditions.aclose())
     await asyncio.sleep(0.01)
-    assert not closing.done(), "a stop waits for what is on its way"
+    assert not closing.done(), "a stop waits for writes in flight"
     blobs.takes.set()
     await closing
     assert await renditions.get(KEY) == (rendition, RenditionSource.DISK)
 
 
 @pytest.mark.parametrize(("count", "size_bytes", "kept"), [(70, 10, 64), (10, 10 << 20, 6)])
-async def test_a_slow_disk_holds_so_many_renditions_in_memory(count: int, size_bytes: int, kept: int) -> None:
+async def test_the_number_of_unwritten_renditions_is_bounded(count: int, size_bytes: int, kept: int) -> None:
     blobs = SlowBlobs()
     renditions = Renditions(blobs, memory_bytes=0)
     rendition = make_rendition(bytes(size_bytes), "image/png")
@@ -109,8 +109,8 @@ async def test_a_slow_disk_holds_so_many_renditions_in_memory(count: int, size_b
     assert await renditions.get(names[-1]) == (rendition, RenditionSource.DISK), "there is room again"
 
 
-async def test_who_asks_for_the_same_shares_one_reading_and_the_sum_is_bounded() -> None:
-    """A rendition too large for the memory, asked for on 256 connections, was read 256 times at once."""
+async def test_simultaneous_requests_share_one_read_and_reads_are_bounded() -> None:
+    """A rendition too large for the memory, requested on 256 connections, was read 256 times at once."""
     blobs = SlowBlobs()
     blobs.takes.set()
     renditions = Renditions(blobs, memory_bytes=0)
@@ -119,14 +119,14 @@ async def test_who_asks_for_the_same_shares_one_reading_and_the_sum_is_bounded()
         renditions.put(name, make_rendition(name.encode(), "image/png"))
     await renditions.aclose()
     blobs.gives.clear()
-    asked = [asyncio.create_task(renditions.get(name, client=Client("a"))) for name in names * 13]
+    reads = [asyncio.create_task(renditions.get(name, client=Client("a"))) for name in names * 13]
     await asyncio.sleep(0.01)
     assert blobs.reading == 3
     another = asyncio.create_task(renditions.get(keys.rendition_key(DEFAULT_TOKEN, "none"), client=Client("b")))
     await asyncio.sleep(0.01)
     assert blobs.reading == 4
     blobs.gives.set()
-    found = await asyncio.gather(*asked)
+    found = await asyncio.gather(*reads)
     assert [each and each[0].body for each in found] == [name.encode() for name in names] * 13
     assert await another is None
     assert blobs.calls["get"] == len(names) + 1

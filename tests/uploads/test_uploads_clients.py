@@ -1,4 +1,4 @@
-"""Who counts as one client."""
+"""Which addresses count as one client."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_networks(address: str, network: str) -> None:
     assert client_network(address) == network
 
 
-def test_digests_tell_networks_apart_and_need_the_key() -> None:
+def test_digests_distinguish_networks_and_depend_on_the_key() -> None:
     assert client_digest("2001:db8::1", key=KEY) == client_digest("2001:db8::ffff", key=KEY)
     assert client_digest("192.0.2.7", key=KEY) != client_digest("192.0.2.8", key=KEY)
     assert client_digest("192.0.2.7", key=KEY) != client_digest("192.0.2.7", key=b"x" * 32)

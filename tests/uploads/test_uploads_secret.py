@@ -1,4 +1,4 @@
-"""The secret of a folder: one for all processes, mended when it was cut off."""
+"""The secret of a folder: one for all processes, replaced when it was cut off."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from pellucid.uploads.secret import folder_secret
 
 
-def test_all_get_the_one_that_was_first(tmp_path: Path) -> None:
+def test_all_processes_get_the_first_secret(tmp_path: Path) -> None:
     with ThreadPoolExecutor(16) as threads:
         secrets = list(threads.map(folder_secret, [tmp_path / "secret"] * 64))
     assert len(set(secrets)) == 1
@@ -17,7 +17,7 @@ def test_all_get_the_one_that_was_first(tmp_path: Path) -> None:
     assert (tmp_path / "secret").stat().st_mode & 0o777 == 0o600
 
 
-def test_one_that_was_cut_off_is_replaced(tmp_path: Path) -> None:
+def test_a_secret_that_was_cut_off_is_replaced(tmp_path: Path) -> None:
     path = tmp_path / "secret"
     path.write_bytes(b"short")
     secret = folder_secret(path)

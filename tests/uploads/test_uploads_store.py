@@ -1,4 +1,4 @@
-"""Uploads on both databases: taken whole or not at all, within limits whoever else sends, deleted without a trace."""
+"""Uploads on both databases: accepted whole or not at all, within limits despite other clients, deleted completely."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from uploads_world import LIMITS, World, accept, picture
+from uploads_world import LIMITS, World, accept, noise_image
 
 from pellucid.customers.customer import hash_key
 from pellucid.database.database import Database
@@ -44,9 +44,9 @@ def world(database: Database, tmp_path: Path) -> World:
     return World(database, tmp_path)
 
 
-async def test_a_picture_is_taken(world: World) -> None:
+async def test_an_image_is_accepted(world: World) -> None:
     upload_store = await world.upload_store()
-    data = picture(1)
+    data = noise_image(1)
     taken = await accept(upload_store, data[:50], b"", data[50:])
     assert (world.folder / "here" / "uploads" / taken.name).read_bytes() == data
     assert world.parts() == []
@@ -63,10 +63,10 @@ async def test_a_picture_is_taken(world: World) -> None:
 
 
 @pytest.mark.parametrize(("suffix", "extension"), [("JPEG", "jpg"), ("WEBP", "webp"), ("GIF", "gif"), ("TIFF", "tiff")])
-async def test_names_end_with_what_the_bytes_are(tmp_path: Path, suffix: str, extension: str) -> None:
+async def test_names_end_with_the_format_of_the_bytes(tmp_path: Path, suffix: str, extension: str) -> None:
     database = await Database.open(f"sqlite:///{tmp_path / 'jobs.sqlite'}")
     upload_store = await World(database, tmp_path).upload_store()
-    assert (await accept(upload_store, picture(1, suffix=suffix))).name.endswith(f".{extension}")
+    assert (await accept(upload_store, noise_image(1, suffix=suffix))).name.endswith(f".{extension}")
     await database.aclose()
 
 
@@ -82,19 +82,19 @@ BOMB = _bomb()
 REFUSED: dict[str, tuple[tuple[bytes | float | Exception, ...], int | None, type[Exception]]] = {
     "empty": ((), None, UploadError),
     "declared empty": ((), 0, UploadError),
-    "declared too large": ((picture(1),), LIMITS.max_bytes + 1, UploadTooLargeError),
+    "declared too large": ((noise_image(1),), LIMITS.max_bytes + 1, UploadTooLargeError),
     "too large": ((bytes(60_000), bytes(60_000)), None, UploadTooLargeError),
-    "more than declared": ((picture(1), b"x"), len(picture(1)), UploadError),
+    "more than declared": ((noise_image(1), b"x"), len(noise_image(1)), UploadError),
     "html": ((b"<!doctype html><html></html>",), None, UnsupportedFormatError),
-    "cut off": ((picture(1)[:40],), None, ImageError),
+    "cut off": ((noise_image(1)[:40],), None, ImageError),
     "bomb": ((BOMB,), None, ImageLimitError),
-    "hung up": ((picture(1)[:200], ConnectionResetError()), None, ConnectionResetError),
-    "slow": ((picture(1)[:200], 5.0), None, UploadTimeoutError),
+    "hung up": ((noise_image(1)[:200], ConnectionResetError()), None, ConnectionResetError),
+    "slow": ((noise_image(1)[:200], 5.0), None, UploadTimeoutError),
 }
 
 
 @pytest.mark.parametrize("name", REFUSED)
-async def test_what_is_not_taken_leaves_nothing(world: World, name: str) -> None:
+async def test_a_refused_upload_leaves_nothing(world: World, name: str) -> None:
     body, declared_bytes, error = REFUSED[name]
     if name == "slow":
         world.limits = replace(LIMITS, timeout_s=0.1)
@@ -104,7 +104,7 @@ async def test_what_is_not_taken_leaves_nothing(world: World, name: str) -> None
     assert await world.is_empty()
 
 
-async def test_no_more_is_read_than_the_limit(world: World) -> None:
+async def test_no_more_than_the_limit_is_read(world: World) -> None:
     upload_store = await world.upload_store()
     read = 0
 
@@ -120,12 +120,12 @@ async def test_no_more_is_read_than_the_limit(world: World) -> None:
     assert await world.is_empty()
 
 
-async def test_who_is_cancelled_leaves_nothing(world: World) -> None:
+async def test_a_cancelled_upload_leaves_nothing(world: World) -> None:
     upload_store = await world.upload_store()
     begun = asyncio.Event()
 
     async def body() -> AsyncIterator[bytes]:
-        yield picture(1)[:100]
+        yield noise_image(1)[:100]
         begun.set()
         await asyncio.sleep(3600)
 
@@ -158,39 +158,39 @@ async def test_a_full_disk(world: World) -> None:
 
 
 async def _count(calls: list[Callable[[], object]]) -> tuple[int, list[BaseException]]:
-    """How many went well, and how the others failed."""
+    """The number of successes, and the errors of the others."""
     results = await asyncio.gather(*(call() for call in calls), return_exceptions=True)  # type: ignore[misc]
     failed = [result for result in results if isinstance(result, BaseException)]
     return len(results) - len(failed), failed
 
 
-async def test_thirty_at_once_stay_within_the_limit_of_their_client(world: World, database_url: str) -> None:
+async def test_thirty_simultaneous_uploads_keep_the_limit_of_their_client(world: World, database_url: str) -> None:
     other = World(await Database.open(database_url), world.folder)
     shelves = [await world.upload_store(), await other.upload_store()]
-    calls = [partial(accept, shelves[i % 2], picture(i), declared_bytes=len(picture(i))) for i in range(30)]
+    calls = [partial(accept, shelves[i % 2], noise_image(i), declared_bytes=len(noise_image(i))) for i in range(30)]
     taken, failed = await _count(calls)
     assert taken == LIMITS.per_client == len(world.files()) == len(await world.rows())
     assert all(isinstance(error, UploadLimitError) for error in failed)
     assert world.parts() == []
     assert (
-        await accept(shelves[0], picture(99), declared_bytes=len(picture(99)), client="192.0.2.2")
+        await accept(shelves[0], noise_image(99), declared_bytes=len(noise_image(99)), client="192.0.2.2")
     ).name in world.files()
     await other.database.aclose()
 
 
 async def test_bytes_of_one_client(world: World) -> None:
-    """Who does not say how much comes is taken to send as much as may be sent."""
+    """An upload without a declared size reserves the largest allowed one."""
     upload_store = await world.upload_store()
-    calls = [partial(accept, upload_store, picture(seed), 0.2) for seed in range(8)]
+    calls = [partial(accept, upload_store, noise_image(seed), 0.2) for seed in range(8)]
     taken, failed = await _count(calls)
     assert taken == LIMITS.per_client_bytes // LIMITS.max_bytes
     assert all(isinstance(error, UploadLimitError) for error in failed)
-    # What was reserved and not used is there again.
-    await accept(upload_store, picture(20))
+    # The unused part of the reservation is free again.
+    await accept(upload_store, noise_image(20))
     world.now += 100
     with pytest.raises(UploadLimitError) as caught:
         for seed in range(30, 40):
-            await accept(upload_store, picture(seed, side=170), declared_bytes=len(picture(seed, side=170)))
+            await accept(upload_store, noise_image(seed, side=170), declared_bytes=len(noise_image(seed, side=170)))
     assert caught.value.retry_after_s == LIMITS.keep_s - 100
     assert sum(row["size_bytes"] for row in await world.rows()) <= LIMITS.per_client_bytes
 
@@ -198,7 +198,7 @@ async def test_bytes_of_one_client(world: World) -> None:
 async def test_the_total(world: World) -> None:
     world.limits = replace(LIMITS, total_bytes=350_000)
     upload_store = await world.upload_store()
-    big = [picture(seed, side=180) for seed in range(12)]
+    big = [noise_image(seed, side=180) for seed in range(12)]
     calls = [
         partial(accept, upload_store, data, declared_bytes=len(data), client=f"192.0.2.{i}")
         for i, data in enumerate(big)
@@ -209,9 +209,9 @@ async def test_the_total(world: World) -> None:
     assert sum(row["size_bytes"] for row in await world.rows()) <= 350_000
 
 
-async def test_only_who_has_the_key_finds_it(world: World) -> None:
+async def test_an_upload_is_found_with_its_key_only(world: World) -> None:
     upload_store = await world.upload_store()
-    taken = await accept(upload_store, picture(1))
+    taken = await accept(upload_store, noise_image(1))
     for key in ("", "guess", hash_key(taken.delete_key)):
         with pytest.raises(AuthenticationError):
             await upload_store.find(taken.name, key=key)
@@ -225,62 +225,62 @@ async def test_only_who_has_the_key_finds_it(world: World) -> None:
         await upload_store.find(taken.name, key=taken.delete_key)
 
 
-async def test_deleted_without_a_trace(world: World) -> None:
+async def test_a_deletion_is_complete(world: World) -> None:
     upload_store = await world.upload_store()
-    taken = await accept(upload_store, picture(1))
+    taken = await accept(upload_store, noise_image(1))
     upload = await upload_store.find(taken.name, key=taken.delete_key)
     await asyncio.gather(upload_store.delete(upload, world), upload_store.delete(upload, world))
     assert await world.is_empty()
-    assert set(world.withdrawn) == {taken.name}
-    assert set(world.dropped) == {keys.digest(picture(1))}
+    assert set(world.invalidated) == {taken.name}
+    assert set(world.dropped) == {keys.digest(noise_image(1))}
 
 
 async def test_bytes_stay_while_another_upload_has_them(world: World) -> None:
     upload_store = await world.upload_store()
-    one = await accept(upload_store, picture(1))
-    world.stored.add(keys.digest(picture(1)))  # somebody asked for its picture
-    two = await accept(upload_store, picture(1))
+    one = await accept(upload_store, noise_image(1))
+    world.stored.add(keys.digest(noise_image(1)))  # its image was requested
+    two = await accept(upload_store, noise_image(1))
     await upload_store.delete(await upload_store.find(one.name, key=None), world)
     assert world.dropped == []
     await upload_store.delete(await upload_store.find(two.name, key=None), world)
-    assert world.dropped == [keys.digest(picture(1))]
+    assert world.dropped == [keys.digest(noise_image(1))]
 
 
-async def test_bytes_of_another_origin_are_not_an_uploads_to_remove(world: World) -> None:
-    world.stored.add(keys.digest(picture(1)))
+async def test_the_deletion_keeps_bytes_of_another_origin(world: World) -> None:
+    world.stored.add(keys.digest(noise_image(1)))
     upload_store = await world.upload_store()
     for _ in range(2):
-        taken = await accept(upload_store, picture(1))
+        taken = await accept(upload_store, noise_image(1))
         await upload_store.delete(await upload_store.find(taken.name, key=None), world)
     assert await world.is_empty()
     assert world.dropped == []
 
 
-async def test_the_sweep_takes_what_expired(world: World) -> None:
+async def test_the_sweep_deletes_expired_uploads(world: World) -> None:
     upload_store = await world.upload_store()
-    old = await accept(upload_store, picture(1))
+    old = await accept(upload_store, noise_image(1))
     world.now += 10
-    young = await accept(upload_store, picture(2))
+    young = await accept(upload_store, noise_image(2))
     assert await upload_store.next_expiry() == old.expires_at
     await upload_store.sweep(world)
     assert len(world.files()) == 2
     world.now = old.expires_at
     await upload_store.sweep(world)
     assert world.files() == [young.name] == [row["name"] for row in await world.rows()]
-    assert world.withdrawn == [old.name]
+    assert world.invalidated == [old.name]
     world.now = young.expires_at
     await upload_store.sweep(world)
     assert await world.is_empty()
     assert await upload_store.next_expiry() is None
 
 
-async def test_a_deletion_that_was_interrupted_goes_on(world: World) -> None:
+async def test_the_sweep_completes_an_interrupted_deletion(world: World) -> None:
     class Interrupted(World):
         async def invalidate_uploads(self, names: object) -> None:
             raise StoreError("gone")
 
     upload_store = await world.upload_store()
-    taken = await accept(upload_store, picture(1))
+    taken = await accept(upload_store, noise_image(1))
     with pytest.raises(StoreError):
         await upload_store.delete(
             await upload_store.find(taken.name, key=None), Interrupted(world.database, world.folder)
@@ -288,7 +288,7 @@ async def test_a_deletion_that_was_interrupted_goes_on(world: World) -> None:
     with pytest.raises(OriginNotFoundError):
         await upload_store.find(taken.name, key=None)
     await upload_store.sweep(world)
-    assert world.withdrawn == [taken.name]
+    assert world.invalidated == [taken.name]
     assert await world.is_empty()
 
 
@@ -308,15 +308,15 @@ def _reservation(world: World, stem: str, place: str) -> Upload:
 
 
 async def _place(world: World) -> str:
-    """The place of the shelf, as its rows say it."""
+    """The place of the store in its rows."""
     upload_store = await world.upload_store()
-    taken = await accept(upload_store, picture(0))
+    taken = await accept(upload_store, noise_image(0))
     (row,) = await world.rows()
     await upload_store.delete(await upload_store.find(taken.name, key=None), world)
     return str(row["place"])
 
 
-async def test_a_reservation_goes_with_its_process(world: World) -> None:
+async def test_a_reservation_ends_with_its_process(world: World) -> None:
     upload_store, place = await world.upload_store(), await _place(world)
     receiving = world.folder / "here" / "receiving"
     living = Part(receiving, "living")
@@ -325,7 +325,7 @@ async def test_a_reservation_goes_with_its_process(world: World) -> None:
         row = _reservation(world, stem, place)
         await world.database.run(partial(table.reserve, upload=row, limits=LIMITS))
     for each in (dead, early):
-        each._file.close()  # the kernel does it for who is killed
+        each._file.close()  # as the kernel does for a killed process
     await upload_store.sweep(world)
     assert world.parts() == ["living.part"]
     assert [row["name"] for row in await world.rows()] == ["living", "moved"], (
@@ -339,7 +339,7 @@ async def test_a_reservation_goes_with_its_process(world: World) -> None:
 
 async def test_the_audit(world: World) -> None:
     upload_store = await world.upload_store()
-    kept, lost = await accept(upload_store, picture(1)), await accept(upload_store, picture(2))
+    kept, lost = await accept(upload_store, noise_image(1)), await accept(upload_store, noise_image(2))
     uploads, receiving = world.folder / "here" / "uploads", world.folder / "here" / "receiving"
     (uploads / lost.name).unlink()
     for path in (uploads / "old.png", uploads / "young.png", receiving / "old.new", receiving / "young.new"):
@@ -351,35 +351,35 @@ async def test_the_audit(world: World) -> None:
     assert world.files() == sorted([kept.name, "young.png"])
     assert {path.name for path in receiving.glob("*.new")} == {"young.new"}
     assert [row["name"] for row in await world.rows()] == [kept.name]
-    assert world.withdrawn == [lost.name]
+    assert world.invalidated == [lost.name]
 
 
 async def test_machines_that_share_a_database_leave_each_others_uploads_alone(world: World) -> None:
     here, there = await world.upload_store(), await world.upload_store(place="there")
-    taken = await accept(here, picture(1))
+    taken = await accept(here, noise_image(1))
     await there.audit(world, grace_s=0)
     world.now = taken.expires_at
     await there.sweep(world)
     assert world.files() == [taken.name]
     with pytest.raises(OriginNotFoundError):
         await there.find(taken.name, key=None)
-    assert (await accept(there, picture(2))).name in world.files(place="there")
-    world.now += 86_401  # nobody has come to delete it for a day
+    assert (await accept(there, noise_image(2))).name in world.files(place="there")
+    world.now += 86_401  # expired a day ago, and not deleted by its own machine
     await there.sweep(world)
     assert taken.name not in [row["name"] for row in await world.rows()]
     await here.audit(world)
     assert world.files() == []
 
 
-async def test_one_tidies_at_a_time(world: World) -> None:
+async def test_one_process_sweeps_at_a_time(world: World) -> None:
     upload_store = await world.upload_store()
-    await accept(upload_store, picture(1))
+    await accept(upload_store, noise_image(1))
     world.now += LIMITS.keep_s
     await asyncio.gather(*(upload_store.sweep(world) for _ in range(4)))
-    assert len(world.withdrawn) == 1
+    assert len(world.invalidated) == 1
 
 
-async def test_a_folder_that_cannot_be_made_is_said(world: World) -> None:
+async def test_a_folder_that_cannot_be_created_is_an_error(world: World) -> None:
     (world.folder / "here").write_bytes(b"")
     with pytest.raises(PellucidError, match="cannot be stored"):
         await world.upload_store()

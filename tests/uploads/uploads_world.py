@@ -1,4 +1,4 @@
-"""A shelf in a folder of its own, over either database, with a clock that is set by hand."""
+"""An upload store in a folder of its own, with either database, and a clock that the test sets."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ LIMITS = UploadLimits(
 MAX_PIXELS = 1_000_000
 
 
-def picture(seed: int, *, suffix: str = "PNG", side: int = 20) -> bytes:
-    """Noise, so that each has bytes of its own."""
+def noise_image(seed: int, *, suffix: str = "PNG", side: int = 20) -> bytes:
+    """A noise image, so that each has bytes of its own."""
     pixels = np.random.default_rng(seed).integers(0, 256, (side, side, 3), np.uint8)
     out = io.BytesIO()
     Image.fromarray(pixels).save(out, suffix)
     return out.getvalue()
 
 
-async def coming(*parts: bytes | float | Exception) -> AsyncIterator[bytes]:
-    """A body: bytes, pauses in seconds, and how it breaks."""
+async def body_of(*parts: bytes | float | Exception) -> AsyncIterator[bytes]:
+    """A request body: bytes, pauses in seconds, and an error at its end."""
     for part in parts:
         if isinstance(part, Exception):
             raise part
@@ -54,13 +54,15 @@ async def coming(*parts: bytes | float | Exception) -> AsyncIterator[bytes]:
 
 @dataclass
 class World:
-    """`withdrawn` and `dropped` are what the shelf had forgotten; `stored` the digests of origins in the store."""
+    """`invalidated` and `dropped` are the invalidated uploads and digests; `stored` the digests of origins in the
+    store.
+    """
 
     database: Database
     folder: Path
     limits: UploadLimits = LIMITS
     now: float = 1_800_000_000.0
-    withdrawn: list[str] = field(default_factory=list)
+    invalidated: list[str] = field(default_factory=list)
     dropped: list[str] = field(default_factory=list)
     stored: set[str] = field(default_factory=set)
 
@@ -83,7 +85,7 @@ class World:
 
     async def invalidate_uploads(self, names: Sequence[str]) -> None:
         assert not set(names) & set(self.files()), "the files go first"
-        self.withdrawn += names
+        self.invalidated += names
 
     async def drop_bytes(self, digest: str) -> None:
         self.dropped.append(digest)
@@ -101,7 +103,7 @@ class World:
         return [dict(row) for row in found]
 
     async def is_empty(self) -> bool:
-        """Whether nothing is left of any upload."""
+        """Whether nothing of any upload is left."""
         return not (await self.rows() or self.files() or self.parts())
 
 
@@ -111,4 +113,4 @@ async def accept(
     declared_bytes: int | None = None,
     client: str = "192.0.2.1",
 ) -> AcceptedUpload:
-    return await upload_store.accept(coming(*parts), declared_bytes=declared_bytes, client=client, token=DEFAULT_TOKEN)
+    return await upload_store.accept(body_of(*parts), declared_bytes=declared_bytes, client=client, token=DEFAULT_TOKEN)

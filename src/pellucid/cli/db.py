@@ -51,15 +51,15 @@ async def _restored(settings: SettingsTree) -> None:
 
 async def _check(settings: SettingsTree) -> int:
     from pellucid.cli.usage import count, make_table, wide_console  # noqa: PLC0415 - the database's imports
-    from pellucid.database.condition import look_at  # noqa: PLC0415
-    from pellucid.database.upgrade import STEPS  # noqa: PLC0415
+    from pellucid.database.status import read_status  # noqa: PLC0415
+    from pellucid.database.upgrade import MIGRATIONS  # noqa: PLC0415
     from pellucid.wiring.storage import open_database  # noqa: PLC0415
 
     async with open_database(settings) as database:
         typer.echo(f"database  {database.place}")
         with _old_files(settings) as old:
-            found = await look_at(database, old)
-    typer.echo(f"schema    {found.revision or 'none'}, ours is {STEPS[-1]}")
+            found = await read_status(database, old)
+    typer.echo(f"schema    {found.revision or 'none'}, ours is {MIGRATIONS[-1]}")
     typer.echo(f"to do     {found.to_do or 'nothing'}")
     if found.rows:
         typer.echo()
@@ -71,14 +71,14 @@ async def _check(settings: SettingsTree) -> int:
 
 
 async def _upgrade(settings: SettingsTree) -> None:
-    from pellucid.database.condition import bring_up_to_date  # noqa: PLC0415 - the database's imports
+    from pellucid.database.status import upgrade_database  # noqa: PLC0415 - the database's imports
     from pellucid.wiring.paths import Paths  # noqa: PLC0415
     from pellucid.wiring.storage import open_database, store_name  # noqa: PLC0415
 
     store = await asyncio.to_thread(store_name, Paths.below(settings.data_dir))
     async with open_database(settings) as database:
         with _old_files(settings) as old:
-            done = await bring_up_to_date(database, old, store=store)
+            done = await upgrade_database(database, old, store=store)
     for each in done or ["there was nothing to do"]:
         typer.echo(each)
 

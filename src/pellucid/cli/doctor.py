@@ -17,8 +17,8 @@ from pellucid.errors import DatabaseAwayError, PellucidError, SettingsError
 from pellucid.models.cards import find_cards
 from pellucid.models.weights import verify
 from pellucid.serve.listen import listen
-from pellucid.serve.neighbour import find_running
 from pellucid.serve.run import disk_report
+from pellucid.serve.running_server import find_running
 from pellucid.settings.model import SettingsTree
 from pellucid.settings.names import setting_names, variable_name
 from pellucid.settings.types import GIB

@@ -1,1 +1,1 @@
-"""What requests of one process share: places, work under way, and who a client is."""
+"""Concurrency within one process: fair semaphores, single flight, and the definition of a client."""

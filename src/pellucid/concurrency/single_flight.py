@@ -11,24 +11,26 @@ ResultT = TypeVar("ResultT")
 
 
 class SingleFlight(Generic[KeyT, ResultT]):
-    """Runs the work of a key once at a time. Whoever comes while it runs gets the same result, or the same error.
+    """Runs the work of a key once at a time. Callers that come while it runs get the same result, or the same error.
 
-    A waiter that is cancelled (a client that went away) cancels neither the work nor the other waiters.
+    Cancelling one caller (its client disconnected) cancels neither the work nor the other callers.
     """
 
     def __init__(self) -> None:
         self._flights: dict[KeyT, asyncio.Task[ResultT]] = {}
 
     async def run(self, key: KeyT, work: Callable[[], Awaitable[ResultT]]) -> ResultT:
-        """The result of `work` for `key`, own or shared."""
+        """Run `work` for `key`, or wait for the run in flight, and return its result."""
         return await asyncio.shield(self.start(key, work))
 
     def is_in_flight(self, key: KeyT) -> bool:
-        """Whether the work of `key` runs now."""
+        """Whether the work of `key` is running."""
         return key in self._flights
 
     def start(self, key: KeyT, work: Callable[[], Awaitable[ResultT]]) -> asyncio.Task[ResultT]:
-        """The task of `key`, own or shared; it goes on whether or not anybody waits. Not to be cancelled."""
+        """Start `work` for `key` unless it runs already. Returns its task, which runs on without waiters, and must not
+        be cancelled.
+        """
         flight = self._flights.get(key)
         if flight is None:
             flight = asyncio.ensure_future(_as_coroutine(work))
@@ -39,7 +41,7 @@ class SingleFlight(Generic[KeyT, ResultT]):
     def _land(self, key: KeyT, flight: asyncio.Task[ResultT]) -> None:
         self._flights.pop(key, None)
         if not flight.cancelled():
-            flight.exception()  # seen: a flight whose waiters all left must not be reported as never retrieved
+            flight.exception()  # retrieves it: asyncio logs an error that no waiter has retrieved
 
 
 async def _as_coroutine(work: Callable[[], Awaitable[ResultT]]) -> ResultT:

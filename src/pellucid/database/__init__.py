@@ -1,1 +1,1 @@
-"""What is kept for good and asked about: charges, holds, uploads; in SQLite or PostgreSQL, through SQLAlchemy Core."""
+"""The database, SQLite or PostgreSQL, through SQLAlchemy Core: tables, transactions, locks, migrations."""

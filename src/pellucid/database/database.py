@@ -1,4 +1,4 @@
-"""One database, SQLite or PostgreSQL: short transactions on a thread, never on the event loop."""
+"""One database, SQLite or PostgreSQL. Transactions are short and run on threads, never on the event loop."""
 
 from __future__ import annotations
 
@@ -14,58 +14,61 @@ from typing import TypeVar
 import sqlalchemy as sa
 from sqlalchemy import exc
 
-from pellucid.database.engines import make_engine, place_of, without_secrets
-from pellucid.database.line import TOO_MUCH, WriteLine
-from pellucid.database.upgrade import OURS, Schema
+from pellucid.database.engines import display_url, make_engine, without_secrets
+from pellucid.database.group_commit import QUEUE_FULL, GroupCommit
+from pellucid.database.upgrade import SCHEMA, Schema
 from pellucid.errors import DatabaseAwayError, DatabaseBusyError, DatabaseDamagedError, DatabaseError
 
 ResultT = TypeVar("ResultT")
 
 _THREADS = 4
-"""Reads at a time per process. They wait on threads, not on the event loop."""
+"""Simultaneous reads per process. They wait on threads, not on the event loop."""
 
 _WRITERS = 2
-"""PostgreSQL's writes at a time per process, apart from reads: they wait for each other, and for locks. SQLite has a
-line of its own.
+"""Simultaneous writes per process to PostgreSQL, on threads apart from the reads: writes wait for each other and for
+locks. Writes to SQLite go through `GroupCommit`.
 """
 
-_WAITING = 1000
-"""Works that wait for a thread of either kind, or in SQLite's line; beyond that the answer is an error at once."""
+_MAX_QUEUED = 1000
+"""Transactions that wait for a thread of either kind, or in `GroupCommit`. Further ones fail at once."""
 
 BUSY_TIMEOUT_S = 10.0
-"""Whoever waits longer for the database is told that it failed."""
+"""Default time after which a caller that waits for the database gets a DatabaseError."""
 
 _UPGRADE_S = 600.0
-"""Patience for the steps to a new schema: an index over ten million charges takes a minute."""
+"""Timeout of all migrations: an index over ten million charges takes a minute."""
 
-_AGAIN_S = 1.0
-"""A database that could not be reached is asked again after this; until then, and while one asks, all others are told
-at once: threads that wait for a silent server would be missing where it is needed.
+_RECONNECT_S = 1.0
+"""Pause between attempts to reach a database that could not be reached. Until one attempt succeeds, all other callers
+get an error at once: threads that wait for a silent server would be missing elsewhere.
 """
 
-_NOT_FOR_US = ("authentication failed", "does not exist", "no pg_hba.conf entry", "permission denied")
-"""What PostgreSQL says to who comes with the wrong name or password, before there is a connection and a code."""
+_ACCESS_ERRORS = ("authentication failed", "does not exist", "no pg_hba.conf entry", "permission denied")
+"""Messages of PostgreSQL about a wrong user, password or name. No connection exists then, and no error code."""
 
 _MISSING_TABLE = "no such table"
 _UNDEFINED_TABLE = "42P01"
 _LOCKED = "55P03"
-"""PostgreSQL: `lock_timeout` is over."""
+"""PostgreSQL: `lock_timeout` was exceeded."""
 
-_TRY_AGAIN = frozenset({"40001", "40P01"})
+_RETRYABLE = frozenset({"40001", "40P01"})
 """PostgreSQL: serialization failure, deadlock."""
 
-_OF_THE_DISK = ("SQLITE_CANTOPEN", "SQLITE_IOERR", "SQLITE_FULL", "SQLITE_READONLY", "SQLITE_PERM", "SQLITE_AUTH")
+_DISK_ERRORS = ("SQLITE_CANTOPEN", "SQLITE_IOERR", "SQLITE_FULL", "SQLITE_READONLY", "SQLITE_PERM", "SQLITE_AUTH")
 
 
 class Database:
-    """Every method raises DatabaseError when the database fails; what was begun is rolled back.
+    """A database. Every method raises DatabaseError when the database fails, and rolls its transaction back.
 
-    The tables are made, or brought to this version's schema, before the first transaction, whenever that is: a process
-    may start while the database is away, and goes on by itself when it is back.
+    The tables are created or migrated before the first transaction, whenever that is. So a process may start while the
+    database is unavailable, and works as soon as it is back.
 
-    `busy_timeout_s`: how long another's write is waited for, and PostgreSQL to take a connection. A file that is not
-    `durable` loses its last transactions with the power; `threads` read at a time. Without `upgrades` a database of
-    another schema is left as it is: who only looks gets a DatabaseError. Raises SettingsError for a URL that is none.
+    `busy_timeout_s`: how long to wait for the write of another process, and for a connection to PostgreSQL.
+    `durable`: False lets SQLite lose its last transactions in a power cut.
+    `threads`: simultaneous reads.
+    `upgrades`: False leaves a database of another schema alone, and its use raises DatabaseError.
+
+    Raises SettingsError for an invalid URL.
     """
 
     def __init__(
@@ -73,7 +76,7 @@ class Database:
         url: str,
         *,
         busy_timeout_s: float = 10.0,
-        schema: Schema = OURS,
+        schema: Schema = SCHEMA,
         durable: bool = True,
         threads: int = _THREADS,
         upgrades: bool = True,
@@ -87,23 +90,25 @@ class Database:
         self._reading = self._engine.execution_options(
             **({"reading": True} if self._is_sqlite else {"isolation_level": "AUTOCOMMIT"})
         )
-        self._readers = _Threads(threads, name="database")
-        self._writers = _Threads(_WRITERS, name="database-write")
-        self._line: WriteLine | None = None
+        self._readers = _BoundedPool(threads, name="database")
+        self._writers = _BoundedPool(_WRITERS, name="database-write")
+        self._group_commit: GroupCommit | None = None
         if self._is_sqlite:
-            alone = partial(self._run, self._engine)
-            self._line = WriteLine(self._begin, alone=alone, explain=self._explain, room=_WAITING)
+            run_single = partial(self._run, self._engine)
+            self._group_commit = GroupCommit(
+                self._begin, run_single=run_single, explain=self._explain, max_queued=_MAX_QUEUED
+            )
         self._has_schema = False
-        self._absence = _Absence()
+        self._outage = _Outage()
 
     @classmethod
     async def open(cls, url: str, *, busy_timeout_s: float = 10.0) -> Database:
-        """The database at `url` (`sqlite:////path`, `postgresql://...`), its schema brought up to date. Raises
-        SettingsError, DatabaseError.
+        """Open the database at `url` (`sqlite:////path`, `postgresql://...`) and migrate it. Raises SettingsError,
+        DatabaseError.
         """
         database = cls(url, busy_timeout_s=busy_timeout_s)
         try:
-            await database.bring_up()
+            await database.migrate()
         except BaseException:
             await database.aclose()
             raise
@@ -111,43 +116,44 @@ class Database:
 
     @property
     def url(self) -> sa.URL:
-        """Where it is, secrets included."""
+        """The URL, secrets included."""
         return self._engine.url
 
     @property
     def is_sqlite(self) -> bool:
-        """Whether it is a file."""
+        """Whether the database is a SQLite file."""
         return self._is_sqlite
 
     @property
     def place(self) -> str:
-        """Where it is, for people."""
-        return place_of(self._engine.url)
+        """The URL without secrets, for messages."""
+        return display_url(self._engine.url)
 
-    async def bring_up(self) -> None:
-        """Bring the schema up to date now rather than with the first transaction."""
+    async def migrate(self) -> None:
+        """Migrate the schema now rather than before the first transaction."""
         await self._in_time(self._writers.submit(partial(self._run, self._reading, lambda _: None)), _UPGRADE_S)
 
     async def run(self, work: Callable[[sa.Connection], ResultT], *, max_wait_s: float = BUSY_TIMEOUT_S) -> ResultT:
-        """The result of `work`, done in one transaction, in SQLite perhaps together with that of others. It may be done
-        twice: when the file was replaced by an empty one, another's work failed, the connection was lost before the
-        commit, or PostgreSQL asks for another try. Where it took too long, DatabaseError says so, and it may have been
-        done or not.
+        """Run `work` in one transaction and return its result. SQLite may run several works in one transaction.
+
+        `work` may run twice: when the file was replaced by an empty one, when another work of the same transaction
+        failed, when the connection was lost before the commit, or when PostgreSQL requests a retry. After a timeout
+        DatabaseError is raised, and the transaction may have been committed or not.
         """
-        if self._line is not None:
-            return await self._in_time(self._line.submit(work), max_wait_s)
+        if self._group_commit is not None:
+            return await self._in_time(self._group_commit.submit(work), max_wait_s)
         return await self._in_time(self._writers.submit(partial(self._run, self._engine, work)), max_wait_s)
 
     async def read(self, work: Callable[[sa.Connection], ResultT], *, max_wait_s: float = BUSY_TIMEOUT_S) -> ResultT:
-        """`run` for work that only reads: it waits for no writer. In SQLite it sees one moment, in PostgreSQL each
-        statement its own. `max_wait_s`: how long the result is waited for.
+        """Run `work` that only reads; it does not wait for writers. In SQLite all its statements see the same snapshot,
+        in PostgreSQL each has its own. `max_wait_s` is the timeout for the result.
         """
         return await self._in_time(self._readers.submit(partial(self._run, self._reading, work)), max_wait_s)
 
-    async def look(self, work: Callable[[sa.Connection], ResultT], *, max_wait_s: float = BUSY_TIMEOUT_S) -> ResultT:
-        """`read` that leaves the schema as it is: for those who ask which one it is."""
-        look = partial(self._run, self._reading, work, upgrades=False)
-        return await self._in_time(self._readers.submit(look), max_wait_s)
+    async def inspect(self, work: Callable[[sa.Connection], ResultT], *, max_wait_s: float = BUSY_TIMEOUT_S) -> ResultT:
+        """`read` without a migration, to find out which schema the database has."""
+        inspect = partial(self._run, self._reading, work, upgrades=False)
+        return await self._in_time(self._readers.submit(inspect), max_wait_s)
 
     async def _in_time(self, done: Future[ResultT], max_wait_s: float) -> ResultT:
         try:
@@ -157,16 +163,16 @@ class Database:
             raise DatabaseError(f"the database {self.place} did not answer within {max_wait_s:g} s") from error
 
     def _run(self, engine: sa.Engine, work: Callable[[sa.Connection], ResultT], *, upgrades: bool = True) -> ResultT:
-        self._absence.check()
+        self._outage.check()
         try:
             try:
                 return self._try(engine, work, upgrades)
-            except _TryAgainError:
+            except _RetryError:
                 return self._try(engine, work, upgrades)
-        except _TryAgainError as error:
+        except _RetryError as error:
             raise self._explain(error.cause) from error.cause
         except (exc.SQLAlchemyError, OSError) as error:
-            # sqlite3's own words are in ours; a traceback would add nothing.
+            # Our message contains that of sqlite3; a traceback would add nothing.
             raise self._explain(error) from (None if self._is_sqlite else error)
 
     def _try(self, engine: sa.Engine, work: Callable[[sa.Connection], ResultT], upgrades: bool) -> ResultT:
@@ -175,20 +181,20 @@ class Database:
             if upgrades:
                 self._upgrade_once()
             with engine.begin() as connection:
-                self._absence.is_over()  # whatever becomes of the work
+                self._outage.end()  # whether or not the work succeeds
                 result = work(connection)
                 worked = True
         except exc.DBAPIError as error:
-            # When the commit was on its way it may have been done.
-            if self._may_help(error) or (error.connection_invalidated and not worked):
-                raise _TryAgainError(error) from error
+            # After `work`, the connection may have been lost during the commit, which may have succeeded: no retry.
+            if self._is_retryable(error) or (error.connection_invalidated and not worked):
+                raise _RetryError(error) from error
             raise
         return result
 
     def _upgrade_once(self) -> None:
         if self._has_schema:
             return
-        # Looked at first: who reads, or starts while another writes, waits for nobody.
+        # Checked with a read first, so that reads and starts do not wait for a writer.
         with self._reading.begin() as connection:
             missing = not self._schema.is_current(connection)
         if missing and not self._upgrades:
@@ -198,21 +204,21 @@ class Database:
             )
         if missing:
             with self._engine.begin() as connection:
-                self._schema.bring_up(connection)
+                self._schema.migrate(connection)
         self._has_schema = True
 
     def _begin(self) -> AbstractContextManager[sa.Connection]:
-        """For the line of writers."""
+        """Begin a transaction of `GroupCommit`."""
         self._upgrade_once()
         return self._engine.begin()
 
-    def _may_help(self, error: exc.DBAPIError) -> bool:
-        """Whether trying again may help."""
+    def _is_retryable(self, error: exc.DBAPIError) -> bool:
+        """Whether a retry may succeed."""
         state = getattr(error.orig, "sqlstate", None)
         if _MISSING_TABLE in str(error.orig) or state == _UNDEFINED_TABLE:
-            self._has_schema = False  # the file was replaced by an empty one, or somebody dropped everything
+            self._has_schema = False  # the file was replaced by an empty one, or the tables were dropped
             return True
-        return state in _TRY_AGAIN
+        return state in _RETRYABLE
 
     def _explain(self, error: Exception) -> DatabaseError:
         if isinstance(error, DatabaseError):
@@ -222,12 +228,12 @@ class Database:
         if self._is_sqlite:
             return self._explain_file(original, cause)
         message = f"the database {self.place} cannot be used ({cause})"
-        if any(reason in cause for reason in _NOT_FOR_US):
+        if any(reason in cause for reason in _ACCESS_ERRORS):
             return DatabaseError(f"{message}; check user, password and name in PELLUCID_DATABASE_URL")
-        # A server that answers has a code for what is wrong; without one there was no connection, or there is none now.
+        # A server that answers sends an error code. Without one there was no connection, or it was lost.
         if isinstance(error, exc.OperationalError) and not getattr(original, "sqlstate", None):
             away = DatabaseAwayError(message)
-            self._absence.begins(away)
+            self._outage.begin(away)
             return away
         if getattr(original, "sqlstate", None) == _LOCKED:
             return DatabaseBusyError(f"{message}; another process has kept it for more than {self._busy_timeout_s:g} s")
@@ -248,50 +254,50 @@ class Database:
                 f"another process has kept it locked for more than {self._busy_timeout_s:g} s: "
                 "look for a backup, a copy or a database shell that holds it"
             )
-        elif name.startswith(_OF_THE_DISK) or isinstance(error, OSError):
+        elif name.startswith(_DISK_ERRORS) or isinstance(error, OSError):
             hint = "it must lie in a folder on a local disk that has room and that this user may write to"
         else:
-            # SQLITE_ERROR: our tables are not there, or something else is in their place.
+            # SQLITE_ERROR: our tables are missing, or other tables have their names.
             kind = DatabaseDamagedError if name == "SQLITE_ERROR" else DatabaseError
             return kind(f"the database {self.place} cannot be used ({cause})")
         return kind(f"the database {self._engine.url.database} cannot be used ({cause}); {hint}")
 
     async def aclose(self) -> None:
-        """Close it; what runs is finished first."""
-        if self._line is not None:
-            await asyncio.to_thread(self._line.shutdown)
+        """Close the database after the transactions that run."""
+        if self._group_commit is not None:
+            await asyncio.to_thread(self._group_commit.shutdown)
         await asyncio.to_thread(self._writers.shutdown)
         await asyncio.to_thread(self._readers.shutdown)
         self._engine.dispose()
 
 
-class _Threads:
-    """A few threads, and a bounded line before them."""
+class _BoundedPool:
+    """A few threads with a bounded queue."""
 
     def __init__(self, count: int, *, name: str) -> None:
         self._pool = ThreadPoolExecutor(max_workers=count, thread_name_prefix=name)
-        self._room = threading.Semaphore(_WAITING)
+        self._room = threading.Semaphore(_MAX_QUEUED)
         self.shutdown = self._pool.shutdown
 
     def submit(self, work: Callable[[], ResultT]) -> Future[ResultT]:
-        """The result of `work`, some time. Raises DatabaseBusyError."""
+        """Run `work` on a thread. Raises DatabaseBusyError when the queue is full."""
         if not self._room.acquire(blocking=False):
-            raise DatabaseBusyError(TOO_MUCH)
+            raise DatabaseBusyError(QUEUE_FULL)
         future = self._pool.submit(work)
         future.add_done_callback(lambda _: self._room.release())
         return future
 
 
-class _TryAgainError(Exception):
-    """Doing the work once more may help."""
+class _RetryError(Exception):
+    """A retry of the transaction may succeed."""
 
     def __init__(self, cause: exc.DBAPIError) -> None:
         super().__init__(str(cause))
         self.cause = cause
 
 
-class _Absence:
-    """Whether the database could be reached when that was last tried. Used by several threads."""
+class _Outage:
+    """Whether the last attempt to reach the database failed. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -299,20 +305,22 @@ class _Absence:
         self._again_at = 0.0
 
     def check(self) -> None:
-        """Raises DatabaseAwayError where it was away just now, unless it is time for the caller to ask again."""
+        """Raise DatabaseAwayError during an outage, unless it is the caller's turn to try again."""
         with self._lock:
             if self._error is None:
                 return
             if time.monotonic() < self._again_at:
                 raise DatabaseAwayError(str(self._error))
-            self._again_at = time.monotonic() + BUSY_TIMEOUT_S  # this one asks; the others are told until it knows
+            self._again_at = (
+                time.monotonic() + BUSY_TIMEOUT_S
+            )  # the caller tries; other callers get the error meanwhile
 
-    def begins(self, error: DatabaseAwayError) -> None:
+    def begin(self, error: DatabaseAwayError) -> None:
         with self._lock:
             self._error = error
-            self._again_at = time.monotonic() + _AGAIN_S
+            self._again_at = time.monotonic() + _RECONNECT_S
 
-    def is_over(self) -> None:
+    def end(self) -> None:
         if self._error is not None:
             with self._lock:
                 self._error = None

@@ -1,4 +1,4 @@
-"""Engines of SQLAlchemy for SQLite and PostgreSQL, from URLs as people write them."""
+"""SQLAlchemy engines for SQLite and PostgreSQL, from the URL in the settings."""
 
 from __future__ import annotations
 
@@ -20,43 +20,45 @@ from pellucid.errors import SettingsError
 from pellucid.system.extras import install_command
 
 IDLE_S = 10
-"""PostgreSQL ends a transaction whose process says nothing for so long, a stopped one: others wait for its locks."""
+"""PostgreSQL ends a transaction whose process is idle for this long: it is probably stopped, and others wait for its
+locks.
+"""
 
 _STATEMENT_S = 120
-"""A statement that takes longer is given up: those who asked have left (a look-up of a year is waited for 60 s)."""
+"""Timeout of a statement. Its caller has given up by then: the longest, the usage of a year, is waited for 60 s."""
 
 _SILENT_S = 10.0
-"""PostgreSQL that answers nothing for so long is given up: a server that a firewall hides answers nobody."""
+"""A connection to PostgreSQL without an answer for this long is closed: a firewall may drop its packets."""
 
 
 def file_url(path: Path) -> str:
-    """The URL of a SQLite file, whatever characters its path has."""
+    """The URL of a SQLite file. Its path may have any characters."""
     return sa.URL.create("sqlite", database=str(path)).render_as_string()
 
 
-def place_of(url: sa.URL) -> str:
-    """The URL for people: without its password, and of its query the place alone. Drivers take secrets there as well
-    (`password=`, `sslpassword=`, whatever a later one brings).
+def display_url(url: sa.URL) -> str:
+    """The URL for messages: without its password, and of its query only the address. Drivers also take secrets in the
+    query (`password=`, `sslpassword=`, and others in later versions).
     """
     shown = {name: value for name, value in url.query.items() if name in _PLACE}
     return url.set(query=shown).render_as_string(hide_password=True)
 
 
 _PLACE = frozenset({"host", "hostaddr", "port"})
-"""What of a URL's query is shown."""
+"""Parameters of the query that are shown."""
 
 
 _SHORTEST_SECRET = 4
-"""Shorter texts of a query are words like `on`, which occur in any message."""
+"""Shorter values in the query are words like `on`, which occur in any message."""
 
 
 def without_secrets(text: str, url: sa.URL) -> str:
-    """`text` without what the URL holds beside its place. A driver may repeat what it was given."""
+    """Replace the URL's password and query values in `text`, a message of a driver that may repeat them."""
     query = url.normalized_query.items()
-    given = [
+    secrets = [
         value for name, values in query if name not in _PLACE for value in values if len(value) >= _SHORTEST_SECRET
     ]
-    for secret in sorted({url.password or "", *given} - {""}, key=len, reverse=True):
+    for secret in sorted({url.password or "", *secrets} - {""}, key=len, reverse=True):
         text = text.replace(secret, "***")
     return text
 
@@ -67,12 +69,13 @@ _HOW = (
     f"{_UNUSABLE}: write postgresql://user:password@host:port/database, with every @ : / ? # % of a password"
     " percent-encoded (@ is %40), or sqlite:////folder/file"
 )
-"""What is wrong with it is not repeated: a password with an @ in it is taken for a host or a port."""
+"""The parser's message is not repeated: it takes a password with an @ for a host or a port."""
 
 
 def make_engine(url: str, *, busy_timeout_s: float, durable: bool = True) -> sa.Engine:
-    """The engine for `url`; nothing is opened yet. `durable`: SQLite flushes each transaction to the disk. Raises
-    SettingsError for a URL that is none.
+    """Make the engine for `url`; nothing is opened yet. `durable`: SQLite flushes each transaction to the disk.
+
+    Raises SettingsError for an invalid URL.
     """
     try:
         parsed = sa.make_url(url)
@@ -93,21 +96,21 @@ def make_engine(url: str, *, busy_timeout_s: float, durable: bool = True) -> sa.
 
 
 def _make_postgres(url: sa.URL, busy_timeout_s: float) -> sa.Engine:
-    # Without these the kernel waits 2 minutes for a host that is gone, and hours for one that went (libpq, 32.1.2).
-    given_up = {
+    # Without these the kernel waits 2 minutes for a host that is down, and hours on an open connection (libpq, 32.1.2).
+    timeouts = {
         "connect_timeout": max(2, round(busy_timeout_s)),
         "tcp_user_timeout": round(1000 * _SILENT_S),
         "keepalives_idle": 10,
         "keepalives_interval": 5,
         "keepalives_count": 2,
     }
-    mine = {name: value for name, value in given_up.items() if name not in url.query}
-    # Statements are prepared in one connection; a pooler between us hands them to another.
-    engine = sa.create_engine(url, connect_args={"prepare_threshold": None, **mine})
+    defaults = {name: value for name, value in timeouts.items() if name not in url.query}
+    # No prepared statements: they belong to one connection, and a pooler may execute them on another.
+    engine = sa.create_engine(url, connect_args={"prepare_threshold": None, **defaults})
 
     @event.listens_for(engine, "connect")
     def prepare(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
-        # Statements, because PgBouncer takes no `options`.
+        # SET statements, because PgBouncer rejects `options`.
         cursor = connection.cursor()
         cursor.execute(f"SET lock_timeout = '{busy_timeout_s:g}s'")
         cursor.execute(f"SET statement_timeout = '{_STATEMENT_S}s'")
@@ -123,7 +126,7 @@ def _make_sqlite(url: sa.URL, busy_timeout_s: float, *, durable: bool) -> sa.Eng
     engine = sa.create_engine(
         url,
         poolclass=QueuePool,
-        max_overflow=-1,  # the threads are counted, and each has one
+        max_overflow=-1,  # bounded by the number of threads, which use one each
         connect_args={"timeout": busy_timeout_s, "check_same_thread": False},
     )
 
@@ -133,22 +136,22 @@ def _make_sqlite(url: sa.URL, busy_timeout_s: float, *, durable: bool) -> sa.Eng
 
     @event.listens_for(engine, "connect")
     def prepare(connection: DBAPIConnection, entry: ConnectionPoolEntry) -> None:
-        # sqlite3 would begin transactions by its own rules; FULL, because a charge must survive a power cut.
+        # The module sqlite3 must not begin transactions by itself. FULL, because a charge must survive a power cut.
         connection.isolation_level = None
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
         cursor.close()
-        entry.info["file"] = file_at(path)
+        entry.info["file"] = file_identity(path)
 
     @event.listens_for(engine, "checkout")
     def check(_: DBAPIConnection, entry: ConnectionPoolEntry, __: PoolProxiedConnection) -> None:
-        # Else a process would go on writing to a file that was deleted or replaced, and that nobody else can see.
-        if entry.info.get("file") != file_at(path):
+        # Otherwise a process would go on writing to a deleted or replaced file, which no other process can see.
+        if entry.info.get("file") != file_identity(path):
             raise exc.DisconnectionError("the file was replaced")
 
     @event.listens_for(engine, "begin")
     def begin(connection: sa.Connection) -> None:
-        # IMMEDIATE: a reader that turns writer would fail at once in place of waiting.
+        # IMMEDIATE: a transaction that starts with a read and then writes would fail at once instead of waiting.
         reading = connection.get_execution_options().get("reading", False)
         connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
@@ -156,7 +159,7 @@ def _make_sqlite(url: sa.URL, busy_timeout_s: float, *, durable: bool) -> sa.Eng
 
 
 def _connect(path: Path, arguments: list[Any], options: dict[str, Any]) -> sqlite3.Connection:
-    """A connection to the file, in WAL mode; made if it is missing, one process at a time."""
+    """Connect to the file, in WAL mode. A missing file is created, by one process at a time."""
     if path.exists():
         connection = sqlite3.connect(*arguments, **options)
         try:
@@ -167,10 +170,10 @@ def _connect(path: Path, arguments: list[Any], options: dict[str, Any]) -> sqlit
             raise
         connection.close()
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Switching a file to WAL is not covered by SQLite's own patience.
-    with alone_in(path.parent, timeout_s=options["timeout"]):
+    # SQLite's busy timeout does not cover the switch to WAL.
+    with exclusive_folder(path.parent, timeout_s=options["timeout"]):
         if not path.exists():
-            # Left over from a file that was deleted; another process may still have them mapped.
+            # Left by a deleted file. Another process may still have them mapped.
             for suffix in ("-wal", "-shm"):
                 path.with_name(path.name + suffix).unlink(missing_ok=True)
         connection = sqlite3.connect(*arguments, **options)
@@ -183,12 +186,14 @@ def _connect(path: Path, arguments: list[Any], options: dict[str, Any]) -> sqlit
 
 
 @contextmanager
-def alone_in(folder: Path, *, timeout_s: float) -> Generator[None]:
-    """One process at a time opens a file in the folder. Raises sqlite3.OperationalError after `timeout_s`."""
+def exclusive_folder(folder: Path, *, timeout_s: float) -> Generator[None]:
+    """Lock the folder, so that one process at a time opens a file in it. Raises sqlite3.OperationalError after
+    `timeout_s`.
+    """
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         deadline = time.monotonic() + timeout_s
-        while not _is_ours(fd):
+        while not _try_lock(fd):
             if time.monotonic() > deadline:
                 raise sqlite3.OperationalError("another process has been opening it for too long")
             time.sleep(_PAUSE_S)
@@ -200,7 +205,7 @@ def alone_in(folder: Path, *, timeout_s: float) -> Generator[None]:
 _PAUSE_S = 0.01
 
 
-def _is_ours(fd: int) -> bool:
+def _try_lock(fd: int) -> bool:
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -208,8 +213,8 @@ def _is_ours(fd: int) -> bool:
     return True
 
 
-def file_at(path: Path) -> tuple[int, int] | None:
-    """Which file lies there, by its numbers; None for none."""
+def file_identity(path: Path) -> tuple[int, int] | None:
+    """Device and inode of the file; None if there is none."""
     try:
         found = os.stat(path)  # noqa: PTH116 - 1 microsecond, Path.stat takes 3
     except OSError:

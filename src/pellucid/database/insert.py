@@ -1,4 +1,4 @@
-"""Inserts that both databases understand, though SQLAlchemy spells them apart."""
+"""Inserts for both databases. SQLAlchemy has a construct of its own for each."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ Insert = sqlite.Insert | postgresql.Insert
 
 
 def insert_once(db: sa.Connection, table: sa.Table) -> Insert:
-    """INSERT that does nothing where the key is there already."""
+    """INSERT that skips rows whose key exists already."""
     return _insert(db, table).on_conflict_do_nothing()
 
 
 def upsert(db: sa.Connection, table: sa.Table, rows: Sequence[dict[str, Any]], *, keep: Collection[str] = ()) -> None:
-    """Write `rows`, over those with the same key; the columns `keep` of such a row stay as they are."""
+    """Insert `rows`, or overwrite rows with the same key. The columns `keep` are not overwritten."""
     insert = _insert(db, table)
     key = [column.name for column in table.primary_key]
     changed = {name: insert.excluded[name] for name in rows[0] if name not in key and name not in keep}

@@ -1,6 +1,6 @@
-"""Locks that transactions hold until they end. In SQLite the one writer has them all; in PostgreSQL they are advisory.
+"""Locks that transactions hold until they end. In SQLite the only writer has them all; in PostgreSQL they are advisory.
 
-Who needs several takes them in this order: removals, mattes, accounts by the names of their tokens.
+A transaction that needs several takes them in this order: removals, mattes, accounts sorted by token.
 """
 
 from __future__ import annotations
@@ -11,26 +11,26 @@ import sqlalchemy as sa
 
 
 class Lock(enum.IntEnum):
-    """What only one transaction at a time may do. The keys may be any numbers that stay the same."""
+    """What only one transaction at a time may do. The values are arbitrary numbers that must never change."""
 
     SCHEMA = 8_400_640
-    """Change the schema."""
+    """Migrate the schema."""
     UPLOADS = 8_400_641
-    """Reserve room for an upload: the total is everybody's."""
+    """Reserve room for an upload: the limit on the total is shared."""
     REMOVALS = 8_400_642
-    """Change the removals of the store that is named. One change takes some ms, a removal at least a hundred."""
+    """Change the jobs of the named store. One change takes some ms, a job at least a hundred."""
     DELIVERIES = 8_400_643
     """Claim deliveries."""
     MATTES = 8_400_644
-    """Make mattes of the store that is named the newest: every web process adopts them, and workers make more."""
+    """Mark mattes of the named store as the newest: every web process adopts mattes, and workers add more."""
     INVALIDATIONS = 8_400_645
-    """Number invalidations: they become visible in their order, so that who has seen one finds no lower one later."""
+    """Number invalidations. They become visible in order: a reader that has seen one never finds a lower one later."""
     ACCOUNTS = 8_400_646
-    """Change the accounts of the token that is named."""
+    """Change the account of the named token."""
 
 
 def lock(db: sa.Connection, which: Lock, name: str | None = None) -> None:
-    """Wait until nobody else has the lock, and have it until the transaction ends."""
+    """Wait for the lock and hold it until the transaction ends. With `name`, it is one lock per name."""
     if db.dialect.name == "postgresql":
         key = (int(which),) if name is None else (int(which), sa.func.hashtext(name))
         db.execute(sa.select(sa.func.pg_advisory_xact_lock(*key)))

@@ -1,7 +1,8 @@
-"""What versions before the one database kept in the data directory: `queue/jobs.sqlite` and `purges.jsonl`.
+"""Files of versions before the single database, in the data directory: `queue/jobs.sqlite` and `purges.jsonl`.
 
-They are read alone: an older process that still has the file open is seen, and one that starts meanwhile waits and then
-gives up. When all is taken over they are moved aside, and a file takes their place that older versions refuse.
+They are read under an exclusive lock. It detects an older process that still has the file open; an older process that
+starts meanwhile waits and then fails. After the import the files are moved aside and replaced by a file that older
+versions refuse to open.
 """
 
 from __future__ import annotations
@@ -16,37 +17,37 @@ from typing import Any, Self
 
 import msgspec
 
-from pellucid.database.engines import alone_in
+from pellucid.database.engines import exclusive_folder
 from pellucid.errors import DatabaseBusyError, DatabaseError, DatabaseSchemaError
 
 _NEWEST = 3
-"""The queue file's last schema (`PRAGMA user_version`). Schemas 1 and 2 lack tables, schema 0 is a file without any."""
+"""Last schema of the queue file (`PRAGMA user_version`). Schemas 1 and 2 lack some tables, schema 0 has none."""
 
-_REFUSED = 4
-"""The schema that stands in the file left in place: older versions say that a newer one has to be run. Without it one
-that is started by mistake would begin with an empty ledger, and charge everybody for everything again.
+_BLOCKING_SCHEMA = 4
+"""Schema of the file that is left in place: older versions demand a newer one for it. Without that file, an older
+version that is started by mistake would begin with an empty ledger and charge every customer again.
 """
 
 _APPLICATION = 0x50454C4C
-"""SQLite's application id of that file, so that it is known again by its header."""
+"""SQLite's application id of that file, by which its header is recognised."""
 
 _CHUNK = 2000
-"""Rows in memory at a time: with all that is made of them, 10 MB."""
+"""Rows in memory at a time: 10 MB with everything that is derived from them."""
 
 _MOVED = ".taken-over"
 
 
 class Invalidation(msgspec.Struct, frozen=True, kw_only=True):
-    """A line of the old file: what was asked until `at` about what `record_key` names is not to be believed."""
+    """A line of the old file: fetches of `record_key` that started before `at` are invalid."""
 
     record_key: str
     at: float
 
 
 class OldFiles:
-    """The files of one data directory. `close` it, or use it as a context manager, where `move_aside` is not reached.
+    """The old files of one data directory. Call `close`, or use it as a context manager, unless `move_aside` is called.
 
-    `timeout_s`: how long a process that has the file open is waited for.
+    `timeout_s`: how long to wait for a process that has the file open.
     """
 
     def __init__(self, *, queue: Path, invalidations: Path, timeout_s: float = 2.0) -> None:
@@ -55,27 +56,27 @@ class OldFiles:
         self._timeout_s = timeout_s
         self._connection: sqlite3.Connection | None = None
         self._locks = ExitStack()
-        self._in_use = threading.Lock()
+        self._mutex = threading.Lock()
 
     @property
-    def wait(self) -> bool:
-        """Whether there is anything that was not taken over yet. 20 microseconds."""
-        return self._queue_waits() or any(path.exists() for path in self._lines())
+    def is_pending(self) -> bool:
+        """Whether there is a file that was not imported yet. Takes 20 microseconds."""
+        return self._has_queue_file() or any(path.exists() for path in self._log_files())
 
     @property
     def place(self) -> str:
-        """Where they are, for people."""
-        return str(self._queue if self._queue_waits() else self._invalidations)
+        """Path of a file that was not imported yet, for messages."""
+        return str(self._queue if self._has_queue_file() else self._invalidations)
 
     @contextmanager
-    def held(self) -> Generator[None]:
-        """What is done inside reads them alone; they stay so until `move_aside` or `close`, unless it fails. Raises
+    def locked(self) -> Generator[None]:
+        """Lock the files for the block. They stay locked until `move_aside` or `close`, unless the block fails. Raises
         DatabaseBusyError, DatabaseError.
 
-        SQLite grants this only to the one process that has the file open, so an older process that lives is found even
-        if it has no worker and writes nothing.
+        SQLite grants an exclusive lock only if no other process has the file open. So a living older process is
+        detected even if it has no worker and writes nothing.
         """
-        with self._in_use:
+        with self._mutex:
             try:
                 self._lock()
                 yield
@@ -84,31 +85,31 @@ class OldFiles:
                 raise
 
     def tables(self) -> frozenset[str]:
-        """The tables in the queue file."""
+        """Names of the tables in the queue file."""
         found = self.rows("SELECT name FROM sqlite_master WHERE type = 'table'")
         return frozenset(row["name"] for chunk in found for row in chunk)
 
     def columns(self, table: str) -> frozenset[str]:
-        """The columns of a table in the queue file."""
+        """Names of the columns of a table in the queue file."""
         found = self.rows("SELECT name FROM pragma_table_info(?)", table)
         return frozenset(row["name"] for chunk in found for row in chunk)
 
     def rows(self, query: str, *values: object) -> Iterator[list[dict[str, Any]]]:
-        """What `query` finds in the queue file, 2,000 rows at a time. Raises DatabaseError."""
+        """Run `query` on the queue file; yields up to 2,000 rows at a time. Raises DatabaseError."""
         if self._connection is None:
             return
-        with self._explained(), closing(self._connection.execute(query, values)) as cursor:
+        with self._explained_errors(), closing(self._connection.execute(query, values)) as cursor:
             names = [column[0] for column in cursor.description]
             while found := cursor.fetchmany(_CHUNK):
                 yield [dict(zip(names, row, strict=True)) for row in found]
 
     def invalidations(self) -> list[Invalidation | None]:
-        """What was told, the oldest first; None for a line that cannot be read. Some 2 MB. Raises DatabaseError."""
+        """The invalidations, the oldest first; None for an unreadable line. Some 2 MB. Raises DatabaseError."""
         found: list[Invalidation | None] = []
-        for path in self._lines():
-            with self._explained():
+        for path in self._log_files():
+            with self._explained_errors():
                 text = path.read_bytes() if path.exists() else b""
-            # Without its end a line was never told: whoever wrote it heard of an error, or was killed.
+            # A line without its end does not count: its writer got an error, or was killed.
             for line in text.split(b"\n")[:-1]:
                 try:
                     found.append(msgspec.json.decode(line, type=Invalidation))
@@ -117,24 +118,22 @@ class OldFiles:
         return found
 
     def move_aside(self) -> None:
-        """Rename them, now that all is taken over. What is there once more gets another name: nothing is overwritten.
-        Raises DatabaseError.
-        """
-        with self._in_use, self._explained():
-            for path in self._lines():
-                with suppress(FileNotFoundError):  # another process of ours may be as far as this one
+        """Rename the files after the import. A taken name gets a number. Raises DatabaseError."""
+        with self._mutex, self._explained_errors():
+            for path in self._log_files():
+                with suppress(FileNotFoundError):  # another process of this version may have renamed it already
                     _rename(path)
             if self._connection is not None:
-                refusal = self._make_refusal()
+                blocking_file = self._make_blocking_file()
                 _rename(self._queue)
-                refusal.replace(self._queue)
-                # A killed process left it, and nothing is in it.
+                blocking_file.replace(self._queue)
+                # Left by a killed process, and empty.
                 self._queue.with_name(self._queue.name + "-shm").unlink(missing_ok=True)
                 self._close()
 
     def close(self) -> None:
-        """Let others at the files; a thread that reads them is waited for."""
-        with self._in_use:
+        """Unlock the files, after any thread that reads them has finished."""
+        with self._mutex:
             self._close()
 
     def __enter__(self) -> Self:
@@ -146,12 +145,12 @@ class OldFiles:
     def _lock(self) -> None:
         if self._connection is not None:
             return
-        self._refuse_living_workers()
-        with self._explained():
-            # First among ourselves: those who want all of a SQLite file and have a part keep it from one another.
-            if self._queue_waits():
-                self._locks.enter_context(alone_in(self._queue.parent, timeout_s=self._timeout_s))
-            if self._queue_waits():
+        self._check_no_worker_lives()
+        with self._explained_errors():
+            # First a lock among processes of this version: two that upgrade SQLite's lock at once block each other.
+            if self._has_queue_file():
+                self._locks.enter_context(exclusive_folder(self._queue.parent, timeout_s=self._timeout_s))
+            if self._has_queue_file():
                 self._connection = self._open()
 
     def _close(self) -> None:
@@ -160,38 +159,40 @@ class OldFiles:
             self._connection = None
         self._locks.close()
 
-    def _lines(self) -> tuple[Path, Path]:
-        """The files of lines, the older one first."""
+    def _log_files(self) -> tuple[Path, Path]:
+        """The files with invalidations, the older one first."""
         return self._invalidations.with_name(self._invalidations.name + ".1"), self._invalidations
 
-    def _queue_waits(self) -> bool:
+    def _has_queue_file(self) -> bool:
         try:
             with self._queue.open("rb") as file:
                 header = file.read(72)
         except (FileNotFoundError, NotADirectoryError):
             return False
         except OSError:
-            return True  # whoever opens it hears why
+            return True  # opening it will raise the error
         return int.from_bytes(header[68:72], "big") != _APPLICATION
 
-    def _refuse_living_workers(self) -> None:
-        """A worker holds a lock on a file of its own as long as it lives, also while it has the queue file closed."""
+    def _check_no_worker_lives(self) -> None:
+        """Raise DatabaseBusyError if a worker of an older version lives. It holds the lock of a file of its own, also
+        while it has the queue file closed.
+        """
         for path in sorted((self._queue.parent / "owners").glob("*.lock")):
             try:
                 file = path.open("rb")
             except OSError:
-                continue  # gone, or another user's: if that one lives, it has the queue file open
+                continue  # gone, or of another user: if that worker lives, it has the queue file open
             with file:
                 try:
                     fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
                 except BlockingIOError:
                     raise DatabaseBusyError(
                         f"an older Pellucid still works on {self._queue} (worker {path.stem}): stop it first, so that "
-                        "what it has in hand can be taken over"
+                        "its job can be taken over"
                     ) from None
 
     def _open(self) -> sqlite3.Connection:
-        # mode=rw: a file that has gone is not made anew.
+        # mode=rw: a file that is gone is not created again.
         connection = sqlite3.connect(
             f"{self._queue.absolute().as_uri()}?mode=rw",
             uri=True,
@@ -200,7 +201,7 @@ class OldFiles:
             check_same_thread=False,
         )
         try:
-            connection.execute("PRAGMA locking_mode = EXCLUSIVE")  # from the first look on, and nobody gets in between
+            connection.execute("PRAGMA locking_mode = EXCLUSIVE")  # from the first read on, without a gap
             version: int = connection.execute("PRAGMA user_version").fetchone()[0]
             if version > _NEWEST:
                 raise DatabaseSchemaError(
@@ -214,16 +215,16 @@ class OldFiles:
             raise
         return connection
 
-    def _make_refusal(self) -> Path:
+    def _make_blocking_file(self) -> Path:
         path = self._queue.with_name(self._queue.name + ".new")
         path.unlink(missing_ok=True)
         with closing(sqlite3.connect(path)) as connection:
             connection.execute(f"PRAGMA application_id = {_APPLICATION}")
-            connection.execute(f"PRAGMA user_version = {_REFUSED}")
+            connection.execute(f"PRAGMA user_version = {_BLOCKING_SCHEMA}")
         return path
 
     @contextmanager
-    def _explained(self) -> Generator[None]:
+    def _explained_errors(self) -> Generator[None]:
         try:
             yield
         except sqlite3.Error as error:
@@ -235,8 +236,8 @@ class OldFiles:
                 ) from None
             if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
                 hint = (
-                    "it is damaged: mend it with `sqlite3 FILE .recover`, or move it away, with its -wal and -shm, to "
-                    "go on without what it holds (no finished matte is lost, but what was charged is)"
+                    "it is damaged: repair it with `sqlite3 FILE .recover`, or move it away, with its -wal and -shm, "
+                    "to start without its data (no finished matte is lost, but the record of charges is)"
                 )
             else:
                 hint = "it must lie in a folder on a local disk that has room and that this user may write to"
@@ -247,7 +248,7 @@ class OldFiles:
 
 
 def _rename(path: Path) -> None:
-    """Move a file aside, under a name that is free."""
+    """Move a file aside, under a free name."""
     moved, number = path.with_name(path.name + _MOVED), 1
     while moved.exists():
         number += 1

@@ -1,6 +1,6 @@
-"""The schema: which one a database has, and the steps to ours. Each function is a part of a transaction.
+"""The schema of the database and its migrations. Each function is part of a transaction.
 
-Alembic is imported only where there is a step to go (0.25 s): at the first start, and after an upgrade.
+Alembic is imported (0.25 s) only if a migration is to run: at the first start, and after an upgrade.
 """
 
 from __future__ import annotations
@@ -18,57 +18,57 @@ from pellucid.errors import DatabaseError, DatabaseSchemaError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schema:
-    """The tables of a database. `is_current` only reads; `bring_up` makes what is missing, and looks again first: it
-    is called by several processes at once.
-    """
+    """How the tables of a database are checked and created."""
 
     is_current: Callable[[sa.Connection], bool]
-    bring_up: Callable[[sa.Connection], None]
+    """Only reads."""
+    migrate: Callable[[sa.Connection], None]
+    """Creates what is missing. It checks first, because several processes may call it at once."""
 
 
-STEPS = ("0001", "0002")
+MIGRATIONS = ("0001", "0002")
 """The revisions in `migrations/versions`, the newest last."""
 
 _OLD_QUEUE = "jobs"
-"""A table that only the files of older versions have."""
+"""A table that only exists in files of older versions."""
 
 _VERSIONS = sa.table("alembic_version", sa.column("version_num", sa.String))
 
 _alembic = threading.Lock()
-"""Alembic keeps its context in a module: one upgrade at a time in a process, whatever the database."""
+"""Alembic keeps its context in a module, so a process can run one upgrade at a time, of any database."""
 
 
 def revision_of(connection: sa.Connection) -> str | None:
-    """The revision that the database says it has, None for no tables of ours, or tables from before there were steps.
+    """The revision of the database. None: it has no tables of ours, or tables from before the first migration.
 
     Raises DatabaseSchemaError when a newer Pellucid wrote it.
     """
     if not sa.inspect(connection).has_table(_VERSIONS.name):
         return None
     revision: str | None = connection.scalar(sa.select(_VERSIONS.c.version_num))
-    if revision is not None and revision not in STEPS:
+    if revision is not None and revision not in MIGRATIONS:
         raise DatabaseSchemaError(
-            f"the database is of schema {revision}, this Pellucid knows {STEPS[-1]}: run the newer one"
+            f"the database is of schema {revision}, this Pellucid knows {MIGRATIONS[-1]}: run the newer one"
         )
     return revision
 
 
-def is_ours(connection: sa.Connection) -> bool:
-    """Whether there is no step to go. A read. Raises DatabaseSchemaError."""
-    return revision_of(connection) == STEPS[-1]
+def is_current(connection: sa.Connection) -> bool:
+    """Whether all migrations have run. Only reads. Raises DatabaseSchemaError."""
+    return revision_of(connection) == MIGRATIONS[-1]
 
 
 def upgrade(connection: sa.Connection) -> None:
-    """Go the steps that are missing, one process at a time: the transaction holds SQLite's write lock, or ours in
-    PostgreSQL. Raises DatabaseError.
+    """Run the missing migrations, one process at a time: the transaction holds SQLite's write lock, or in PostgreSQL an
+    advisory lock. Raises DatabaseError.
     """
     lock(connection, Lock.SCHEMA)
-    if is_ours(connection):
+    if is_current(connection):
         return
     if sa.inspect(connection).has_table(_OLD_QUEUE):
         raise DatabaseError(
-            "the database is the queue's file of an older version, which is taken over by itself: name another one, or "
-            "none, as database.url"
+            "the database is the queue file of an older version, which is taken over automatically: name another file, "
+            "or none, as database.url"
         )
     with _alembic:
         from alembic import command  # noqa: PLC0415 - seldom needed, see above
@@ -79,5 +79,5 @@ def upgrade(connection: sa.Connection) -> None:
         command.upgrade(config, "head")
 
 
-OURS = Schema(is_current=is_ours, bring_up=upgrade)
-"""Of the one database."""
+SCHEMA = Schema(is_current=is_current, migrate=upgrade)
+"""The schema of Pellucid's database."""

@@ -1,1 +1,1 @@
-"""What is known to have changed: written once in the database, read by every process."""
+"""Invalidations of origins: a log in the database, written once and read by every process."""

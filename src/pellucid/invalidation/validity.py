@@ -1,44 +1,44 @@
-"""PURE: what a process has heard of invalidations, and which records it believes therefore. By sequence numbers: clocks
-that are set, or differ, change nothing.
+"""Pure: the invalidations that a process has read, and which records of origins are valid after them. Sequence numbers
+decide, so clocks that are set or differ do not matter.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-_NAMES = 100_000
-"""Names that are remembered, 0.2 to 0.3 kB each: as many as the database keeps rows."""
+_MAX_ORIGINS = 100_000
+"""Invalidated origins in memory, 0.2 to 0.3 kB each: as many as the database keeps rows."""
 
-_NOBODY = ""
+_NO_DIGEST = ""
 
 
-class _Named(NamedTuple):
-    """Which number named an origin last. A record that says that it holds `digest` is believed if its process had heard
-    number `since` when it asked.
-    """
+class _Invalidated(NamedTuple):
+    """The last invalidation of an origin."""
 
     seq: int
     since: int
+    """A record with `digest` is valid if its process had read this number when the fetch started."""
     digest: str
 
 
 class Validity:
-    """Every record says up to which number its process had heard when the question to the origin was put. It is
-    believed if none of a greater number has named its origin since, as far as this process heard.
+    """Decides which records are valid. A record carries the `position` of its process in the log, from the moment when
+    its fetch started. It is valid if this process has read no later invalidation of its origin.
 
-    Why no record is believed that an invalidation which this process has heard should have ended:
+    Why every invalidation that this process has read ends the records that it should end:
 
-    1. Numbers become visible in their order, so who has heard one has heard all below it; `position` says so, and which
-       database it was.
-    2. A record's position is that of the moment before its question was put. An invalidation that had a number by then
-       was told before the question, which therefore brought what came after the change.
-    3. One that got its number later is greater than the record's position, whoever writes the record down and when.
-    4. What is heard of is either in `_named`, or in `_all`, or not above `_floor`: that is raised to what falls out of
-       memory, and begins at what the database has forgotten. A record from below it is not believed.
-    5. Nothing is compared between databases: a record of another one is not believed.
+    1. Numbers become visible in order, so a process that has read one has read all below it. `position` names the last
+       number, and the database.
+    2. A record's position was taken before its fetch. An invalidation that had a number by then was appended before the
+       fetch, which therefore got the bytes after the change.
+    3. An invalidation that got its number later is greater than the record's position, whichever process stores the
+       record and when.
+    4. Every invalidation that was read is in `_invalidated`, or in `_all`, or not above `_floor`. The floor starts at
+       the last number that the database has deleted, and rises to the last that was dropped from memory. A record from
+       below it is not valid.
+    5. Numbers of different databases are not compared: a record of another database is not valid.
 
-    Before anything was heard (the database is away) everything is believed, and what is asked then counts as asked
-    before all.
+    Before the first read (the database is unavailable) every record is valid, and fetches get the lowest position.
     """
 
     def __init__(self) -> None:
@@ -47,62 +47,64 @@ class Validity:
         self._started_after = 0
         self._floor = 0
         self._all = 0
-        self._named: dict[str, _Named] = {}  # the lowest number first
+        self._invalidated: dict[str, _Invalidated] = {}  # the lowest number first
 
     @property
     def position(self) -> str:
-        """Up to where this process has heard, to be kept with what is asked from now on."""
+        """How far this process has read the log. Stored in the records of fetches that start from now on."""
         return "" if self.identity is None else f"{self.identity}:{self.seq}"
 
-    def begin(self, identity: str, *, after: int) -> None:
-        """The database is `identity`; what it was told up to the number `after` is not known, or no longer."""
+    def reset(self, identity: str, *, after: int) -> None:
+        """Start anew with the database `identity`. Its invalidations up to the number `after` are unknown."""
         self.identity = identity
         self.seq = self._floor = self._started_after = after
         self._all = 0
-        self._named.clear()
+        self._invalidated.clear()
 
     def apply(self, seq: int, *, token: str, origin: str, digest: str) -> None:
-        """Number `seq`, greater than all before it, names an origin of a token, '' for any. With a `digest` it says
-        that the origin holds these bytes now: who knows others is not believed.
+        """Apply number `seq`, greater than all before it, which invalidates an origin of a token ('' for all). With a
+        `digest`, the origin has these bytes now: only records with other bytes become invalid.
         """
         self.seq = seq
         if not origin:
             self._all = seq
             return
         name = f"{token}/{origin}"
-        before = self._named.pop(name, None)
+        before = self._invalidated.pop(name, None)
         since = seq
         if digest and before is None:
             since = 0
         elif digest and before is not None:
-            # Of two who found different bytes, the one that is heard last may have asked first: it is to have heard of
-            # the other one.
+            # Two processes found different bytes, and the one that appended last may have fetched first. Its records
+            # are valid only if it had read the other invalidation before the fetch.
             since = before.since if digest == before.digest else before.seq
-        self._named[name] = _Named(seq, since, digest)
-        if len(self._named) > _NAMES:
-            oldest = next(iter(self._named))
-            self._floor = max(self._floor, self._named.pop(oldest).seq)
+        self._invalidated[name] = _Invalidated(seq, since, digest)
+        if len(self._invalidated) > _MAX_ORIGINS:
+            oldest = next(iter(self._invalidated))
+            self._floor = max(self._floor, self._invalidated.pop(oldest).seq)
 
-    def pass_over(self, seq: int) -> None:
-        """Number `seq` says what this version does not know."""
+    def skip(self, seq: int) -> None:
+        """Skip number `seq`, which does not concern this process."""
         self.seq = seq
 
     def generation_of(self, key: str) -> str:
-        """Differs from an earlier answer if the record `key` (`keys.origin_record_key`) was named meanwhile."""
+        """A value that differs from an earlier one if the record `key` (`keys.origin_record_key`) was invalidated
+        meanwhile.
+        """
         last = max([self._started_after, self._all, *(named.seq for named in self._of(key))])
         return f"{self.identity}:{last}"
 
-    def is_valid(self, key: str, position: str, digest: str = _NOBODY) -> bool:
-        """Whether a record of `key`, asked for at `position`, that says that the origin holds `digest` is believed."""
+    def is_valid(self, key: str, position: str, digest: str = _NO_DIGEST) -> bool:
+        """Whether a record of `key` with these bytes is valid, whose fetch started at `position`."""
         if self.identity is None:
             return True
         if not position.startswith(f"{self.identity}:") and position:
             return False
         return self._seq_of(position) >= self._floor and not self.is_invalidated(key, position, digest)
 
-    def is_invalidated(self, key: str, position: str, digest: str = _NOBODY) -> bool:
-        """Whether it is not believed because somebody named it, and not only because somebody may have: then what its
-        server says of it is worth nothing (`ETag`).
+    def is_invalidated(self, key: str, position: str, digest: str = _NO_DIGEST) -> bool:
+        """Whether an invalidation that was read names the record. False if it is only invalid because invalidations may
+        have been missed. The validators (`ETag`) of an invalidated record must not be used.
         """
         seq = self._seq_of(position)
         return seq < self._all or any(
@@ -113,8 +115,8 @@ class Validity:
         identity, _, number = position.rpartition(":")
         return int(number) if identity and identity == self.identity else 0
 
-    def _of(self, key: str) -> list[_Named]:
-        """What named the record: for its token, and for all."""
+    def _of(self, key: str) -> list[_Invalidated]:
+        """The invalidations of the record, for its token and for all."""
         _, token, origin = key.split("/")
-        found = (self._named.get(f"{token}/{origin}"), self._named.get(f"/{origin}"))
+        found = (self._invalidated.get(f"{token}/{origin}"), self._invalidated.get(f"/{origin}"))
         return [named for named in found if named is not None]

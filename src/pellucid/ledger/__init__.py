@@ -1,1 +1,1 @@
-"""Credits: what a removal costs a customer, charged once."""
+"""Credits: what cutouts cost customers. A cutout is charged once."""

@@ -1,4 +1,4 @@
-"""The statements of the ledger. Each function is a part of a transaction that the caller has begun."""
+"""The SQL statements of the ledger. Each function is part of a transaction that the caller has begun."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from pellucid.ledger.values import REMOVAL, Account, Claim, day_of, month_of
 from pellucid.spec import Tier, Token
 
 
-def lock_month(db: sa.Connection, token: Token, moment: float) -> None:
-    """Until the transaction ends nobody else gets past here for this token: not for this
-    month alone: at midnight, one process may be in the old month still, and what it holds counts
-    against the new one.
+def lock_account(db: sa.Connection, token: Token, now: float) -> None:
+    """Lock the token's account until the transaction ends, and create the row of the month.
+
+    The lock is for all months: at midnight another process may still be in the old month, and its holds count against
+    the new one.
     """
     lock(db, Lock.ACCOUNTS, token)
-    db.execute(insert_once(db, balances).values(token=token, month=month_of(moment), charged=0))
+    db.execute(insert_once(db, balances).values(token=token, month=month_of(now), charged=0))
 
 
 def account_values(claim: Claim, *, now: float) -> dict[str, Any]:
@@ -30,7 +31,7 @@ def account_values(claim: Claim, *, now: float) -> dict[str, Any]:
         "month": month_of(now),
         "origin": claim.origin,
         "since": now - claim.charge_every_s,
-        "spared": int(bool(claim.origin) and claim.charge_every_s > 0),
+        "once_per_origin": int(bool(claim.origin) and claim.charge_every_s > 0),
     }
 
 
@@ -47,18 +48,18 @@ def read_account(row: sa.Row[*tuple[Any, ...]]) -> Account:
 
 
 def account(db: sa.Connection, claim: Claim, *, now: float) -> Account:
-    """What the ledger knows of the claim at `now`. One statement."""
+    """Read the account of the claim at `now`. One statement."""
     return read_account(db.execute(_ACCOUNT, account_values(claim, now=now)).one())
 
 
 def sums(db: sa.Connection, token: Token, *, now: float) -> tuple[int, int]:
-    """What the token was charged in the month of `now`, and what is held of it. One statement."""
+    """Credits that the token was charged in the month of `now`, and credits that are held. One statement."""
     row = db.execute(_SUMS, {"token": token, "month": month_of(now)}).one()
     return int(row.charged or 0), int(row.held_in_all or 0)
 
 
 def hold(db: sa.Connection, claim: Claim, *, credits: int, store: str, job: str, now: float) -> None:
-    """Hold `credits`, or let a hold that is there wait for `job` of `store`."""
+    """Hold `credits` until `job` of `store` ends. An existing hold keeps its credits and moves to that job."""
     db.execute(
         insert_once(db, holds).values(
             **_key(claim),
@@ -75,8 +76,8 @@ def hold(db: sa.Connection, claim: Claim, *, credits: int, store: str, job: str,
 
 
 def drop_hold(db: sa.Connection, claim: Claim, credits: int) -> None:
-    """Nothing is held any more for the claim. What was goes to another claim of the same URL that is held for nothing
-    because of it (`Ledger.price_of`): one of them is to be paid. The token's month must be locked.
+    """Delete the hold of the claim. Its credits move to another claim of the same URL, if one is held at no cost
+    because of this one (`Ledger.price_of`): one of them is to be paid. The account must be locked.
     """
     db.execute(holds.delete().where(*_of(holds, claim)))
     if credits and claim.origin:
@@ -85,9 +86,9 @@ def drop_hold(db: sa.Connection, claim: Claim, credits: int) -> None:
         db.execute(holds.update().where(free, holds.c.origin_digest.in_(first)).values(credits=credits))
 
 
-def take_over_credits(db: sa.Connection, claim: Claim) -> int:
-    """What is held for another claim of the same URL, which is held for nothing from now on: this one is there first.
-    0 where there is none. The token's month must be locked.
+def transfer_credits(db: sa.Connection, claim: Claim) -> int:
+    """Take the credits held for another claim of the same URL, because this one has its cutout first. The other is held
+    at no cost from now on. Returns the credits, 0 if there are none. The account must be locked.
     """
     if not claim.origin:
         return 0
@@ -104,12 +105,12 @@ def _of_url(claim: Claim) -> Sequence[sa.ColumnElement[bool]]:
 
 
 def drop_lost_holds(db: sa.Connection, *, before: float) -> None:
-    """Nothing is held any more for removals that an older version did not write down as owed."""
+    """Delete holds without a job, which older versions wrote."""
     db.execute(holds.delete().where(holds.c.store == "", holds.c.held_at < before))
 
 
 def charge(db: sa.Connection, claim: Claim, *, credits: int, now: float) -> bool:
-    """Write the charge down, unless it is there (False); the hold goes. The token's month must be locked."""
+    """Write the charge and delete the hold. False if the charge exists already. The account must be locked."""
     row = {
         "operation": REMOVAL,
         "credits": credits,
@@ -118,7 +119,7 @@ def charge(db: sa.Connection, claim: Claim, *, credits: int, now: float) -> bool
         "day": day_of(now),
     }
     insert = insert_once(db, charges).values(**_key(claim), **row, charged_at=now)
-    # RETURNING says whether it was written; the row count of such an insert is -1 in places.
+    # RETURNING shows whether the row was written; the row count of such an insert is -1 with some drivers.
     written = db.execute(insert.returning(charges.c.token)).first() is not None
     if written:
         month = (balances.c.token == claim.token, balances.c.month == month_of(now))
@@ -128,9 +129,9 @@ def charge(db: sa.Connection, claim: Claim, *, credits: int, now: float) -> bool
 
 
 def holds_of(db: sa.Connection, *, store: str, job: str) -> list[tuple[Claim, int]]:
-    """What waits for a removal, with its credits, in the order in which tokens are to be locked."""
-    those = (holds.c.store == store, holds.c.job == job)
-    query = sa.select(holds).where(*those).order_by(holds.c.token, holds.c.origin_digest, holds.c.tier)
+    """The claims held for a job, with their credits, in the order in which tokens must be locked."""
+    of_job = (holds.c.store == store, holds.c.job == job)
+    query = sa.select(holds).where(*of_job).order_by(holds.c.token, holds.c.origin_digest, holds.c.tier)
     return [(_claim(row), row.credits) for row in db.execute(query)]
 
 
@@ -156,7 +157,7 @@ def _scalar(column: sa.Column[Any], *where: sa.ColumnElement[bool]) -> sa.Scalar
     return sa.select(column).where(*where).scalar_subquery()
 
 
-# Statements that every answer needs are built once: building one takes several times as long as SQLite needs for it.
+# Frequent statements are built once: building one takes several times as long as SQLite needs to run it.
 
 _TOKEN, _MONTH = sa.bindparam("token", type_=sa.String), sa.bindparam("month", type_=sa.String)
 
@@ -166,7 +167,7 @@ def _of_claim(table: sa.Table) -> tuple[sa.ColumnElement[bool], ...]:
 
 
 def _of_origin(table: sa.Table) -> tuple[sa.ColumnElement[bool], ...]:
-    """Charged, or about to be, for whatever bytes."""
+    """Condition: rows of the claim's URL that cost credits, for any bytes."""
     names = ("token", "origin", "tier")
     return (*(table.c[name] == sa.bindparam(name, type_=sa.String) for name in names), table.c.credits > 0)
 
@@ -174,9 +175,9 @@ def _of_origin(table: sa.Table) -> tuple[sa.ColumnElement[bool], ...]:
 def _paid_lately() -> sa.ColumnElement[int]:
     latest = sa.select(sa.func.max(charges.c.charged_at)).where(*_of_origin(charges)).scalar_subquery()
     other = holds.c.origin_digest != sa.bindparam("origin_digest", type_=sa.String)
-    soon = sa.exists().where(*_of_origin(holds), other)  # the bytes before these
-    since, spared = sa.bindparam("since", type_=sa.Float), sa.bindparam("spared", type_=sa.Integer)
-    return sa.case((sa.and_(spared == 1, sa.or_(latest > since, soon)), 1), else_=0)
+    soon = sa.exists().where(*_of_origin(holds), other)  # for earlier bytes of the URL
+    since, once_per_origin = sa.bindparam("since", type_=sa.Float), sa.bindparam("once_per_origin", type_=sa.Integer)
+    return sa.case((sa.and_(once_per_origin == 1, sa.or_(latest > since, soon)), 1), else_=0)
 
 
 _SUM_COLUMNS: tuple[sa.Label[Any], ...] = (
@@ -192,7 +193,7 @@ ACCOUNT_COLUMNS: tuple[sa.Label[Any], ...] = (
     *_SUM_COLUMNS,
     _paid_lately().label("paid_lately"),
 )
-"""The columns of an account, to be selected beside others."""
+"""The columns of an account, for use in larger statements."""
 
 _ACCOUNT: sa.Select[*tuple[Any, ...]] = sa.select(*ACCOUNT_COLUMNS)
 _SUMS: sa.Select[*tuple[Any, ...]] = sa.select(*_SUM_COLUMNS)

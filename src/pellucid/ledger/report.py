@@ -1,4 +1,4 @@
-"""Pure: usage as a document and as a table for spreadsheets, the same over HTTP and on the command line."""
+"""Pure: usage reports as JSON and as CSV, the same over HTTP and on the command line."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ import msgspec
 from pellucid.ledger.usage import MAX_ROWS, TokenBalance, Usage
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
-"""What spreadsheets take for the beginning of a formula, also in quotes. Hosts are chosen by whoever asks for pictures
-(OWASP, CSV Injection).
+"""Characters that start a formula in spreadsheets, also in quotes. Clients choose the host names in a report (OWASP,
+CSV Injection).
 """
 
 
 class Sums(msgspec.Struct, frozen=True, kw_only=True):
-    """Of all rows, also of those that did not fit."""
+    """Sums over all rows, also those beyond `MAX_ROWS`."""
 
     removals: int
     credits: int
 
 
 class BalanceDocument(msgspec.Struct, frozen=True, kw_only=True):
-    """Credits of one token this month; `limit` and `remaining` are null for any number, `resets_at` is RFC 3339."""
+    """Credits of one token this month. `limit` and `remaining` are null without a limit, `resets_at` is RFC 3339."""
 
     token: str
     limit: int | None
@@ -35,8 +35,8 @@ class BalanceDocument(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UsageDocument(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer of `/-/usage`. A row has what it is grouped by, `removals` and `credits`; `truncated` says that there
-    were more rows than are here. `balance` is one for a customer, a list for the operator.
+    """The response of `/-/usage`. A row has the values that it is grouped by, `removals` and `credits`. `truncated`:
+    there were more rows. `balance` is an object for a customer, a list for the operator.
     """
 
     first: str = msgspec.field(name="from")
@@ -49,7 +49,7 @@ class UsageDocument(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def describe_usage(usage: Usage, balance: TokenBalance | Sequence[TokenBalance]) -> UsageDocument:
-    """The document of `usage`."""
+    """Build the document of `usage`."""
     by = [str(dimension) for dimension in usage.query.by]
     return UsageDocument(
         first=usage.query.first.isoformat(),
@@ -66,8 +66,8 @@ def describe_usage(usage: Usage, balance: TokenBalance | Sequence[TokenBalance])
 
 
 def write_csv(usage: Usage) -> str:
-    """The rows after RFC 4180, with a line of names first. A text that a spreadsheet would take for a formula gets an
-    apostrophe in front.
+    """The rows as CSV (RFC 4180) with a header. A text that a spreadsheet would take for a formula gets an apostrophe
+    in front.
     """
     out = io.StringIO(newline="")
     writer = csv.writer(out, lineterminator="\r\n")
@@ -77,7 +77,7 @@ def write_csv(usage: Usage) -> str:
 
 
 def csv_name(usage: Usage) -> str:
-    """A file name for `write_csv`: letters, digits, `-` and `.` only. It says so when rows are missing."""
+    """A file name for `write_csv`: letters, digits, `-` and `.` only. It shows if rows are missing."""
     token = f"-{usage.query.token}" if usage.query.token else ""
     part = f"-first-{MAX_ROWS}-rows" if usage.truncated else ""
     return f"usage{token}-{usage.query.first}-to-{usage.query.last}{part}.csv"

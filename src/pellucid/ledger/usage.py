@@ -1,6 +1,6 @@
-"""Looking up credits: what was charged from a day to a day, and where tokens stand this month.
+"""Usage reports: credits charged in a range of days, and the balances of tokens this month.
 
-Queries that SQLite and PostgreSQL answer alike. They only read: run them with `Database.read`.
+SQLite and PostgreSQL give the same results. The queries only read: run them with `Database.read`.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from pellucid.ledger.values import month_of, next_month
 from pellucid.spec import Token
 
 MAX_DAYS = 400
-"""Days of one look-up: a year and the month before, to compare."""
+"""Days of one report: a year and the month before, to compare."""
 
 MAX_ROWS = 10_000
-"""Rows of one look-up; `Usage.truncated` says that there were more."""
+"""Rows of one report. If there were more, `Usage.truncated` is set."""
 
 LOOKUP_S = 60.0
-"""How long one look-up is waited for."""
+"""Timeout of one report."""
 
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _TOKEN = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
@@ -56,14 +56,14 @@ _COLUMNS: Mapping[Dimension, sa.Column[str]] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UsageQuery:
-    """From the day `first` to the day `last` (UTC, both included), at most `MAX_DAYS`, grouped by `by`; `token` None
-    for all tokens.
-    """
+    """A range of UTC days, at most `MAX_DAYS`, and how its charges are grouped."""
 
     first: date
     last: date
+    """Included."""
     by: tuple[Dimension, ...] = (Dimension.DAY,)
     token: Token | None = None
+    """None: all tokens."""
 
     def __post_init__(self) -> None:
         days = (self.last - self.first).days + 1
@@ -85,8 +85,8 @@ _BY_GRAMMAR = f"a comma-separated list of {', '.join(Dimension)}, each once"
 
 
 def parse_query(*, first: str | None, last: str | None, by: str | None, token: str | None, today: date) -> UsageQuery:
-    """The query of four parameters as people write them, called `from`, `to`, `by` and `token`; None for one that was
-    not given: then `last` is today, `first` the first of its month, and days are told apart. Raises BadValueError.
+    """Parse the parameters `from`, `to`, `by` and `token`; None for one that is missing. The defaults are: `to` today,
+    `from` the first of its month, `by` day, all tokens. Raises BadValueError.
     """
     last_day = today if last is None else _parse_day("to", last)
     first_day = last_day.replace(day=1) if first is None else _parse_day("from", first)
@@ -120,52 +120,55 @@ def _parse_dimensions(value: str) -> tuple[Dimension, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UsageRow:
-    """Removals that were charged and their credits; `group` has a value for each of the query's dimensions."""
+    """Number of charges of one group, and their credits."""
 
     group: tuple[str, ...]
+    """A value for each of the query's dimensions."""
     removals: int
     credits: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """The answer to a query. Rows are in the order of days, then the dearest first; `removals` and `credits` are the
-    sums of everything, also of rows that did not fit.
-    """
+    """The result of a query."""
 
     query: UsageQuery
     rows: tuple[UsageRow, ...]
+    """By day, then by credits, the highest first."""
     removals: int
+    """Sum over all rows, also those beyond `MAX_ROWS`; so is `credits`."""
     credits: int
     truncated: bool = False
+    """There were more than `MAX_ROWS` rows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenBalance:
-    """Where a token stands this month, in credits: what it may spend (None: any number), what it was charged, what is
-    held for removals that are owed, and when the next month begins.
-    """
+    """Credits of a token this month."""
 
     token: Token
     limit: int | None
+    """None: any number."""
     charged: int
     held: int
+    """Held for pending jobs."""
     resets_at: datetime
+    """Start of the next month."""
 
     @property
     def remaining(self) -> int | None:
-        """What may still be spent, never below 0; None for any number."""
+        """Credits that may still be spent, never below 0; None for any number."""
         return None if self.limit is None else max(0, self.limit - self.charged - self.held)
 
 
 def look_up(connection: sa.Connection, query: UsageQuery) -> Usage:
-    """What was charged. A query by day alone has a row for every day, 0 where nothing was charged."""
+    """Sum up charges. A query by day alone has a row for every day, with 0 where nothing was charged."""
     columns = [_COLUMNS[dimension] for dimension in query.by]
     sums = (sa.func.count().label("removals"), sa.func.sum(charges.c.credits).label("spent"))
     wanted: list[sa.ColumnElement[bool]] = [charges.c.day.between(query.first.isoformat(), query.last.isoformat())]
     if query.token is not None:
         wanted.append(charges.c.token == query.token)
-    # Days first, so that what is cut off is the end; then what costs most. The rest makes the order one.
+    # By day first, so that a truncation cuts off the last days; then by credits. The rest makes the order unique.
     order = [charges.c.day] if Dimension.DAY in query.by else []
     statement = (
         sa.select(*columns, *sums)
@@ -175,7 +178,7 @@ def look_up(connection: sa.Connection, query: UsageQuery) -> Usage:
         .limit(MAX_ROWS + 1)
     )
     found = [
-        # PostgreSQL's sum of whole numbers is a Decimal.
+        # PostgreSQL returns sums of integers as Decimal.
         UsageRow(group=tuple(row)[:-2], removals=row.removals, credits=int(row.spent))
         for row in connection.execute(statement)
     ]
@@ -197,7 +200,7 @@ def _with_every_day(found: Iterable[UsageRow], query: UsageQuery) -> list[UsageR
 
 
 def _sorted(found: list[UsageRow], query: UsageQuery) -> list[UsageRow]:
-    """The order of `look_up`; what costs the same is sorted by code points, whatever the database's language."""
+    """Sort as `look_up` does. Ties are sorted by code points, whatever the database's collation."""
     at = query.by.index(Dimension.DAY) if Dimension.DAY in query.by else None
     return sorted(found, key=lambda row: ("" if at is None else row.group[at], -row.credits, row.group))
 
@@ -205,12 +208,12 @@ def _sorted(found: list[UsageRow], query: UsageQuery) -> list[UsageRow]:
 def look_up_balances(
     connection: sa.Connection, customers: Customers, *, now: datetime, token: Token | None = None
 ) -> list[TokenBalance]:
-    """Where tokens stand in the month of `now` (UTC), by name: `token` alone, or all that are configured, were charged
-    this month or have something held, at most `MAX_ROWS`.
+    """Balances in the month of `now` (UTC), by name: of `token`, or of all tokens that are configured, were charged
+    this month or have holds, at most `MAX_ROWS`.
     """
     month = month_of(now.timestamp())
     none = sa.literal(0, sa.BigInteger)
-    # One statement: what is held turns into a charge in one transaction, and must not be seen twice or not at all.
+    # One statement: a hold becomes a charge in one transaction, and must be seen exactly once.
     parts = sa.union_all(
         sa.select(balances.c.token, balances.c.charged, none.label("held")).where(balances.c.month == month),
         sa.select(holds.c.token, none.label("charged"), holds.c.credits.label("held")),

@@ -1,4 +1,4 @@
-"""Pure: the words of the ledger."""
+"""Pure: the values of the ledger's interface."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ REMOVAL = "bg_remove"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """What a token pays for, once: the matte of these bytes in this tier. `origin_host` is the host or alias of the
-    URL, for the accounts, and `origin` the digest of the URL (`keys.origin_digest_of`); they do not tell claims apart.
-    A token is charged for one origin once in `charge_every_s`, however often its bytes change; 0: each time.
-    """
+    """What a token pays for, once: the matte of these bytes in this tier. Other fields do not distinguish claims."""
 
     token: Token
     origin_digest: str
+    """Of the bytes."""
     tier: Tier
     origin_host: str = ""
+    """Host or alias of the URL, for the usage report."""
     origin: str = ""
+    """Digest of the URL (`keys.origin_digest_of`)."""
     charge_every_s: float = 0.0
+    """The token is charged for the URL once in this time, however often its bytes change. 0: for each change."""
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -32,60 +33,63 @@ class Claim:
 
 
 class ClaimStatus(enum.StrEnum):
-    """How a claim stands."""
+    """Status of a claim."""
 
     PAID = "paid"
     HELD = "held"
-    """It will be paid when the matte is there."""
+    """Credits are held, and charged when the matte exists."""
     REFUSED = "refused"
     """The token's limit does not allow it this month."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """What the ledger knows of a claim. `paid`: the credits it cost, None where it was not charged; `held` those kept
-    for it, None for nothing; `held_for` the store and key of the removal that they wait for. `charged` and
-    `held_in_all` are the token's sums, of this month and of now. `paid_lately`: the origin was charged in the last
-    `charge_every_s`, or is about to be.
-    """
+    """The state of a claim and of its token."""
 
     paid: int | None
+    """Credits that the claim cost; None if it was not charged."""
     held: int | None
+    """Credits held for it; None if there is no hold."""
     held_for: tuple[str, str] | None
+    """Store and key of the job that the hold belongs to."""
     charged: int
+    """Credits that the token was charged this month."""
     held_in_all: int
+    """Credits of all holds of the token."""
     paid_lately: bool
+    """The origin was charged in the last `charge_every_s`, or has a hold that will be charged."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Balance:
-    """A token's month: credits allowed (None: any number), charged, and held for jobs that are owed; `resets_at` is the
-    beginning of the next month, in seconds since the epoch.
-    """
+    """Credits of a token this month."""
 
     limit: int | None
+    """None: any number."""
     charged: int
     held: int
+    """Held for pending jobs."""
     resets_at: float
+    """Start of the next month, in seconds since the epoch."""
 
     @property
     def remaining(self) -> int | None:
-        """What can still be spent, never below 0; None: any number."""
+        """Credits that can still be spent, never below 0; None: any number."""
         return None if self.limit is None else max(0, self.limit - self.charged - self.held)
 
 
-def day_of(moment: float) -> str:
-    """The UTC day, 2026-11-25, of a moment in seconds since the epoch."""
-    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d")
+def day_of(time_s: float) -> str:
+    """The UTC day, such as 2026-11-25, of a time in seconds since the epoch."""
+    return datetime.fromtimestamp(time_s, UTC).strftime("%Y-%m-%d")
 
 
-def month_of(moment: float) -> str:
-    """The UTC month, 2026-11."""
-    return day_of(moment)[:7]
+def month_of(time_s: float) -> str:
+    """The UTC month, such as 2026-11, of a time in seconds since the epoch."""
+    return day_of(time_s)[:7]
 
 
-def next_month(moment: float) -> float:
-    """When the UTC month after that of `moment` begins."""
-    now = datetime.fromtimestamp(moment, UTC)
+def next_month(time_s: float) -> float:
+    """Start of the next UTC month, in seconds since the epoch."""
+    now = datetime.fromtimestamp(time_s, UTC)
     years, month = divmod(now.month, 12)
     return datetime(now.year + years, month + 1, 1, tzinfo=UTC).timestamp()

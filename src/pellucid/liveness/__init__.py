@@ -1,1 +1,1 @@
-"""Who is at work: the port, and what one machine needs."""
+"""Which workers are alive: the port, and its implementation for one machine."""

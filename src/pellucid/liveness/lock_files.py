@@ -1,10 +1,13 @@
-"""Who is alive: a worker holds an exclusive lock on a file of its own for as long as its process lives.
+"""Worker registry of lock files: a worker holds an exclusive lock on a file of its own while its process lives.
 
-The kernel frees the lock when the process ends, however it ends. So death is seen at once and exactly, also from
-another container that shares the folder, where a process id says nothing and a heartbeat tells a whole lease late.
-The lock is flock's, not POSIX's: a POSIX lock is lost when its process closes any descriptor of the file. A descriptor
-is not inherited by programs the worker starts, but it is by a bare `os.fork`: such a child keeps its parent "alive".
-The file says who holds it.
+The kernel releases the lock when the process ends, however it ends. So a death is detected at once and reliably, also
+from another container that shares the folder. There a process id means nothing, and a missing heartbeat would show only
+after a whole lease.
+
+The lock is one of flock, not a POSIX lock: those are lost when the process closes any descriptor of the file. Programs
+that the worker starts do not inherit the descriptor. A bare `os.fork` does: such a child keeps its parent "alive".
+
+The file contains the `WorkerInfo` of its worker.
 """
 
 from __future__ import annotations
@@ -25,25 +28,25 @@ _SUFFIX = ".lock"
 _PAUSE_S = 0.01
 
 _NAME_TAKEN_S = 1.0
-"""A look at a lock holds it, shared, for microseconds; only one that stays held this long is a living namesake's."""
+"""A check of a lock holds it, shared, for microseconds. A lock held for this long belongs to a living worker."""
 
 
 class LockSession:
-    """A held lock. `ensure` makes its file again where somebody emptied the folder."""
+    """A held lock. `heartbeat` restores its file if the folder was emptied."""
 
     def __init__(self, path: Path, info: WorkerInfo) -> None:
         self._path = path
         self._info = info
         self._fd = _acquire(path, info)
 
-    def ensure(self) -> None:
-        """Hold the lock on the file that lies there now."""
+    def heartbeat(self) -> None:
+        """Check that the lock is on the file at the path, and lock a new file otherwise."""
         if not _is_at(self._fd, self._path):
             lost, self._fd = self._fd, _acquire(self._path, self._info)
             os.close(lost)
 
-    def leave(self) -> None:
-        """Remove the file, then let go of it."""
+    def unregister(self) -> None:
+        """Remove the file, then release its lock."""
         try:
             if _is_at(self._fd, self._path):
                 self._path.unlink(missing_ok=True)
@@ -57,21 +60,21 @@ class LockFiles:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def join(self, info: WorkerInfo) -> LockSession:
-        """Hold the lock of `info.worker_id`. Raises WorkerNameError when a living worker has that name."""
+    def register(self, info: WorkerInfo) -> LockSession:
+        """Lock the file of `info.worker_id`. Raises WorkerNameError when a living worker has that name."""
         return LockSession(self._path(info.worker_id), info)
 
     def alive(self) -> tuple[WorkerInfo, ...]:
-        """What the files say whose locks are held. One that may not be read, or is being written, says nothing."""
+        """The info in the files whose locks are held. Files that cannot be read, or are being written, are skipped."""
         found = (self._info(name) for name in self._names() if self.is_alive(name))
         return tuple(info for info in found if info is not None)
 
     def dead(self) -> tuple[str, ...]:
-        """Those whose locks are free."""
+        """Names of the workers whose locks are free."""
         return tuple(name for name in self._names() if not self.is_alive(name))
 
     def is_alive(self, worker_id: str) -> bool:
-        """Whether somebody holds the lock. A file that may not be read counts as held: there is still the lease."""
+        """Whether the lock is held. A file without read permission counts as held: the lease still protects the job."""
         try:
             fd = os.open(self._path(worker_id), os.O_RDONLY)
         except FileNotFoundError:
@@ -79,19 +82,19 @@ class LockFiles:
         except PermissionError:
             return True
         try:
-            return not _try_lock(fd, fcntl.LOCK_SH)  # shared: two that look at the same time do not see each other
+            return not _try_lock(fd, fcntl.LOCK_SH)  # shared: two simultaneous checks do not see each other
         finally:
             os.close(fd)
 
     def remove_dead(self, worker_id: str) -> None:
-        """Remove the file of a dead worker; one that is alive after all keeps it."""
+        """Remove the file of a dead worker. A worker that is alive after all keeps its file."""
         path = self._path(worker_id)
         try:
             fd = os.open(path, os.O_RDONLY)
         except (FileNotFoundError, PermissionError):
             return
         try:
-            # Removed only while locked: a namesake that starts now notices and makes a new file.
+            # Removed only while locked, so that a namesake that starts now notices and creates a new file.
             if _try_lock(fd, fcntl.LOCK_EX) and _is_at(fd, path):
                 with suppress(PermissionError):
                     path.unlink(missing_ok=True)
@@ -120,14 +123,14 @@ def _acquire(path: Path, info: WorkerInfo) -> int:
     while True:
         path.parent.mkdir(parents=True, exist_ok=True)
         fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-        # Between opening and locking a sweeper may have removed the file: then the lock is on nothing.
+        # Another process may have removed the file between opening and locking: then the lock is on no file.
         try:
             if _try_lock(fd, fcntl.LOCK_EX) and _is_at(fd, path):
                 os.ftruncate(fd, 0)
                 os.pwrite(fd, msgspec.json.encode(info), 0)
                 return fd
         except BaseException:
-            os.close(fd)  # else the file that could not be written would stay locked, by us
+            os.close(fd)  # otherwise this process would keep the lock of a file that it could not write
             raise
         os.close(fd)
         if time.monotonic() > deadline:

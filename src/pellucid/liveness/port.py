@@ -1,4 +1,4 @@
-"""The port: workers say who they are while they live. An engine that runs a fleet has words of its own for this."""
+"""Port of the worker registry: which workers of a store are alive. An engine for a fleet of machines implements it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerInfo:
-    """What a worker says of itself while it is alive."""
+    """A worker's description of itself, visible while it is alive."""
 
     worker_id: str
     pid: int
@@ -16,38 +16,38 @@ class WorkerInfo:
     device: str
     precision: str
     recipe_ids: tuple[str, ...] = ()
-    """It makes mattes of these recipes only."""
+    """The recipes that it computes."""
 
 
 class WorkerSession(Protocol):
-    """One worker's place among those at work."""
+    """The registration of one worker."""
 
-    def ensure(self) -> None:
-        """Hold it still, whatever happened to the folder."""
+    def heartbeat(self) -> None:
+        """Keep the registration valid, whatever happened to the folder."""
         ...
 
-    def leave(self) -> None:
-        """Be at work no more."""
+    def unregister(self) -> None:
+        """End the registration."""
         ...
 
 
 class WorkerRegistry(Protocol):
-    """Those at work on one store. Methods may block for a millisecond, and raise OSError."""
+    """The workers of one store. Methods may block for a millisecond, and raise OSError."""
 
-    def join(self, info: WorkerInfo) -> WorkerSession:
-        """Be at work from now on, until the process ends or leaves. Raises WorkerNameError when a living worker has
+    def register(self, info: WorkerInfo) -> WorkerSession:
+        """Register a worker until its process ends or unregisters it. Raises WorkerNameError when a living worker has
         that name.
         """
         ...
 
     def alive(self) -> tuple[WorkerInfo, ...]:
-        """Those that live now, by name."""
+        """The living workers, by name."""
         ...
 
     def dead(self) -> tuple[str, ...]:
-        """Names of workers that ended without leaving, until they are buried."""
+        """Names of workers that ended without unregistering, until `remove_dead`."""
         ...
 
     def remove_dead(self, worker_id: str) -> None:
-        """Forget a dead one."""
+        """Remove a dead worker from the registry."""
         ...

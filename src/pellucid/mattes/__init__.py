@@ -1,1 +1,1 @@
-"""Mattes: their files in the store, and what the database knows of them."""
+"""Mattes: their files in the store, and their rows in the database."""

@@ -1,4 +1,4 @@
-"""The database's knowledge of the mattes in the store, kept complete."""
+"""The catalogue of mattes: keeps the rows in the database complete for the files in the store."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from pellucid.store.port import BlobStore
 _log = structlog.get_logger(__name__)
 
 _BATCH = 50
-"""Written in one transaction, which others wait for."""
+"""Rows per transaction: other writers wait for it."""
 
 _SCANS = 3
-"""After so many, what could not be read is left to who asks for it: its removal finds the file."""
+"""After this many scans, unreadable files are no longer retried. A job for such a matte finds the file."""
 
 _USES = 500
-"""Names in one statement."""
+"""Names per statement."""
 
-_LOOK_S = 60.0
-"""Patience of who looks at all mattes."""
+_READ_TIMEOUT_S = 60.0
+"""Timeout of queries over all mattes."""
 
 ResultT = TypeVar("ResultT")
 
@@ -42,11 +42,12 @@ _FOLDER, _POINTERS = "mattes", "mattes/newest"
 
 
 class Catalogue:
-    """The mattes of `store`, whose files are `blobs`.
+    """The mattes of `store`, whose files are in `blobs`.
 
-    A database that is new, or was lost, knows none of those that lie there. `adopt_all` reads them once; until it is
-    through, `adopt` looks up single ones, so that nobody sees a background where there was a cutout. `tier_of` says the
-    tier of a recipe's id, None for one that no version of ours made.
+    A database that is new, or was lost, has no rows of existing files. `adopt_all` reads them all once. Until it is
+    done, `adopt` looks up single ones, so that no page shows a background where there was a cutout.
+
+    `tier_of` returns the tier of a recipe's id, None for an unknown one.
     """
 
     def __init__(
@@ -69,11 +70,12 @@ class Catalogue:
         self._adopting = asyncio.Lock()
 
     async def adopt_all(self) -> int:
-        """Have the database know every matte that lies there, unless that was done before; returns how many were new.
-        One that cannot be read now has all of it done again later. About a minute for 100,000. Raises StoreError,
-        DatabaseError.
+        """Write the rows of all mattes in the store, unless that was done before. Returns the number of new rows.
+
+        If a file cannot be read, the scan is repeated at a later call. It takes about a minute for 100,000 mattes.
+        Raises StoreError, DatabaseError.
         """
-        # Asked again each time: a database that was lost knows nothing.
+        # Checked at every call: the database may have been lost meanwhile.
         self._is_complete = await self._database.read(self._is_adopted)
         if self._is_complete:
             return 0
@@ -93,14 +95,14 @@ class Catalogue:
             self._scans += 1
             if self._unread and self._scans < _SCANS:
                 return count
-            await self._database.run(self._note_adopted)
+            await self._database.run(self._mark_adopted)
             self._is_complete = True
         await self._drop_pointers()
         return count
 
     async def adopt(self, digests: Sequence[str]) -> bool:
-        """Have the database know the newest mattes of these bytes, as older versions pointed to them; whether there
-        were any. Nothing is looked for once all are known. Raises StoreError, DatabaseError.
+        """Write the rows of the newest mattes of these bytes, which pointers of older versions name. True if there were
+        any. Does nothing after a complete scan. Raises StoreError, DatabaseError.
         """
         if self._is_complete:
             return False
@@ -118,23 +120,27 @@ class Catalogue:
         return await self._adopt(found) > 0
 
     async def note_uses(self, names: Collection[str]) -> None:
-        """They were shown. Raises DatabaseError."""
+        """Record that mattes were used. Raises DatabaseError."""
         listed = sorted(names)
         for start in range(0, len(listed), _USES):
             some = listed[start : start + _USES]
             await self._database.run(partial(facts.note_uses, names=some, store=self._store, now=self._clock()))
 
-    async def read(self, look: Callable[..., ResultT]) -> ResultT:
-        """What `look(db, store=...)` finds (`mattes.selection`). A million rows take a second. Raises DatabaseError."""
-        return await self._database.read(lambda db: look(db, store=self._store), max_wait_s=_LOOK_S)
+    async def read(self, query: Callable[..., ResultT]) -> ResultT:
+        """The result of `query(db, store=...)` (`mattes.selection`). A million rows take a second. Raises
+        DatabaseError.
+        """
+        return await self._database.read(lambda db: query(db, store=self._store), max_wait_s=_READ_TIMEOUT_S)
 
     async def total_bytes(self) -> int:
-        """The sum of all mattes. A million rows take half a second. Raises DatabaseError."""
+        """Size of all mattes. A million rows take half a second. Raises DatabaseError."""
         total = sa.select(sa.func.coalesce(sa.func.sum(mattes.c.size_bytes), 0)).where(mattes.c.store == self._store)
         return int(await self._database.read(lambda db: db.scalar(total)) or 0)
 
     async def drop(self, origin_digest: str) -> None:
-        """Remove all mattes of some bytes, files first. Raises StoreError when one is left, after all were tried."""
+        """Remove all mattes of some bytes, files first. Raises StoreError if a file could not be removed, after trying
+        all.
+        """
         names = await self._database.read(partial(facts.names_of, origin_digest=origin_digest, store=self._store))
         await self.remove(names)
 
@@ -144,7 +150,7 @@ class Catalogue:
         return bool(await self._database.read(names))
 
     async def remove(self, names: Sequence[str]) -> None:
-        """Remove mattes, files first. Raises StoreError when one is left, after all were tried."""
+        """Remove mattes, files first. Raises StoreError if a file could not be removed, after trying all."""
         failure: StoreError | None = None
         gone: list[str] = []
         for name in names:
@@ -154,24 +160,24 @@ class Catalogue:
             except StoreError as error:
                 failure = error
         if gone:
-            await self._database.run(partial(facts.forget, names=gone, store=self._store))
+            await self._database.run(partial(facts.delete, names=gone, store=self._store))
         if failure is not None:
             raise failure
 
     async def _adopt(self, found: Sequence[tuple[float, str]]) -> int:
-        """Write down what the files say of which the database knows nothing; (moment, name) each, returns how many."""
+        """Write the rows of those files, given as (time, name), that have none. Returns the number of new rows."""
         names = [name for _, name in found]
         known = sa.select(mattes.c.name).where(mattes.c.store == self._store, mattes.c.name.in_(names))
-        there = set(await self._database.read(lambda db: db.scalars(known).all()))
+        recorded = set(await self._database.read(lambda db: db.scalars(known).all()))
         new: list[tuple[float, MatteFacts]] = []
-        for moment, name in found:
-            each = None if name in there else await self._read(name)
+        for made_at, name in found:
+            each = None if name in recorded else await self._read(name)
             if each is not None:
-                new.append((moment, each))
+                new.append((made_at, each))
 
         def write(db: sa.Connection) -> None:
-            for moment, each in new:
-                facts.adopt(db, each, store=self._store, made_at=moment)
+            for made_at, each in new:
+                facts.adopt(db, each, store=self._store, made_at=made_at)
 
         if new:
             await self._database.run(write)
@@ -194,7 +200,7 @@ class Catalogue:
         return MatteFacts.of_header(name, header[0], tier=tier, size_bytes=header[1])
 
     async def _drop_pointers(self) -> None:
-        """What older versions kept beside the mattes."""
+        """Delete the pointers of older versions."""
         try:
             async for blob in self._blobs.list(_POINTERS):
                 await self._blobs.delete(blob.key)
@@ -202,7 +208,7 @@ class Catalogue:
             _log.warning("pointers of an older version stay", error=str(error))
 
     def _is_adopted(self, db: sa.Connection) -> bool:
-        return bool(store_row.value_of(db, self._store, stores.c.adopted))
+        return bool(store_row.read(db, self._store, stores.c.adopted))
 
-    def _note_adopted(self, db: sa.Connection) -> None:
-        store_row.note(db, self._store, adopted=True)
+    def _mark_adopted(self, db: sa.Connection) -> None:
+        store_row.write(db, self._store, adopted=True)

@@ -1,4 +1,4 @@
-"""What the database knows of mattes, and who paid for them. Each function is a part of a transaction."""
+"""The rows of mattes, and whether they are paid. Each function is part of a transaction."""
 
 from __future__ import annotations
 
@@ -16,16 +16,14 @@ from pellucid.image.matte_file import MatteHeader
 from pellucid.spec import Tier, Token
 
 _VERSION = 1
-"""Of the rows that are written here; rows of a later one are left alone."""
+"""Version of the rows that this code writes. Rows of a later version are left alone."""
 
 _DAY_S = 86_400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MatteFacts:
-    """A matte without its pixels. `confidence` is in [0, 1]; `empty`: nothing recognisable as a foreground; `subject`
-    is the box around what is not transparent, in pixels of the whole picture, None where that was not measured.
-    """
+    """A matte without its pixels."""
 
     name: str
     origin_digest: str
@@ -33,15 +31,19 @@ class MatteFacts:
     tier: Tier
     recipe_id: str
     confidence: float
+    """In [0, 1]."""
     empty: bool
+    """No foreground was recognised."""
     width: int
+    """Of the whole image, in pixels; so is `height`."""
     height: int
     size_bytes: int
     subject: Box | None = None
+    """The box around what is not transparent, in pixels of the whole image; None if it was not measured."""
 
     @classmethod
     def of_header(cls, name: str, header: MatteHeader, *, tier: Tier, size_bytes: int) -> MatteFacts:
-        """What the file called `name` says of itself."""
+        """The facts in the header of the file called `name`."""
         digest, page, _ = name.split(".", 2)
         return cls(
             name=name,
@@ -60,23 +62,23 @@ class MatteFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownMatte:
-    """A matte that is there. `newest` of its origin, page and tier; `charged` is what the token that asks paid for its
-    tier of these bytes, None for nothing yet.
-    """
+    """An existing matte, and whether a token has paid for it."""
 
     facts: MatteFacts
     newest: bool
+    """Of its origin, page and tier."""
     charged: int | None
+    """Credits that the token paid for these bytes in this tier; None if it has not paid."""
 
 
-def known_to(db: sa.Connection, *, store: str, token: Token, digests: Sequence[str]) -> list[KnownMatte]:
-    """The mattes of the first page of these bytes, with what the token paid. One statement."""
+def known_mattes(db: sa.Connection, *, store: str, token: Token, digests: Sequence[str]) -> list[KnownMatte]:
+    """The mattes of the first page of these bytes, and what the token paid for them. One statement."""
     found = db.execute(_KNOWN, {"store": store, "token": token, "digests": list(digests)})
     return [KnownMatte(facts=_facts(row), newest=row.newest, charged=row.charged) for row in found]
 
 
 def write(db: sa.Connection, facts: MatteFacts, *, store: str, now: float) -> None:
-    """The matte is there, and the newest of its origin, page and tier."""
+    """Write the row of a new matte, which becomes the newest of its origin, page and tier."""
     lock(db, Lock.MATTES, store)
     kind = _kind(store, facts.origin_digest, facts.page, facts.tier.value)
     db.execute(mattes.update().where(kind, mattes.c.name != facts.name, mattes.c.newest).values(newest=False))
@@ -84,7 +86,7 @@ def write(db: sa.Connection, facts: MatteFacts, *, store: str, now: float) -> No
 
 
 def adopt(db: sa.Connection, facts: MatteFacts, *, store: str, made_at: float) -> None:
-    """The matte lies there since `made_at`; where the database knows it by now, nothing changes."""
+    """Write the row of a matte whose file exists since `made_at`, unless there is one by now."""
     lock(db, Lock.MATTES, store)
     if db.scalar(sa.select(sa.exists().where(mattes.c.store == store, mattes.c.name == facts.name))):
         return
@@ -96,13 +98,13 @@ def adopt(db: sa.Connection, facts: MatteFacts, *, store: str, made_at: float) -
     db.execute(mattes.insert().values(_row(facts, store=store, newest=newest, made_at=made_at)))
 
 
-def forget(db: sa.Connection, names: Collection[str], *, store: str) -> None:
-    """The files are not there. Of what is left of the same origin, page and tier, the one made last is the newest."""
+def delete(db: sa.Connection, names: Collection[str], *, store: str) -> None:
+    """Delete rows of mattes. Of the remaining ones of the same origin, page and tier, the latest becomes the newest."""
     lock(db, Lock.MATTES, store)
-    those = (mattes.c.store == store, mattes.c.name.in_(list(names)))
+    named = (mattes.c.store == store, mattes.c.name.in_(list(names)))
     columns = (mattes.c.origin_digest, mattes.c.page, mattes.c.tier)
-    found = db.execute(sa.select(*columns).where(*those, mattes.c.newest)).all()
-    db.execute(mattes.delete().where(*those))
+    found = db.execute(sa.select(*columns).where(*named, mattes.c.newest)).all()
+    db.execute(mattes.delete().where(*named))
     for row in found:
         left = _kind(store, row.origin_digest, row.page, row.tier)
         last = sa.select(mattes.c.name).where(left).order_by(mattes.c.made_at.desc(), mattes.c.name).limit(1)
@@ -110,19 +112,19 @@ def forget(db: sa.Connection, names: Collection[str], *, store: str) -> None:
 
 
 def names_of(db: sa.Connection, origin_digest: str, *, store: str) -> list[str]:
-    """All mattes of some bytes."""
+    """Names of all mattes of some bytes."""
     query = sa.select(mattes.c.name).where(mattes.c.store == store, mattes.c.origin_digest == origin_digest)
     return list(db.scalars(query))
 
 
 def note_uses(db: sa.Connection, names: Collection[str], *, store: str, now: float) -> None:
-    """They were looked at; written to the day."""
-    those = (mattes.c.store == store, mattes.c.name.in_(list(names)), mattes.c.used_at < now - _DAY_S)
-    db.execute(mattes.update().where(*those).values(used_at=now))
+    """Record that mattes were used, at most once a day."""
+    outdated = (mattes.c.store == store, mattes.c.name.in_(list(names)), mattes.c.used_at < now - _DAY_S)
+    db.execute(mattes.update().where(*outdated).values(used_at=now))
 
 
 def _kind(store: str, origin_digest: str, page: int, tier: str) -> sa.ColumnElement[bool]:
-    """Mattes of which one is the newest."""
+    """Condition: mattes of one origin, page and tier, of which one is the newest."""
     return sa.and_(
         mattes.c.store == store,
         mattes.c.origin_digest == origin_digest,
@@ -194,4 +196,4 @@ def _build_known() -> sa.Select[Any]:
 
 
 _KNOWN = _build_known()
-"""Built once: that takes several times as long as SQLite needs for it."""
+"""Built once: building it takes several times as long as SQLite needs to run it."""

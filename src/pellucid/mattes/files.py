@@ -1,4 +1,4 @@
-"""The mattes of the store: kept apart from the caches, never changed once written."""
+"""The files of mattes in the store. They are never evicted, and never changed once written."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pellucid.store.port import BlobStore
 
 _UNREADABLE_S = 5.0
 _UNREADABLE = 1000
-"""Mattes that could not be read just now: those who look for one meanwhile need not try the disk each."""
+"""Number and time of remembered mattes that could not be read, so that not every request tries the disk."""
 
 _log = structlog.get_logger(__name__)
 
@@ -22,8 +22,8 @@ _log = structlog.get_logger(__name__)
 class MatteFiles:
     """Mattes by name (`keys.matte_name`).
 
-    A matte that cannot be read (the disk fails, the folder is away) is not missing: nobody makes it again, and nobody
-    deletes it. Methods that look at one raise StoreError then.
+    A matte that cannot be read (the disk fails, the folder is not mounted) does not count as missing: it is neither
+    computed again nor deleted. Methods that read it raise StoreError.
     """
 
     def __init__(self, blobs: BlobStore) -> None:
@@ -31,28 +31,30 @@ class MatteFiles:
         self._unreadable: TTLCache[str, str] = TTLCache(_UNREADABLE, _UNREADABLE_S, time.monotonic)
 
     async def read(self, name: str) -> bytes | None:
-        """The stored matte. A damaged one (a disk that lost power) is removed and counts as missing. Raises
-        StoreError.
+        """Read a matte; None if it is missing. A damaged one (after a power cut) is removed and counts as missing.
+        Raises StoreError.
         """
         read = await self._read(name)
         return None if read is None else read[0]
 
     async def header(self, name: str) -> tuple[MatteHeader, int] | None:
-        """What the file says of itself, and its size in bytes. All of it is read, some MB. Raises StoreError."""
+        """The header of a matte, and the size of its file in bytes; None if it is missing. Reads the whole file, some
+        MB. Raises StoreError.
+        """
         read = await self._read(name)
         return None if read is None else (read[1], len(read[0]))
 
     async def write(self, name: str, matte: bytes) -> None:
-        """Keep a finished matte under its name. Raises StoreError."""
+        """Store a finished matte under its name. Raises StoreError."""
         await self._blobs.put(keys.matte_key(name), matte)
         self._unreadable.pop(name, None)
 
     async def delete(self, name: str) -> None:
-        """Remove it. Raises StoreError."""
+        """Delete a matte. Raises StoreError."""
         await self._blobs.delete(keys.matte_key(name))
 
     def is_unreadable(self, name: str) -> bool:
-        """Whether the matte could not be read when that was last tried, a few seconds ago."""
+        """Whether the last read of the matte, a few seconds ago, failed."""
         return name in self._unreadable
 
     async def _read(self, name: str) -> tuple[bytes, MatteHeader] | None:
@@ -76,5 +78,5 @@ class MatteFiles:
         try:
             await self._blobs.delete(keys.matte_key(name))
         except StoreError as error:
-            # The one that is made anew takes its place.
+            # The new matte will replace it.
             _log.warning("damaged matte not removed", matte=name, error=str(error))

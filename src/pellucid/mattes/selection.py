@@ -1,4 +1,4 @@
-"""Mattes by age, size and last use: to be looked at, and to be removed. Functions are parts of a transaction."""
+"""Selections of mattes by age, size and last use, to list or remove them. Functions are parts of a transaction."""
 
 from __future__ import annotations
 
@@ -12,35 +12,34 @@ from pellucid.database.tables import mattes
 
 
 class Order(enum.StrEnum):
-    """What comes first."""
+    """Sort order of a list of mattes."""
 
     AGE = "age"
-    """The oldest."""
+    """The oldest first."""
     SIZE = "size"
-    """The largest."""
+    """The largest first."""
     USE = "use"
-    """What was shown longest ago."""
+    """The least recently used first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """Which mattes: made before, not shown since (seconds since the epoch), of at least so many bytes, of a recipe;
-    None for no such wish. `superseded` for those only in whose place there is a newer one.
-    """
+    """Criteria for mattes, all of which must be met. None: any. Times are seconds since the epoch."""
 
     made_before: float | None = None
     unused_since: float | None = None
     min_bytes: int | None = None
     recipe_id: str | None = None
     superseded: bool = False
+    """Only mattes that have a newer one of the same origin, page and tier."""
 
     @property
     def is_everything(self) -> bool:
-        """Whether nothing was wished."""
+        """Whether there is no criterion."""
         return self == Selection()
 
     def where(self, store: str) -> sa.ColumnElement[bool]:
-        """The condition on the table."""
+        """The SQL condition."""
         wanted = [mattes.c.store == store]
         if self.made_before is not None:
             wanted.append(mattes.c.made_at < self.made_before)
@@ -57,7 +56,7 @@ class Selection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listed:
-    """One matte; moments in seconds since the epoch, `used_at` to the day."""
+    """One listed matte. Times are seconds since the epoch; `used_at` is precise to the day."""
 
     name: str
     recipe_id: str
@@ -70,14 +69,14 @@ class Listed:
 
 
 def count(db: sa.Connection, selection: Selection, *, store: str) -> tuple[int, int]:
-    """How many, and their bytes."""
+    """Number of selected mattes, and their bytes."""
     sums = sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(mattes.c.size_bytes), 0))
     number, size_bytes = db.execute(sums.where(selection.where(store))).one()
     return int(number), int(size_bytes)
 
 
 def select(db: sa.Connection, selection: Selection, *, store: str, order: Order, limit: int) -> list[Listed]:
-    """The first `limit` of them."""
+    """The first `limit` of the selected mattes."""
     keys: dict[Order, sa.ColumnElement[Any]] = {
         Order.AGE: mattes.c.made_at,
         Order.SIZE: mattes.c.size_bytes.desc(),

@@ -1,1 +1,1 @@
-"""Messages to the outside: webhooks when a cutout is ready or failed, purges of a CDN."""
+"""Outgoing messages: webhooks about cutouts that are ready or have failed, and CDN purges."""

@@ -1,4 +1,4 @@
-"""PURE: what a CDN is asked when origins are invalidated, from templates that speak of tags and paths."""
+"""Pure: purge requests to a CDN, built from templates with placeholders for cache tags or paths."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from urllib.parse import quote
 from pellucid.source.netguard import Guard
 
 ANYWHERE = Guard(allow_networks=(IPv4Network("0.0.0.0/0"), IPv6Network("::/0")))
-"""The rule for connections to a CDN: its address is the operator's own configuration."""
+"""Guard for connections to a CDN: any address, because the operator configures it."""
 
 _TAG, _URL, _TAGS = "{tag}", "{url}", "{tags}"
 _PLACEHOLDER = re.compile(r"\{[A-Za-z_]*\}")
 
 _BATCH = 30
-"""Tags in one call. Cloudflare takes 100, took 30 until 2025; others bound the whole in bytes (Akamai: 50,000)."""
+"""Tags in one request. Cloudflare accepts 100, until 2025 it accepted 30; others limit the bytes (Akamai: 50,000)."""
 
 _GONE = frozenset({404, 410, 412})
-"""What caches answer to PURGE when they hold nothing under that URL."""
+"""Status codes of PURGE when a cache has nothing under the URL."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,10 +36,12 @@ class PurgeRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CdnApi:
-    """How a CDN is told. In `url`, `{tag}` makes one call for every tag and `{url}` one for every path; with neither,
-    `{tags}` in `body` is a JSON list of up to 30 tags, and without that one call says all there is to say.
+    """The templates of a CDN's purge API. The placeholders decide how many requests are sent:
 
-    `{tag}` is percent-encoded; `{url}` stands as it is in a path and is percent-encoded behind a `?`.
+    1. `{tag}` in `url`: one for each tag. The tag is percent-encoded.
+    2. `{url}` in `url`: one for each path. The path is inserted as it is; behind a `?` it is percent-encoded.
+    3. `{tags}` in `body`: one for up to 30 tags, as a JSON list.
+    4. None of them: one request, which purges everything.
     """
 
     method: str
@@ -48,31 +50,31 @@ class CdnApi:
     body: str
 
     def batches(self, tags: Sequence[str], paths: Sequence[str]) -> tuple[str, ...]:
-        """What is to be purged, in portions of one call each, as texts that can be kept. Each is read by `call`."""
+        """Split a purge into batches of one request each, as JSON texts that can be stored for `build_request`."""
         if _TAG in self.url:
-            return tuple(_order(tags=[tag]) for tag in tags)
+            return tuple(_batch(tags=[tag]) for tag in tags)
         if _URL in self.url:
-            return tuple(_order(path=path) for path in paths)
+            return tuple(_batch(path=path) for path in paths)
         if _TAGS in self.body:
-            return tuple(_order(tags=tags[start : start + _BATCH]) for start in range(0, len(tags), _BATCH))
-        return (_order(),)
+            return tuple(_batch(tags=tags[start : start + _BATCH]) for start in range(0, len(tags), _BATCH))
+        return (_batch(),)
 
-    def call(self, order: str) -> PurgeRequest:
-        """The request for one of `batches`. Raises ValueError when it was written for a template of another kind."""
-        subject = json.loads(order)
+    def build_request(self, batch: str) -> PurgeRequest:
+        """Build the request for one of `batches`. Raises ValueError if it was made for a template of another kind."""
+        subject = json.loads(batch)
         tags: list[str] = subject.get("tags", [])
         path: str | None = subject.get("path")
         url = self.url
         if _TAG in url:
             if len(tags) != 1:
-                raise ValueError("it was not ordered for one tag")
+                raise ValueError("it is not for one tag")
             url = url.replace(_TAG, quote(tags[0], safe=""))
         if _URL in url:
             if path is None:
-                raise ValueError("it was not ordered for a path")
+                raise ValueError("it is not for a path")
             url = "".join(_fill(url, path))
         if _TAGS in self.body and not tags:
-            raise ValueError("it was not ordered for tags")
+            raise ValueError("it is not for tags")
         body = self.body.replace(_TAGS, json.dumps(tags)).encode()
         headers = dict(self.headers)
         if body and not any(name.lower() == "content-type" for name in headers):
@@ -80,12 +82,12 @@ class CdnApi:
         return PurgeRequest(method=self.method, url=url, headers=headers, body=body)
 
     def is_done(self, status: int) -> bool:
-        """Whether `status` says that the CDN holds it no more."""
+        """Whether `status` means that the CDN has the content no more."""
         return 200 <= status < 300 or (self.method == "PURGE" and status in _GONE)
 
 
 def check_templates(url: str, body: str) -> None:
-    """Raises ValueError for placeholders that nobody fills."""
+    """Raise ValueError for unknown placeholders."""
     unknown = [found for found in _PLACEHOLDER.findall(url) if found not in (_TAG, _URL)]
     if unknown:
         raise ValueError(f"{unknown[0]} is no placeholder of purge_url; {_TAG} and {_URL} are")
@@ -98,7 +100,7 @@ def check_templates(url: str, body: str) -> None:
         raise ValueError(f"a call for one {_URL} has no tags for {_TAGS}")
 
 
-def _order(**subject: str | Sequence[str]) -> str:
+def _batch(**subject: str | Sequence[str]) -> str:
     return json.dumps(subject, separators=(",", ":"))
 
 

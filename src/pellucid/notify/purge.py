@@ -1,4 +1,4 @@
-"""Telling a CDN that origins were invalidated."""
+"""CDN purges of invalidated origins."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pellucid.queue.values import DeliveryKind
 
 
 class CdnPurger:
-    """Owes a CDN the purges of what it may hold; a `Sender` sends them. Without an `api` there is no CDN to tell.
+    """Adds purges to the outbox, from which a `Sender` sends them. Without an `api` it does nothing.
 
-    With `again_s` each is owed twice, the second so much later: an answer that was being made when its origin was
-    invalidated may reach the CDN after the first.
+    With `again_s` each purge is sent twice, the second time that much later: a response that was in the making when its
+    origin was invalidated may reach the CDN after the first purge.
     """
 
     def __init__(self, outbox: Outbox, *, api: CdnApi | None, again_s: float | None) -> None:
@@ -22,8 +22,8 @@ class CdnPurger:
         self._again_s = again_s
 
     async def purge(self, tags: Sequence[str], paths: Sequence[str]) -> None:
-        """Have everything purged that carries one of the cache tags, or lies at one of the paths (with query, as this
-        server is asked for it): which of the two, the API's URL says. On return nothing of it can be lost.
+        """Purge everything with one of the cache tags, or at one of the paths (with query, as in requests to this
+        server). The API's URL decides which of the two. On return the purges are stored, so that none can be lost.
 
         Raises DatabaseError.
         """

@@ -1,4 +1,4 @@
-"""Sends what is owed to the outside: webhooks, signed, and purges of a CDN. Any number of processes may run one."""
+"""Sends the deliveries of the outbox: signed webhooks and CDN purges. Any number of processes may run a sender."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ _log = structlog.get_logger(__name__)
 
 _POLL_S = 0.5
 _RETRY_PAUSE_S = 5.0
-"""The pause after the database failed."""
+"""Pause after an error of the database."""
 
 _LEASE_MARGIN_S = 30.0
-"""From the end of an attempt to the end of its lease: for a machine or database that stalls."""
+"""Time from the end of an attempt to the end of its lease, for a machine or database that stalls."""
 
-_TIMEOUT_S = 3.0
-"""What attempts under way get when the process is to stop. Those cut off are sent again, under their id, when their
-lease is over.
+_STOP_S = 3.0
+"""Time that attempts in flight get when the process stops. Aborted deliveries are sent again, under the same id, when
+their lease ends.
 """
 
 _GONE = 410
 _SHOWN = 200
-"""Characters of a CDN's answer in the log."""
+"""Characters of a CDN's response in the log."""
 
 
 class _FinalError(Exception):
@@ -40,7 +40,7 @@ class _FinalError(Exception):
 
 
 class _FailedError(Exception):
-    """This attempt failed. `pause_s` is what the receiver asked for."""
+    """This attempt failed. `pause_s` is the pause that the receiver requested."""
 
     def __init__(self, message: str, *, pause_s: float = 0) -> None:
         super().__init__(message)
@@ -48,10 +48,10 @@ class _FailedError(Exception):
 
 
 class Sender:
-    """Takes deliveries from `outbox` and sends them, at most `concurrency` at a time, each for `timeout_s` at most.
+    """Claims deliveries from `outbox` and sends them, at most `concurrency` at a time, each with a `timeout_s`.
 
-    `webhooks` and `purges` are open sessions: their guards judge where each may go. `keys` sign webhooks; `cdn` is None
-    without a CDN. `poll_s` is how often the outbox is looked into; `clock` says seconds since the epoch.
+    `webhooks` and `purges` are open sessions, whose guards restrict the addresses. `keys` sign webhooks. `cdn` is None
+    without a CDN. The outbox is polled every `poll_s`. `clock` returns seconds since the epoch.
     """
 
     def __init__(
@@ -78,39 +78,39 @@ class Sender:
         self._clock = clock
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Send until `stop` is set; what is under way then gets a few seconds. Never raises but when cancelled."""
-        under_way: set[asyncio.Task[None]] = set()
+        """Send until `stop` is set; attempts in flight then get a few seconds. Raises nothing but CancelledError."""
+        in_flight: set[asyncio.Task[None]] = set()
         stopped = asyncio.create_task(stop.wait())
         try:
             while not stop.is_set():
                 pause_s = self._poll_s
                 try:
-                    due = await self._claim(self._concurrency - len(under_way))
+                    due = await self._claim(self._concurrency - len(in_flight))
                 except DatabaseError as error:
                     _log.error("database failed", error=str(error))
                     due, pause_s = (), _RETRY_PAUSE_S
-                except Exception:  # the edge: nobody would notice that messages are sent no more
+                except Exception:  # logged and retried: otherwise sending would end unnoticed
                     _log.exception("unexpected error")
                     due, pause_s = (), _RETRY_PAUSE_S
                 for delivery in due:
                     task = asyncio.create_task(self._send(delivery))
-                    under_way.add(task)
-                    task.add_done_callback(under_way.discard)
+                    in_flight.add(task)
+                    task.add_done_callback(in_flight.discard)
                 if not due:
-                    await asyncio.wait({stopped, *under_way}, timeout=pause_s, return_when=asyncio.FIRST_COMPLETED)
-            if under_way:
-                await asyncio.wait(under_way, timeout=_TIMEOUT_S)
+                    await asyncio.wait({stopped, *in_flight}, timeout=pause_s, return_when=asyncio.FIRST_COMPLETED)
+            if in_flight:
+                await asyncio.wait(in_flight, timeout=_STOP_S)
         finally:
             stopped.cancel()
-            for task in under_way:
+            for task in in_flight:
                 task.cancel()
-            await asyncio.gather(stopped, *under_way, return_exceptions=True)
+            await asyncio.gather(stopped, *in_flight, return_exceptions=True)
 
     async def _claim(self, limit: int) -> tuple[Delivery, ...]:
-        return await self._outbox.deliveries_due(limit, self._timeout_s + _LEASE_MARGIN_S) if limit else ()
+        return await self._outbox.claim_deliveries(limit, self._timeout_s + _LEASE_MARGIN_S) if limit else ()
 
     async def _send(self, delivery: Delivery) -> None:
-        """One attempt, and its outcome written down."""
+        """Make one attempt and save its outcome."""
         try:
             try:
                 await self._attempt(delivery)
@@ -118,18 +118,18 @@ class Sender:
                 await self._outbox.delivery_failed(delivery.id, str(error), final=True)
             except _FailedError as error:
                 await self._outbox.delivery_failed(delivery.id, str(error), pause_s=error.pause_s)
-            except Exception as error:  # the edge: an attempt is used up, whatever happened
+            except Exception as error:  # any error uses up an attempt
                 _log.exception("unexpected error", delivery=delivery.id)
                 await self._outbox.delivery_failed(delivery.id, type(error).__name__)
             else:
                 await self._outbox.delivered(delivery.id)
                 _log.info("delivered", delivery=delivery.id, kind=delivery.kind.value, attempt=delivery.attempt)
         except DatabaseError as error:
-            # It is sent again, under its id, when the lease is over.
+            # The delivery is sent again, under the same id, when its lease ends.
             _log.error("database failed", error=str(error), delivery=delivery.id)
 
     async def _attempt(self, delivery: Delivery) -> None:
-        """Returns when the delivery was taken. Raises _FailedError, _FinalError."""
+        """Send the delivery; returns when its receiver has accepted it. Raises _FailedError, _FinalError."""
         match delivery.kind:
             case DeliveryKind.WEBHOOK:
                 await self._call(delivery)
@@ -145,7 +145,7 @@ class Sender:
             "Content-Type": "application/json",
             **signature_headers(keys, message_id=delivery.id, timestamp=int(self._clock()), body=body),
         }
-        reply = await self._ask(self._webhooks, "POST", delivery.url, headers, body)
+        reply = await self._request(self._webhooks, "POST", delivery.url, headers, body)
         if reply.status == _GONE:
             raise _FinalError("the receiver wants no more (status 410)")
         if not 200 <= reply.status < 300:
@@ -153,16 +153,18 @@ class Sender:
 
     async def _purge(self, delivery: Delivery) -> None:
         if self._cdn is None:
-            raise _FinalError("there is no CDN to tell any more; PELLUCID_CDN_PURGE_URL names one")
+            raise _FinalError("no CDN is configured any more; PELLUCID_CDN_PURGE_URL names one")
         try:
-            call = self._cdn.call(delivery.body)
+            request = self._cdn.build_request(delivery.body)
         except ValueError as error:
-            raise _FinalError(f"{delivery.body} was ordered for another purge_url: {error}") from error
-        reply = await self._ask(self._purges, call.method, call.url, call.headers, call.body)
+            raise _FinalError(f"{delivery.body} was made for another purge_url: {error}") from error
+        reply = await self._request(self._purges, request.method, request.url, request.headers, request.body)
         if not self._cdn.is_done(reply.status):
             raise _failed(reply, f" to {delivery.body}: {reply.text[:_SHOWN]!r}")
 
-    async def _ask(self, session: GuardedSession, method: str, url: str, headers: dict[str, str], body: bytes) -> Reply:
+    async def _request(
+        self, session: GuardedSession, method: str, url: str, headers: dict[str, str], body: bytes
+    ) -> Reply:
         try:
             return await session.call(method, parse_web_url(url), headers=headers, body=body, timeout_s=self._timeout_s)
         except ValueError as error:

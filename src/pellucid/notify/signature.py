@@ -1,4 +1,4 @@
-"""PURE: signatures of webhooks, by the Standard Webhooks specification, version 1.0.0 (symmetric scheme)."""
+"""Pure: signatures of webhooks by the Standard Webhooks specification, version 1.0.0 (symmetric scheme)."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _HOW = "a secret is 24 to 64 random bytes in base64, with or without whsec_; `op
 
 
 def signing_keys(secrets: str) -> tuple[bytes, ...]:
-    """The keys of comma-separated secrets, none for an empty text. Two are for changing a secret: messages carry a
-    signature by each, so that receivers may change at any time in between.
+    """The keys of comma-separated secrets; none for an empty text. Two secrets serve a change of secrets: messages
+    carry a signature by each, so that receivers may change at any time in between.
 
     Raises ValueError, which does not repeat the text.
     """
@@ -24,20 +24,20 @@ def signing_keys(secrets: str) -> tuple[bytes, ...]:
 
 
 class SigningKeys:
-    """Which keys sign what goes to a URL: those of `by_url`, else `keys`."""
+    """The keys that sign messages to a URL: those of `by_url`, else `keys`."""
 
     def __init__(self, keys: tuple[bytes, ...], by_url: Mapping[str, tuple[bytes, ...]] | None = None) -> None:
         self._keys = keys
         self._by_url = dict(by_url or {})
 
     def of(self, url: str) -> tuple[bytes, ...]:
-        """The keys, none where nobody set a secret."""
+        """The keys for a URL; none if no secret is set."""
         return self._by_url.get(url, self._keys)
 
 
 def signature_headers(keys: Sequence[bytes], *, message_id: str, timestamp: int, body: bytes) -> dict[str, str]:
-    """The three headers of one attempt. `timestamp` is that of the attempt, in seconds since the epoch; `message_id`
-    stays the same when a message is sent again, and holds no full stop.
+    """The three signature headers of one attempt. `timestamp` is the time of the attempt, in seconds since the epoch.
+    `message_id` is the same at every attempt, and must not contain a full stop.
     """
     signed = f"{message_id}.{timestamp}.".encode() + body
     signatures = (base64.b64encode(hmac.digest(key, signed, hashlib.sha256)).decode() for key in keys)

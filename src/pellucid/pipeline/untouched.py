@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pellucid.concurrency.clients import Client
 from pellucid.concurrency.fair_semaphore import FairSemaphore
+from pellucid.customers.customer import Customer
 from pellucid.errors import BusyError, SpecError
 from pellucid.formats import FORMATS, ImageFormat
 from pellucid.source.origin import Origin
 from pellucid.source.origins import Origins
-from pellucid.spec import OriginRef, Token
+from pellucid.spec import OriginRef
 from pellucid.store.renditions import Rendition, make_rendition
 
 _READS = 4
@@ -36,7 +37,7 @@ class UntouchedOrigins:
             busy="too many pictures are being read",
         )
 
-    async def read(self, token: Token, ref: OriginRef, origin: Origin, *, client: Client) -> Rendition:
+    async def read(self, customer: Customer, ref: OriginRef, origin: Origin, *, client: Client) -> Rendition:
         """The file of `origin`. Raises SpecError for a format that is not passed through, BusyError, OriginError,
         StoreError.
         """
@@ -51,5 +52,5 @@ class UntouchedOrigins:
                 body = await self._origins.read(origin)
                 if body is not None:
                     return make_rendition(body, FORMATS[format_].media_type)
-                origin = await self._origins.refetch(token, ref, client=client)
+                origin = await self._origins.refetch(customer, ref, client=client)
         raise BusyError("the picture was evicted while it was read")

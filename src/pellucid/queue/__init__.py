@@ -1,1 +1,1 @@
-"""Work owed: removals, whose turn it is, how they end, and who is told."""
+"""The job queue: submission, fair order, claims and retries of jobs, and the messages about their ends."""

@@ -1,6 +1,6 @@
-"""Who wants to be told, and what is still to be told: `listeners` and `outbox`.
+"""Webhook listeners of jobs and pending outgoing messages: the tables `listeners` and `outbox`.
 
-Functions are parts of a transaction; `Outbox` has the transactions of those who send.
+Functions are parts of a transaction. `Outbox` has the transactions of the senders.
 """
 
 from __future__ import annotations
@@ -30,27 +30,27 @@ READY = "cutout.ready"
 FAILED = "cutout.failed"
 
 _VERSION = 1
-"""Of the rows that are written here; rows of a later one are left alone."""
+"""Version of the rows that this code writes. Rows of a later version are left alone."""
 
 MAX_LISTENERS = 1000
-"""Listeners of one removal. One request can name one; who finds no room is told so in the answer."""
+"""Listeners of one job. One request can name one. The answer says if it could not be registered."""
 
 _MAX_ALL_LISTENERS = 100_000
 
 _MAX_DELIVERIES = 100_000
-"""Rows of each kind that may be owed, about 50 MB: what a receiver misses that is away for a day at one cutout a
-second. What does not fit is dropped, and the log says so.
+"""Pending rows of each kind, about 50 MB: what a receiver misses that is down for a day at one cutout a second. Further
+rows are dropped with a log message.
 """
 
 _PER_RECEIVER = 4
-"""Deliveries to one receiver under way at a time, of all processes together."""
+"""Deliveries to one receiver in flight at a time, of all processes together."""
 
 _BACKOFF_FACTOR = 5.0
 _JITTER = 0.2
-"""A pause is longer by up to this share, so that what failed together does not come back together."""
+"""Up to this share is added to a pause at random, so that deliveries that failed together are not retried together."""
 
-# Goes from receiver to receiver along an index and takes the first few due rows of each: a backlog of 100,000 rows for
-# one that is away costs as little as one row. `place` counts within a receiver, after those under way.
+# Goes from receiver to receiver along an index and takes the first few due rows of each, so a backlog of 100,000 rows
+# for a receiver that is down costs as little as one row. `place` counts within a receiver, after those in flight.
 _NEXT = """
 WITH RECURSIVE receivers (name) AS (
     SELECT min(receiver) FROM outbox
@@ -80,63 +80,65 @@ _DUE = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryRules:
-    """When a delivery is tried again: `backoff_s` after the first failure, five times longer after each further one up
-    to `backoff_max_s`, up to a fifth more by chance. `max_attempts` failures drop it: with these numbers after 11 hours
-    and 25 minutes at the earliest.
-    """
+    """When a delivery is retried. A pause is longer by up to a fifth, at random."""
 
     max_attempts: int = 8
+    """Failures after which a delivery is dropped: with these numbers after 11 hours and 25 minutes at the earliest."""
     backoff_s: float = 5
+    """Pause after the first failure, five times longer after each further one."""
     backoff_max_s: float = 6 * 3600
+    """Longest pause."""
 
     def pause_s(self, failures: int) -> float:
-        """Seconds from failure number `failures` (from 1) to the next attempt, without the chance."""
+        """Seconds from failure number `failures` (from 1) to the next attempt, without the random part."""
         return min(self.backoff_s * _BACKOFF_FACTOR ** min(failures - 1, 30), self.backoff_max_s)
 
 
 # Listeners
 
 
-def unknown(db: sa.Connection, key: str, notify: Sequence[Listener], *, store: str) -> tuple[Listener, ...]:
-    """Those of `notify` that do not listen to the removal `key` yet."""
+def new_listeners(db: sa.Connection, key: str, notify: Sequence[Listener], *, store: str) -> tuple[Listener, ...]:
+    """Those of `notify` that are not registered for the job `key` yet."""
     if not notify:
         return ()
-    those = (listeners.c.store == store, listeners.c.key == key, listeners.c.url.in_([each.url for each in notify]))
-    known = set(db.scalars(sa.select(listeners.c.url).where(*those)))
-    named = {each.url: each for each in reversed(notify)}  # of two with one URL the first
-    return tuple(each for each in notify if each.url not in known and each is named[each.url])
+    same = (listeners.c.store == store, listeners.c.key == key, listeners.c.url.in_([each.url for each in notify]))
+    registered = set(db.scalars(sa.select(listeners.c.url).where(*same)))
+    first = {each.url: each for each in reversed(notify)}  # of two with the same URL, the first
+    return tuple(each for each in notify if each.url not in registered and each is first[each.url])
 
 
-def listen(db: sa.Connection, key: str, notify: Sequence[Listener], *, store: str) -> tuple[Listener, ...]:
-    """Put `notify` beside those who listen to the removal `key`; returns those for whom there is no room."""
-    new = unknown(db, key, notify, store=store)
+def add_listeners(db: sa.Connection, key: str, notify: Sequence[Listener], *, store: str) -> tuple[Listener, ...]:
+    """Register `notify` for the job `key`. Returns those that exceed the number of listeners allowed."""
+    new = new_listeners(db, key, notify, store=store)
     if not new:
         return ()
-    of_removal = sa.and_(listeners.c.store == store, listeners.c.key == key)
+    of_job = sa.and_(listeners.c.store == store, listeners.c.key == key)
     count = sa.select(sa.func.count()).select_from(listeners)
-    room = min(MAX_LISTENERS - (db.scalar(count.where(of_removal)) or 0), _MAX_ALL_LISTENERS - (db.scalar(count) or 0))
-    taken = new[: max(0, room)]
-    for each in taken:
+    room = min(MAX_LISTENERS - (db.scalar(count.where(of_job)) or 0), _MAX_ALL_LISTENERS - (db.scalar(count) or 0))
+    added = new[: max(0, room)]
+    for each in added:
         db.execute(listeners.insert().values(store=store, key=key, url=each.url, image=each.image))
-    if len(taken) < len(new):
-        _log.error("no room for %d further listeners to %s", len(new) - len(taken), key)
-    return new[len(taken) :]
+    if len(added) < len(new):
+        _log.error("no room for %d further listeners of %s", len(new) - len(added), key)
+    return new[len(added) :]
 
 
-def announce(db: sa.Connection, key: str, event: str, facts: Mapping[str, object], *, store: str, now: float) -> None:
-    """Owe each listener of the removal `key` a delivery, and forget it as a listener."""
-    those = (listeners.c.store == store, listeners.c.key == key)
-    rows = db.execute(sa.select(listeners.c.url, listeners.c.image).where(*those)).all()
+def enqueue_webhooks(
+    db: sa.Connection, key: str, event: str, facts: Mapping[str, object], *, store: str, now: float
+) -> None:
+    """Queue a delivery to each listener of the job `key`, and delete the listeners."""
+    of_job = (listeners.c.store == store, listeners.c.key == key)
+    rows = db.execute(sa.select(listeners.c.url, listeners.c.image).where(*of_job)).all()
     if not rows:
         return
-    db.execute(listeners.delete().where(*those))
+    db.execute(listeners.delete().where(*of_job))
     moment = datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     messages = [(url, _message(event, moment, {"image": image, **facts})) for url, image in rows]
-    owe(db, [_Delivery.webhook(url, body) for url, body in messages], due_at=now, now=now)
+    insert_deliveries(db, [_Delivery.webhook(url, body) for url, body in messages], due_at=now, now=now)
 
 
-def forget_listeners(db: sa.Connection, key: str, *, store: str) -> None:
-    """Nobody listens to the removal `key` any more."""
+def remove_listeners(db: sa.Connection, key: str, *, store: str) -> None:
+    """Delete the listeners of the job `key`."""
     db.execute(listeners.delete().where(listeners.c.store == store, listeners.c.key == key))
 
 
@@ -145,7 +147,7 @@ def forget_listeners(db: sa.Connection, key: str, *, store: str) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Delivery:
-    """One that is to be owed. The id is made before the transaction, which may be done twice."""
+    """A delivery to be inserted. Its id is made before the transaction, which may run twice."""
 
     id: str
     kind: DeliveryKind
@@ -162,13 +164,13 @@ class _Delivery:
         return cls(id=_new_id(), kind=kind, receiver=kind.value, url="", body=body)
 
 
-def owe(db: sa.Connection, deliveries: Sequence[_Delivery], *, due_at: float, now: float) -> None:
-    """Owe deliveries of one kind."""
+def insert_deliveries(db: sa.Connection, deliveries: Sequence[_Delivery], *, due_at: float, now: float) -> None:
+    """Insert deliveries, all of one kind."""
     kind = deliveries[0].kind.value
     pending = db.scalar(sa.select(sa.func.count()).select_from(outbox).where(outbox.c.kind == kind)) or 0
     room = max(0, _MAX_DELIVERIES - pending)
     if len(deliveries) > room:
-        _log.error("%d deliveries are dropped: %d of their kind are owed already", len(deliveries) - room, pending)
+        _log.error("%d deliveries dropped: %d of their kind are pending already", len(deliveries) - room, pending)
     rows = [
         {
             "id": each.id,
@@ -207,8 +209,8 @@ def _due(db: sa.Connection, *, limit: int, now: float) -> list[str]:
 
 
 class Outbox:
-    """Messages owed to the outside. Delivery is at least once: a message whose sender died is claimed again, under the
-    same id, when its lease is over. `clock` says seconds since the epoch. Every method raises DatabaseError.
+    """Pending outgoing messages. Delivery is at least once: if the sending process dies, its message is claimed again,
+    under the same id, when the lease ends. `clock` returns seconds since the epoch. Every method raises DatabaseError.
     """
 
     def __init__(
@@ -219,17 +221,18 @@ class Outbox:
         self._clock = clock
 
     async def add_deliveries(self, kind: DeliveryKind, bodies: Sequence[str], *, delay_s: float = 0) -> None:
-        """Owe one delivery for each of `bodies`, in `delay_s`. On return they survive the end of this process."""
+        """Add one delivery for each of `bodies`, due in `delay_s`. On return they survive the end of this process."""
         if not bodies:
             return
         now = self._clock()
         deliveries = [_Delivery.of_kind(kind, body) for body in bodies]
-        await self._database.run(partial(owe, deliveries=deliveries, due_at=now + delay_s, now=now))
+        await self._database.run(partial(insert_deliveries, deliveries=deliveries, due_at=now + delay_s, now=now))
 
-    async def deliveries_due(self, limit: int, lease_s: float) -> tuple[Delivery, ...]:
-        """Claim up to `limit` deliveries that are due, for `lease_s`. Nobody else gets them meanwhile. Of one receiver
-        only a few are under way at a time, so that one who hangs holds up no other. Nothing is written while there is
-        nothing to claim.
+    async def claim_deliveries(self, limit: int, lease_s: float) -> tuple[Delivery, ...]:
+        """Claim up to `limit` due deliveries for `lease_s`. No other process gets them meanwhile.
+
+        Only a few deliveries per receiver are in flight at a time, so that one that hangs does not block the others.
+        Nothing is written if nothing is due.
         """
         now = self._clock()
         if limit < 1 or not await self._database.read(partial(_due, limit=1, now=now)):
@@ -237,27 +240,27 @@ class Outbox:
         return await self._database.run(partial(_claim, limit=limit, until=now + lease_s, now=now))
 
     async def delivered(self, delivery_id: str) -> None:
-        """Forget a delivery: it was taken."""
+        """Delete a delivery that its receiver has accepted."""
         await self._database.run(lambda db: db.execute(outbox.delete().where(outbox.c.id == delivery_id)))
 
     async def delivery_failed(self, delivery_id: str, error: str, *, pause_s: float = 0, final: bool = False) -> None:
-        """Count an attempt that failed because of `error`; the next is due after a back-off, or after `pause_s` if that
-        is longer. Dropped, and logged, when attempts are used up or the failure is `final`.
+        """Record a failed attempt. The next one is due after a back-off, or after `pause_s` if that is longer. The
+        delivery is dropped, with a log message, when its attempts are used up or the failure is `final`.
         """
-        chance = random.uniform(1, 1 + _JITTER)  # noqa: S311 - no secret
+        jitter = random.uniform(1, 1 + _JITTER)  # noqa: S311 - no secret
 
         def work(db: sa.Connection) -> tuple[str, int, bool] | None:
             query = sa.select(outbox.c.receiver, outbox.c.attempts).where(outbox.c.id == delivery_id)
             row = db.execute(query.with_for_update() if db.dialect.name == "postgresql" else query).first()
             if row is None:
-                return None  # another process, which claimed it when our lease was over, has settled it
+                return None  # our lease had ended, and another process claimed and finished the delivery
             failures = row.attempts + 1
             dropped = final or failures >= self._rules.max_attempts
             if dropped:
                 db.execute(outbox.delete().where(outbox.c.id == delivery_id))
             else:
-                # A receiver may ask for patience, but not for ever.
-                wait_s = max(self._rules.pause_s(failures), min(pause_s, self._rules.backoff_max_s)) * chance
+                # A receiver may ask for a pause (Retry-After), but not for an endless one.
+                wait_s = max(self._rules.pause_s(failures), min(pause_s, self._rules.backoff_max_s)) * jitter
                 values = {"attempts": failures, "due_at": self._clock() + wait_s, "claimed_until": 0.0}
                 db.execute(outbox.update().where(outbox.c.id == delivery_id).values(**values))
             return row.receiver, failures, dropped
@@ -266,7 +269,7 @@ class Outbox:
         if done is not None:
             receiver, failures, dropped = done
             if dropped:
-                _log.error("delivery %s to %s is given up at attempt %d: %s", delivery_id, receiver, failures, error)
+                _log.error("delivery %s to %s dropped at attempt %d: %s", delivery_id, receiver, failures, error)
             else:
                 _log.warning("delivery %s to %s failed at attempt %d: %s", delivery_id, receiver, failures, error)
 
@@ -276,7 +279,7 @@ def _new_id() -> str:
 
 
 def _receiver(url: str) -> str:
-    """Scheme and host: what may be logged of a URL whose path or query may be a secret."""
+    """Scheme and host of a URL, which may be logged. Its path and query may be secret."""
     scheme, _, rest = url.partition("://")
     return f"{scheme}://{re.split(r'[/?#]', rest, maxsplit=1)[0].rpartition('@')[2]}"
 

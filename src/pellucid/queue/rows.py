@@ -1,13 +1,13 @@
-"""The rows of removals, and which state follows which. Each function is a part of a transaction.
+"""The rows of jobs in the table `removals`, and their states. Each function is part of a transaction.
 
-(none)  -> waiting   asked for
+(none)  -> waiting   submitted
 waiting -> running   claimed: attempts + 1
-running -> (none)    done, or moot
-running -> waiting   attempt failed (with back-off), owner or lease lost; put off, or given back by a worker that
-                     leaves (attempts - 1)
-running -> failed    refused, or attempts used up
-waiting -> (none)    nobody asked for too long (`expired`)
-failed  -> waiting   asked for after `due_at`
+running -> (none)    done, or discarded
+running -> waiting   attempt failed (with back-off), owner or lease lost;
+                     postponed, or released by a worker that stops (attempts - 1)
+running -> failed    permanent error, or attempts used up
+waiting -> (none)    not requested for too long (`expired`)
+failed  -> waiting   submitted after `due_at`
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from pellucid.queue.turns import Urgency
 from pellucid.queue.values import Job
 
 VERSION = 1
-"""Of the rows that are written here; rows of a later one are left alone."""
+"""Version of the rows that this code writes. Rows of a later version are left alone."""
 
 WAITING, RUNNING, FAILED = "waiting", "running", "failed"
 PENDING = (WAITING, RUNNING)
 
-_REMEMBER_S = 7 * 86_400
-"""A failure that nobody asked about for so long is forgotten, with its count."""
+_FAILURE_TTL_S = 7 * 86_400
+"""A failure is deleted, with its count, this long after the moment from which it could have been retried."""
 
-_REMEMBERED = 10_000
-"""Failures that are remembered; beyond that those go that may be tried again first."""
+_MAX_FAILURES = 10_000
+"""Failures that are remembered. Beyond that, those that may be retried first are deleted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One removal as it lies in the table; `database.tables` says what the columns are."""
+    """One row of `removals`; `database.tables` documents the columns."""
 
     key: str
     origin_digest: str
@@ -60,7 +60,7 @@ class Row:
         return self.state != FAILED
 
     def job(self, *, attempt: int) -> Job:
-        """What a worker is given."""
+        """The job that is handed to a worker."""
         return Job(
             key=self.key,
             origin_digest=self.origin_digest,
@@ -74,14 +74,16 @@ COLUMNS = [removals.c[name] for name in Row.__slots__]
 
 
 def read_row(row: sa.Row[Any]) -> Row:
-    """The removal in a row with `COLUMNS`."""
+    """Convert a result row with `COLUMNS`."""
     return Row(
         **{name: getattr(row, name) for name in Row.__slots__ if name != "urgency"}, urgency=Urgency(row.urgency)
     )
 
 
-def mine(store: str, *, states: Sequence[str] = (), recipes: Collection[str] | None = None) -> sa.ColumnElement[bool]:
-    """Which rows of the table: of the store, in one of the states (of any for none), of the recipes (None: of any)."""
+def matching(
+    store: str, *, states: Sequence[str] = (), recipes: Collection[str] | None = None
+) -> sa.ColumnElement[bool]:
+    """Condition on the rows of a store. Without `states` any state matches; `recipes=None` matches any recipe."""
     wanted = [removals.c.store == store, removals.c.version <= VERSION]
     if states:
         wanted.append(removals.c.state.in_(states))
@@ -91,24 +93,24 @@ def mine(store: str, *, states: Sequence[str] = (), recipes: Collection[str] | N
 
 
 def get(db: sa.Connection, key: str, *, store: str) -> Row | None:
-    """The removal `key`."""
-    row = db.execute(sa.select(*COLUMNS).where(mine(store), removals.c.key == key)).first()
+    """The row `key`; None if there is none."""
+    row = db.execute(sa.select(*COLUMNS).where(matching(store), removals.c.key == key)).first()
     return None if row is None else read_row(row)
 
 
-def of(db: sa.Connection, where: sa.ColumnElement[bool], *, limit: int | None = None) -> list[Row]:
-    """Removals in the order of their turns."""
+def select(db: sa.Connection, where: sa.ColumnElement[bool], *, limit: int | None = None) -> list[Row]:
+    """Rows in the order in which they run."""
     query = sa.select(*COLUMNS).where(where).order_by(removals.c.rank, removals.c.key).limit(limit)
     return [read_row(row) for row in db.execute(query)]
 
 
-def change(db: sa.Connection, key: str, *, store: str, **values: object) -> None:
-    """Write `values` into the removal `key`."""
+def update(db: sa.Connection, key: str, *, store: str, **values: object) -> None:
+    """Write `values` into the row `key`."""
     db.execute(removals.update().where(removals.c.store == store, removals.c.key == key).values(**values))
 
 
 def insert(db: sa.Connection, job: Job, *, store: str, token: str, urgency: Urgency, rank: float, now: float) -> None:
-    """Owe it."""
+    """Insert a waiting job."""
     db.execute(
         removals.insert().values(
             store=store,
@@ -131,7 +133,7 @@ def insert(db: sa.Connection, job: Job, *, store: str, token: str, urgency: Urge
 
 
 def delete(db: sa.Connection, keys: Collection[str], *, store: str, owner: str | None = None) -> int:
-    """Owe them no more; with `owner`, only what that worker runs. Returns how many there were."""
+    """Delete rows; with `owner`, only those that this worker runs. Returns the number of deleted rows."""
     wanted = [removals.c.store == store, removals.c.key.in_(list(keys))]
     if owner is not None:
         wanted.append(removals.c.owner == owner)
@@ -139,10 +141,10 @@ def delete(db: sa.Connection, keys: Collection[str], *, store: str, owner: str |
 
 
 def prune_failures(db: sa.Connection, *, store: str, now: float) -> None:
-    """Forget failures that are old, or too many."""
-    failed = mine(store, states=(FAILED,))
-    db.execute(removals.delete().where(failed, removals.c.due_at < now - _REMEMBER_S))
+    """Delete failures that are too old, or too many."""
+    failed = matching(store, states=(FAILED,))
+    db.execute(removals.delete().where(failed, removals.c.due_at < now - _FAILURE_TTL_S))
     count = db.scalar(sa.select(sa.func.count()).select_from(removals).where(failed)) or 0
-    if count > _REMEMBERED:
-        oldest = sa.select(removals.c.key).where(failed).order_by(removals.c.due_at).limit(count - _REMEMBERED)
+    if count > _MAX_FAILURES:
+        oldest = sa.select(removals.c.key).where(failed).order_by(removals.c.due_at).limit(count - _MAX_FAILURES)
         db.execute(removals.delete().where(failed, removals.c.key.in_(oldest)))

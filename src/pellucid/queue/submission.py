@@ -1,5 +1,7 @@
-"""What is answered to somebody who wants a cutout of which there is no matte: looked up in one statement, decided by a
-pure function, and written down, hold and removal together, in one transaction that looks and decides once more.
+"""Submission of a job for a cutout whose matte does not exist.
+
+`read` gets the state in one statement, and the pure function `decide` says what to answer and whether to write. If
+something is to be written, `submit` reads and decides again in one transaction and writes hold and job together.
 """
 
 from __future__ import annotations
@@ -9,34 +11,35 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from pellucid.database.bell import ring
+from pellucid.database.changes import signal_change
 from pellucid.database.locks import Lock, lock
 from pellucid.database.tables import listeners, removals, stores
 from pellucid.ledger import entries
 from pellucid.ledger.ledger import Ledger
 from pellucid.ledger.values import Account, ClaimStatus
 from pellucid.queue import outbox, rows
-from pellucid.queue.rows import COLUMNS, PENDING, RUNNING, VERSION, WAITING, Row, mine, read_row
+from pellucid.queue.rows import COLUMNS, PENDING, RUNNING, VERSION, WAITING, Row, matching, read_row
 from pellucid.queue.turns import RENEW_S, cost_of, eta_s, is_full, rank
 from pellucid.queue.values import Answer, Failed, Full, Pending, Submission
 
 ASSUMED_JOB_S = 1.0
-"""For the estimate before any removal was measured."""
+"""Used for estimates before the first job was measured."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """Where a removal waits: `ahead` are those of living workers' recipes up to and with it, `running` those at work.
-    `workers` live; `job_s` is the mean time of a removal.
-    """
+class QueuePosition:
+    """Where a job stands in the queue."""
 
     ahead: int
+    """Waiting jobs up to and including it, of recipes that living workers compute."""
     running: int
     workers: int
+    """Living workers."""
     job_s: float
+    """Mean seconds of a job."""
 
     def pending(self, row: Row, now: float) -> Pending:
-        """The receipt of `row`."""
+        """The receipt of the waiting or running job in `row`."""
         if row.state == RUNNING:
             return Pending(position=1, eta_s=self.job_s, attempts=row.attempts)
         place = self.ahead + self.running
@@ -47,39 +50,44 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueState:
-    """What the database says. `is_foreign`: a later version has the row, which only it understands. `new_rank` is what
-    the removal would get if it were owed now; `unknown` of the listeners do not listen yet.
-    """
+    """What the database knows of a submission."""
 
     row: Row | None
+    """The row of its job, if there is one."""
     is_foreign: bool
+    """A later version of Pellucid wrote the row, and only that version understands it. `row` is None then."""
     account: Account
-    place: Place
+    position: QueuePosition
     new_rank: float
-    unknown: int
+    """The rank that the job would get if it were queued now."""
+    new_listeners: int
+    """How many of the submission's listeners are not registered yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
-    """Beside the database: which store, recipes that living workers make, how many live, and the moment."""
+class SubmissionContext:
+    """What a submission depends on beside the database."""
 
     store: str
     served: frozenset[str]
+    """Recipes that living workers compute."""
     workers: int
+    """Living workers."""
     now: float
+    """Seconds since the epoch."""
 
 
-def read(db: sa.Connection, submission: Submission, scene: Surroundings) -> QueueState:
-    """Everything that an answer depends on, in one statement."""
+def read(db: sa.Connection, submission: Submission, context: SubmissionContext) -> QueueState:
+    """Read everything that an answer depends on, in one statement."""
     values = {
-        **entries.account_values(submission.claim, now=scene.now),
-        "store": scene.store,
+        **entries.account_values(submission.claim, now=context.now),
+        "store": context.store,
         "key": submission.job.key,
         "urgency": submission.urgency.value,
-        "recipes": sorted(scene.served | {submission.job.recipe_id}),
+        "recipes": sorted(context.served | {submission.job.recipe_id}),
         "urls": [each.url for each in submission.notify],
     }
-    return _found(db.execute(_QUERY, values).one(), submission, scene)
+    return _read_state(db.execute(_QUERY, values).one(), submission, context)
 
 
 def _build_query() -> sa.Select[Any]:
@@ -109,7 +117,7 @@ def _build_query() -> sa.Select[Any]:
     running = (
         sa.select(sa.func.count()).select_from(at_work).where(at_work.c.store == store, at_work.c.state == RUNNING)
     )
-    heard = sa.select(sa.func.count()).where(
+    registered = sa.select(sa.func.count()).where(
         listeners.c.store == store,
         listeners.c.key == key,
         listeners.c.url.in_(sa.bindparam("urls", expanding=True)),
@@ -125,108 +133,126 @@ def _build_query() -> sa.Select[Any]:
         running.scalar_subquery().label("running"),
         sa.select(stores.c.job_s).where(of_store).scalar_subquery().label("job_s"),
         sa.select(stores.c.virtual_time).where(of_store).scalar_subquery().label("virtual_time"),
-        heard.scalar_subquery().label("heard"),
+        registered.scalar_subquery().label("registered"),
     ).select_from(one.outerjoin(removals, sa.and_(removals.c.store == store, removals.c.key == key)))
 
 
 _QUERY = _build_query()
 
 
-def _found(row: sa.Row[Any], submission: Submission, scene: Surroundings) -> QueueState:
+def _read_state(row: sa.Row[Any], submission: Submission, context: SubmissionContext) -> QueueState:
     cost = cost_of(submission.urgency, submission.pixels)
     is_foreign = row.key is not None and row.version > VERSION
     return QueueState(
         row=None if row.key is None or is_foreign else read_row(row),
         is_foreign=is_foreign,
         account=entries.read_account(row),
-        place=Place(ahead=row.ahead, running=row.running, workers=scene.workers, job_s=row.job_s or ASSUMED_JOB_S),
+        position=QueuePosition(
+            ahead=row.ahead, running=row.running, workers=context.workers, job_s=row.job_s or ASSUMED_JOB_S
+        ),
         new_rank=rank(virtual_time=row.virtual_time or 0.0, last=row.last, cost=cost),
-        unknown=len({each.url for each in submission.notify}) - row.heard,
+        new_listeners=len({each.url for each in submission.notify}) - row.registered,
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """The answer, and what is written first: a new removal if `submits`, else a change of the present one or none."""
+class Decision:
+    """The answer to a submission, and what is written before it is given."""
 
     answer: Answer
     writes: bool = False
+    """Something is to be written."""
     submits: bool = False
+    """The job is to be queued, as a new row or in place of a failure. False: at most its present row changes."""
 
 
-def decide(found: QueueState, submission: Submission, ledger: Ledger, scene: Surroundings) -> Verdict:
-    """Pure: what the answer is. Depth is asked about only where `submits`."""
+def decide(found: QueueState, submission: Submission, ledger: Ledger, context: SubmissionContext) -> Decision:
+    """Pure: decide what to answer, and whether to write. The caller checks the token's depth where `submits`.
+
+    1. A later version of Pellucid has the job: pending. It ends some time, and is charged when the cutout is delivered.
+    2. It failed and may not be retried yet: failed.
+    3. The token may not pay for it: refused, with the receipt of a job that is pending for other tokens.
+    4. It is not pending: submit it.
+    5. It is pending: write if credits are to be held, listeners to be added, the turn to become earlier, or the time of
+       the last request to be updated. Else only answer.
+    """
     row, account = found.row, found.account
     claim_status = ledger.claim_status(submission.claim, account, may_spend=submission.may_spend)
     answer = Answer(claim_status=claim_status, receipt=None, account=account)
     if found.is_foreign:
-        # It will be there some time, and is charged when it is shown.
-        receipt = Pending(position=1, eta_s=found.place.job_s)
-        return Verdict(answer=replace(answer, receipt=receipt, unregistered=submission.notify))
-    if row is not None and row.state == rows.FAILED and row.due_at > scene.now:
-        receipt = Failed(reason=row.reason or "", retry_in_s=row.due_at - scene.now, attempts=row.attempts)
-        return Verdict(answer=replace(answer, receipt=receipt))
+        receipt = Pending(position=1, eta_s=found.position.job_s)
+        return Decision(answer=replace(answer, receipt=receipt, unregistered=submission.notify))
+    if row is not None and row.state == rows.FAILED and row.due_at > context.now:
+        receipt = Failed(reason=row.reason or "", retry_in_s=row.due_at - context.now, attempts=row.attempts)
+        return Decision(answer=replace(answer, receipt=receipt))
     if row is not None and row.is_pending:
-        answer = replace(answer, receipt=found.place.pending(row, scene.now))
+        answer = replace(answer, receipt=found.position.pending(row, context.now))
     if claim_status is ClaimStatus.REFUSED:
-        return Verdict(answer=answer)
+        return Decision(answer=answer)
     if row is None or not row.is_pending:
-        return Verdict(answer=answer, writes=True, submits=True)
-    is_held = claim_status is ClaimStatus.PAID or account.held_for == (scene.store, row.key)
-    writes = not is_held or found.unknown > 0 or is_raised(found) or row.asked_at < scene.now - RENEW_S
-    return Verdict(answer=answer, writes=writes)
+        return Decision(answer=answer, writes=True, submits=True)
+    is_held = claim_status is ClaimStatus.PAID or account.held_for == (context.store, row.key)
+    is_outdated = row.asked_at < context.now - RENEW_S
+    writes = not is_held or found.new_listeners > 0 or gains_earlier_turn(found) or is_outdated
+    return Decision(answer=answer, writes=writes)
 
 
-def is_raised(found: QueueState) -> bool:
-    """Whether who asks now has it done earlier: the turn of a token that comes sooner, or a page in place of none."""
+def gains_earlier_turn(found: QueueState) -> bool:
+    """Whether the job would run earlier under the new submission: that of a token with fewer pending jobs, or of a page
+    where no page waited before.
+    """
     return found.row is not None and found.row.state == WAITING and found.new_rank < found.row.rank
 
 
-def depth_of(db: sa.Connection, submission: Submission, scene: Surroundings) -> tuple[int, int]:
-    """How many removals the token owes that living workers serve, or of the recipe that is asked for; and how many
-    tokens owe some, this one included.
+def pending_counts(db: sa.Connection, submission: Submission, context: SubmissionContext) -> tuple[int, int]:
+    """Number of the token's pending jobs, and number of tokens with pending jobs, this one included. A job counts if
+    its recipe is the submission's or is computed by a living worker.
     """
-    served = mine(scene.store, states=PENDING, recipes=scene.served | {submission.job.recipe_id})
+    served = matching(context.store, states=PENDING, recipes=context.served | {submission.job.recipe_id})
     query = sa.select(removals.c.token, sa.func.count().label("pending")).where(served).group_by(removals.c.token)
     counts: dict[str, int] = {row.token: row.pending for row in db.execute(query)}
     return counts.get(submission.claim.token, 0), len(counts.keys() | {submission.claim.token})
 
 
-def full(db: sa.Connection, submission: Submission, scene: Surroundings, *, depth: int) -> Full | None:
-    """The receipt of a token that may owe no further removal, None where it may."""
-    of_token, tokens = depth_of(db, submission, scene)
+def full_receipt(db: sa.Connection, submission: Submission, context: SubmissionContext, *, depth: int) -> Full | None:
+    """The receipt for a token that may have no further pending job, None where it may."""
+    of_token, tokens = pending_counts(db, submission, context)
     if is_full(of_token=of_token, tokens=tokens, depth=depth):
         return Full(of_token=of_token, depth=max(1, depth // tokens))
     return None
 
 
-def submit(db: sa.Connection, submission: Submission, ledger: Ledger, scene: Surroundings, *, depth: int) -> Answer:
-    """Write down what `decide` says is to be written, and answer. One transaction: hold, removal and listeners."""
-    lock(db, Lock.REMOVALS, scene.store)
-    entries.lock_month(db, submission.claim.token, scene.now)
-    found = read(db, submission, scene)
-    verdict = decide(found, submission, ledger, scene)
-    if not verdict.writes:
-        return verdict.answer
-    if verdict.submits:
-        refusal = full(db, submission, scene, depth=depth)
+def submit(
+    db: sa.Connection, submission: Submission, ledger: Ledger, context: SubmissionContext, *, depth: int
+) -> Answer:
+    """Write what `decide` says is to be written, and answer. Part of one transaction: hold, job and listeners."""
+    lock(db, Lock.REMOVALS, context.store)
+    entries.lock_account(db, submission.claim.token, context.now)
+    found = read(db, submission, context)
+    decision = decide(found, submission, ledger, context)
+    if not decision.writes:
+        return decision.answer
+    if decision.submits:
+        refusal = full_receipt(db, submission, context, depth=depth)
         if refusal is not None:
-            return replace(verdict.answer, receipt=refusal)
-    claim_status = verdict.answer.claim_status
+            return replace(decision.answer, receipt=refusal)
+    claim_status = decision.answer.claim_status
     if claim_status is not ClaimStatus.PAID:
         credits = ledger.price_of(submission.claim, found.account)
-        entries.hold(db, submission.claim, credits=credits, store=scene.store, job=submission.job.key, now=scene.now)
+        entries.hold(
+            db, submission.claim, credits=credits, store=context.store, job=submission.job.key, now=context.now
+        )
         claim_status = ClaimStatus.HELD
-    _write(db, found, submission, scene)
-    unregistered = outbox.listen(db, submission.job.key, submission.notify, store=scene.store)
-    ring(db)
-    pending = read(db, submission, scene)
+    _write(db, found, submission, context)
+    unregistered = outbox.add_listeners(db, submission.job.key, submission.notify, store=context.store)
+    signal_change(db)
+    pending = read(db, submission, context)
     assert pending.row is not None  # noqa: S101  written a few lines above, in this transaction
-    receipt = pending.place.pending(pending.row, scene.now)
+    receipt = pending.position.pending(pending.row, context.now)
     return Answer(claim_status=claim_status, receipt=receipt, account=found.account, unregistered=unregistered)
 
 
-def _write(db: sa.Connection, found: QueueState, submission: Submission, scene: Surroundings) -> None:
+def _write(db: sa.Connection, found: QueueState, submission: Submission, context: SubmissionContext) -> None:
     row, turn = (
         found.row,
         {"token": submission.claim.token, "urgency": submission.urgency.value, "rank": found.new_rank},
@@ -235,16 +261,16 @@ def _write(db: sa.Connection, found: QueueState, submission: Submission, scene: 
         rows.insert(
             db,
             submission.job,
-            store=scene.store,
+            store=context.store,
             token=submission.claim.token,
             urgency=submission.urgency,
             rank=found.new_rank,
-            now=scene.now,
+            now=context.now,
         )
         return
-    values: dict[str, object] = {"asked_at": scene.now}
+    values: dict[str, object] = {"asked_at": context.now}
     if not row.is_pending:
         values |= {"state": WAITING, "attempts": 0, "pauses": 0, "due_at": 0.0, "reason": None, **turn}
-    elif is_raised(found):
+    elif gains_earlier_turn(found):
         values |= turn
-    rows.change(db, row.key, store=scene.store, **values)
+    rows.update(db, row.key, store=context.store, **values)

@@ -1,8 +1,8 @@
-"""Pure: whose turn it is, how much may be owed, how long what failed waits.
+"""Pure: the policies of the queue. Which job runs next, how many jobs may be pending, how long a failed one waits.
 
-Turns are fair queueing clocked by itself (S. J. Golestani, INFOCOM 1994): a removal's rank is its virtual finish time,
-the lowest rank runs next, and the virtual time is the rank of the removal that was claimed last. A token that owes a
-thousand has ranks far ahead; the first one of another token comes right after what runs.
+The order is self-clocked fair queueing (S. J. Golestani, INFOCOM 1994): a job's rank is its virtual finish time, the
+lowest rank runs next, and the virtual time is the rank of the job that was claimed last. The ranks of a token with a
+thousand pending jobs reach far ahead, so the first job of another token runs right after the current one.
 """
 
 from __future__ import annotations
@@ -13,68 +13,70 @@ from dataclasses import dataclass
 
 
 class Urgency(enum.StrEnum):
-    """Who waits for a removal."""
+    """What waits for a job."""
 
     PAGE = "page"
-    """Somebody looks at a picture with its background."""
+    """A page that shows the image with its background meanwhile."""
     UPGRADE = "upgrade"
-    """Somebody looks at an older cutout, or will wait for a huge picture anyway."""
+    """A page that shows an older cutout meanwhile, or a request for a huge image, which takes long anyway."""
     WARM_UP = "warm-up"
-    """Nobody looks yet."""
+    """No page yet: the cutout is prepared for later requests."""
 
 
 _COST: Mapping[Urgency, float] = {Urgency.PAGE: 1.0, Urgency.UPGRADE: 4.0, Urgency.WARM_UP: 16.0}
-"""Virtual time of one removal: where all three wait, of 21 turns 16 are pages', 4 upgrades', 1 is a warm-up's. So the
-others yield, and none starves.
+"""Virtual time of one job. Where all three kinds wait, of 21 jobs 16 are for pages, 4 are upgrades and 1 is a warm-up:
+pages come first, and the others do not starve.
 """
 
 _TYPICAL_PIXELS = 12_000_000
-"""Up to here a removal takes about the same time (0.16 s at 1 million pixels beside the model, 4 s at 100 million)."""
+"""Up to this size jobs take about the same time (beside the model 0.16 s at 1 million pixels, 4 s at 100 million)."""
 
 
 def cost_of(urgency: Urgency, pixels: int) -> float:
-    """Virtual time that the removal of a picture of `pixels` takes up."""
+    """Virtual time of the job for an image of `pixels`."""
     return _COST[urgency] * max(1.0, pixels / _TYPICAL_PIXELS)
 
 
 def rank(*, virtual_time: float, last: float | None, cost: float) -> float:
-    """The virtual finish time of a removal. `last` is the highest rank that waits of the same token and urgency."""
+    """Virtual finish time of a job. `last` is the highest rank that waits of the same token and urgency, or None."""
     return max(virtual_time, virtual_time if last is None else last) + cost
 
 
 def is_full(*, of_token: int, tokens: int, depth: int) -> bool:
-    """Whether a token that owes `of_token` removals may owe no further one. `tokens` are those that owe something,
-    this one included; `depth` is what one alone may owe.
+    """Whether a token with `of_token` pending jobs may have no further one. `tokens` is the number of tokens with
+    pending jobs, this one included; `depth` is what a single token may have.
 
-    Each has an equal share, and keeps what it had before the others came: with k tokens at most
-    depth * (1 + 1/2 + ... + 1/k) are owed, 1.5 depth with two, 2.9 with ten.
+    Each token has an equal share, and keeps the jobs that it had before the others came. So with k tokens at most
+    depth * (1 + 1/2 + ... + 1/k) jobs are pending: 1.5 depth with two, 2.9 with ten.
     """
     return of_token >= max(1, depth // max(1, tokens))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
-    """Seconds, and attempts. `attempts` are claims before a removal fails for good; `backoff_s` is the pause after the
-    first failed attempt, `backoff_factor` times longer after each further one; `failure_s` how long a failure is left
-    alone, doubled with each in a row up to `failure_max_s`.
-
-    `wait_s`: what nobody asked for so long is owed no more; `unserved_s` where no living worker makes such mattes.
-    """
+    """When failed jobs are retried, and when waiting jobs expire."""
 
     attempts: int = 3
+    """Claims before a job fails permanently."""
     backoff_s: float = 1.0
+    """Pause after the first failed attempt."""
     backoff_factor: float = 4.0
+    """The pause is this many times longer after each further attempt."""
     failure_s: float = 300.0
+    """Time from a permanent failure to the next retry, doubled with each failure in a row."""
     failure_max_s: float = 86_400.0
+    """Longest time from a permanent failure to the next retry."""
     wait_s: float = 6 * 3600.0
+    """A waiting job that was not requested for this long expires."""
     unserved_s: float = 600.0
+    """The same for jobs whose recipe no living worker computes."""
 
     def after_attempt(self, attempts: int) -> float:
-        """The pause after failed attempt number `attempts`, from 1."""
+        """Pause in seconds after failed attempt number `attempts`, from 1."""
         return self.backoff_s * self.backoff_factor ** (attempts - 1)
 
     def after_failure(self, failures: int) -> float:
-        """How long a removal is left alone that failed for good for the time number `failures` in a row, from 1."""
+        """Seconds before the next retry after permanent failure number `failures` in a row, from 1."""
         return min(self.failure_s * 2 ** min(failures - 1, _MAX_DOUBLINGS), self.failure_max_s)
 
 
@@ -83,24 +85,24 @@ _MAX_DOUBLINGS = 30
 _PAUSE_S, _PAUSE_MAX_S = 5.0, 60.0
 
 MAX_PAUSES = 100
-"""In a row, an hour and a half: then an attempt is used up. A store that is away as long is looked after."""
+"""Postponements in a row before one uses up an attempt: an hour and a half. An outage of the store that lasts longer
+is an operator's concern.
+"""
 
 
 def pause_s(pauses: int) -> float:
-    """How long a removal rests that was put off for the time number `pauses` in a row, from 1: what it needs (the
-    store) is away, for which it is not to blame.
+    """Seconds that a job waits after postponement number `pauses` in a row, from 1. A job is postponed when the store
+    or the database is unavailable, which is not the job's fault.
     """
     return min(_PAUSE_S * 2 ** min(pauses - 1, _MAX_DOUBLINGS), _PAUSE_MAX_S)
 
 
 RENEW_S = 60.0
-"""When somebody asks for a removal that is owed, that is written down only if it was not for so long: a page that waits
-asks every few seconds.
-"""
+"""Requests for a pending job update its `asked_at` once in this time: a page that waits asks every few seconds."""
 
 
 def eta_s(*, place: int, workers: int, job_s: float, wait_s: float) -> float:
-    """The time until the removal at `place` (from 1) is done, when `workers` take `job_s` for each and it may not begin
-    for `wait_s`.
+    """Estimated seconds until the job at `place` (from 1) is done, when each of `workers` takes `job_s` per job and
+    this one may not start for `wait_s`.
     """
     return wait_s + job_s * max(1.0, place / max(1, workers))

@@ -1,8 +1,8 @@
-"""Pure: the words of the queue.
+"""Pure: the values of the queue's interface.
 
-A removal is owed once however often it is asked for, while it waits and while it runs; its row exists only while it is
-owed, or has failed for good and is remembered. The store, not the queue, is the truth about finished work: doing a
-removal twice changes nothing. Delivery is at least once.
+A job computes one matte ("removal" in the tables). It is pending while it waits and while it runs, once, however often
+it is requested. Its row exists only while it is pending, or while its permanent failure is remembered. The store, not
+the queue, is the truth about finished work: computing a matte twice changes nothing. Delivery is at least once.
 """
 
 from __future__ import annotations
@@ -19,30 +19,32 @@ from pellucid.queue.turns import Urgency
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One removal: a matte to be made. `key` is its identity (`keys.matte_name`)."""
+    """One background removal: a matte to be computed."""
 
     key: str
+    """Its identity, which is the name of the matte (`keys.matte_name`)."""
     origin_digest: str
     page: int
     recipe_id: str
     attempt: int = 0
-    """1 at the first run; counted when the job is claimed, so a picture that kills its worker uses its attempts up."""
+    """1 at the first run. Counted at the claim, so an image that kills its worker uses its attempts up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pending:
-    """It is waiting or running. `position` is 1 for the one that runs or runs next; `eta_s` an estimate;
-    `attempts` those begun.
-    """
+    """Receipt of a job that waits or runs."""
 
     position: int
+    """1 for the job that runs or runs next."""
     eta_s: float
+    """Estimated seconds until the matte exists."""
     attempts: int = 0
+    """Attempts that were started."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failed:
-    """It failed for good. Who asks after `retry_in_s` has it tried again."""
+    """Receipt of a job that failed permanently. A request after `retry_in_s` submits it again."""
 
     reason: str
     retry_in_s: float
@@ -51,10 +53,12 @@ class Failed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Full:
-    """The token owes as much as it may; nothing was owed. `of_token` are its removals, `depth` what it may owe now."""
+    """Receipt of a job that was not queued, because its token has as many pending jobs as it may have."""
 
     of_token: int
+    """Pending jobs of the token."""
     depth: int
+    """Pending jobs that the token may have now."""
 
 
 Receipt = Pending | Failed | Full
@@ -62,83 +66,87 @@ Receipt = Pending | Failed | Full
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueStats:
-    """A moment's numbers. `workers` are those alive; `job_s` is the mean time of a removal, 0 before the first;
-    `unserved` counts what waits by recipes that no living worker makes; `depth` is what one token alone may owe.
-    """
+    """The state of the queue at one moment."""
 
     waiting: int
     running: int
     failed: int
     unserved: Mapping[str, int]
+    """Waiting jobs by recipe, for the recipes that no living worker computes."""
     depth: int
+    """Pending jobs that a token may have while no other token has any."""
     job_s: float
+    """Mean seconds of a job; 0 before the first."""
     workers: tuple[WorkerInfo, ...]
+    """The living workers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listener:
-    """Who is called when a job is done or has failed for good: `url`, told of the picture at `image`, the path and
-    query of a URL of this server.
-    """
+    """A webhook that is called when a job is done or has failed permanently."""
 
     url: str
     image: str
+    """Named in the message: path and query of the image's URL on this server."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
-    """Somebody wants the cutout that `job` is about: who pays, who waits, how many pixels it has, who is to be told.
-    Without `may_spend` the token is charged nothing new for it.
-    """
+    """A request for the cutout that `job` computes."""
 
     job: Job
     claim: Claim
+    """What the customer pays for."""
     urgency: Urgency = Urgency.PAGE
     pixels: int = 0
+    """Size of the image: a huge one takes up more turns."""
     may_spend: bool = True
+    """False: the token is charged nothing new for it."""
     notify: tuple[Listener, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """The state of a cutout whose matte does not exist. `claim_status` is REFUSED where the token may not pay for it,
-    None where credits would be held; `receipt` is None where no removal is queued. `account` is as it was before
-    anything was written. `unregistered` are the listeners for which there was no room.
-    """
+    """The state of a cutout whose matte does not exist."""
 
     claim_status: ClaimStatus | None
+    """REFUSED: the token may not pay for it. None: credits would be held."""
     receipt: Receipt | None
+    """None: no job is queued."""
     account: Account
+    """As it was before anything was written."""
     unregistered: tuple[Listener, ...] = ()
+    """Listeners that were not registered, because there are too many."""
 
 
 class DeliveryKind(enum.StrEnum):
-    """Who a delivery is for; that decides how it is sent."""
+    """The receiver of a delivery, which decides how it is sent."""
 
     WEBHOOK = "webhook"
     """`body` goes to `url`, signed."""
     CDN = "cdn"
-    """`body` says what to purge; where and how, the settings say when it is sent. `url` is empty."""
+    """`body` says what to purge. The settings at the time of sending say where and how. `url` is empty."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """One message to the outside, owed until somebody took it. `id` stays the same however often it is sent."""
+    """One outgoing message, pending until its receiver accepts it."""
 
     id: str
+    """The same at every attempt."""
     kind: DeliveryKind
     url: str
     body: str
     attempt: int
-    """1 at the first; attempts that ended without a word (a killed process) are not counted."""
+    """1 at the first. Attempts whose process was killed are not counted."""
 
 
 DAMAGED = "damaged"
-"""Why a removal is refused, or not even owed: the origin's file is cut short or corrupt."""
+"""Failure reason, also of jobs that are refused before they are queued: the origin's file is cut short or corrupt."""
 
 
 class JobPermanentError(Exception):
-    """Raised by a handler: trying again would not help. `reason` is a short token such as `undecodable`."""
+    """Raised by a handler when a retry would not help. `reason` is a short token such as `undecodable`."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -146,12 +154,12 @@ class JobPermanentError(Exception):
 
 
 class JobDiscardedError(Exception):
-    """Raised by a handler: the job cannot be done and must be forgotten, not remembered as failed (the origin's bytes
-    are gone: the next request fetches them and submits again).
+    """Raised by a handler when the job cannot be done and is to be deleted without a remembered failure: the origin's
+    bytes are gone, and the next request fetches them and submits again.
     """
 
 
 Handler = Callable[[Job], Awaitable[MatteFacts]]
-"""Makes one matte and stores it. `JobPermanentError` fails the removal for good, `JobDiscardedError` drops it,
-StoreError and DatabaseError postpone it, any other exception counts as an attempt.
+"""Computes one matte and stores it. `JobPermanentError` fails the job permanently, `JobDiscardedError` deletes it,
+StoreError and DatabaseError postpone it, any other exception counts as a failed attempt.
 """

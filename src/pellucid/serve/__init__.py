@@ -1,1 +1,1 @@
-"""`pellucid serve`: one supervisor, its web process and its matte workers."""
+"""`pellucid serve`: one supervisor, its web processes and its matte workers."""

@@ -1,4 +1,4 @@
-"""What the supervisor's processes run: the web process and the matte worker. Targets for `multiprocessing`."""
+"""Entry points of the supervisor's processes (targets for `multiprocessing`): web process and matte worker."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pellucid.cutout.recipe import Recipe
 from pellucid.errors import PERMANENT_ERRORS, DatabaseError, PellucidError
 from pellucid.liveness.port import WorkerInfo
 from pellucid.queue.values import Handler
-from pellucid.queue.work import Workplace
+from pellucid.queue.worker_loop import WorkerLoop
 from pellucid.serve.allocator import give_large_blocks_back
 from pellucid.serve.log import set_up_logging
 from pellucid.settings.model import SettingsTree
@@ -30,20 +30,21 @@ from pellucid.system.exit_codes import EXIT_CANNOT_START, EXIT_FAILED
 _log = structlog.get_logger(__name__)
 
 _NICE = 19
-"""Matte workers give way to all others: a model that runs for half a second must not make a cached picture wait."""
+"""Matte workers have the lowest priority: a model that runs for half a second must not delay a cached image."""
 
 _GRACE_S = 10
 
-_PAUSES_S = (1.0, 2.0, 5.0, 10.0, 30.0)
-"""A worker whose database fails keeps its model, which took seconds to load, and joins again after these pauses."""
+_RETRY_PAUSES_S = (1.0, 2.0, 5.0, 10.0, 30.0)
+"""Pauses of a worker after errors of the database. It keeps its model, which took seconds to load, and registers again.
+"""
 
 
 def run_web(settings: SettingsTree, recipe: Recipe, sock: socket.socket, lifeline: Connection) -> None:
-    """The web process: HTTP on the inherited socket."""
+    """Run a web process: HTTP on the inherited socket."""
     from pellucid.http.app import App, connection_limits_of  # noqa: PLC0415 - this process only
     from pellucid.http.server import serve_app  # noqa: PLC0415
 
-    _begin("pellucid: web", settings, lifeline)
+    _set_up_process("pellucid: web", settings, lifeline)
     give_large_blocks_back()
     app = App(settings, recipe=recipe)
     if not serve_app(app, sock, limits=connection_limits_of(settings), stop_s=_GRACE_S, on_stop=app.stop_waiting):
@@ -51,23 +52,23 @@ def run_web(settings: SettingsTree, recipe: Recipe, sock: socket.socket, lifelin
 
 
 def run_worker(settings: SettingsTree, recipe: Recipe, lifeline: Connection | None) -> None:
-    """A matte worker: the model in memory, jobs from the queue. Ends on SIGTERM after the job in hand."""
-    _begin("pellucid: matte worker", settings, lifeline)
+    """Run a matte worker: the model in memory, jobs from the queue. It ends on SIGTERM after the current job."""
+    _set_up_process("pellucid: matte worker", settings, lifeline)
     with contextlib.suppress(OSError):
         os.nice(_NICE)
     try:
-        asyncio.run(_work(settings, recipe, own_terminal=lifeline is None))
+        asyncio.run(_run_worker(settings, recipe, own_terminal=lifeline is None))
     except PellucidError as error:
         if lifeline is None:
-            raise  # on a terminal of its own: the command line says it
+            raise  # in a terminal of its own: the command line prints the error
         _exit("matte worker cannot start", error)
 
 
-async def _work(settings: SettingsTree, recipe: Recipe, *, own_terminal: bool) -> None:
+async def _run_worker(settings: SettingsTree, recipe: Recipe, *, own_terminal: bool) -> None:
     from pellucid.image.vips import harden  # noqa: PLC0415 - the imports of a worker, after the process is niced
     from pellucid.mattes.files import MatteFiles  # noqa: PLC0415
     from pellucid.wiring.engines import open_engine  # noqa: PLC0415
-    from pellucid.wiring.storage import open_blobs, open_database, open_workplace, prepare_database  # noqa: PLC0415
+    from pellucid.wiring.storage import open_blobs, open_database, open_worker_loop, prepare_database  # noqa: PLC0415
     from pellucid.worker import Headroom, matte_handler  # noqa: PLC0415
 
     harden()
@@ -86,7 +87,7 @@ async def _work(settings: SettingsTree, recipe: Recipe, *, own_terminal: bool) -
     )
     if own_terminal:
         await prepare_database(settings, timeout_s=0)
-    async with open_database(settings) as database, open_workplace(settings, database) as workplace:
+    async with open_database(settings) as database, open_worker_loop(settings, database) as worker_loop:
         handler = matte_handler(
             engine,
             origins=blobs,
@@ -96,9 +97,9 @@ async def _work(settings: SettingsTree, recipe: Recipe, *, own_terminal: bool) -
             stop=stop,
         )
         if not own_terminal:
-            # Not before: a child that is only starting has nothing to finish, and ends at once.
+            # Not earlier: a child that is still starting has nothing to finish, and SIGTERM ends it at once.
             _stop_on(signal.SIGTERM, stop=stop)
-        await _keep_working(workplace, handler, info=info, stop=stop)
+        await _keep_working(worker_loop, handler, info=info, stop=stop)
 
 
 def _stop_on(*numbers: signal.Signals, stop: asyncio.Event) -> None:
@@ -106,18 +107,18 @@ def _stop_on(*numbers: signal.Signals, stop: asyncio.Event) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
 
 
-async def _keep_working(workplace: Workplace, handler: Handler, *, info: WorkerInfo, stop: asyncio.Event) -> None:
-    """Work until `stop`; while the database fails (away, a locked file, a full disk) try again."""
+async def _keep_working(worker_loop: WorkerLoop, handler: Handler, *, info: WorkerInfo, stop: asyncio.Event) -> None:
+    """Run jobs until `stop`. Tries again after errors of the database (unavailable, a locked file, a full disk)."""
     failures = 0
     while not stop.is_set():
         began = time.monotonic()
         try:
-            await workplace.work(handler, info=info, stop=stop)
+            await worker_loop.run(handler, info=info, stop=stop)
         except PERMANENT_ERRORS:
             raise
         except DatabaseError as error:
-            failures = 0 if time.monotonic() - began > _PAUSES_S[-1] else failures
-            pause_s = _PAUSES_S[min(failures, len(_PAUSES_S) - 1)]
+            failures = 0 if time.monotonic() - began > _RETRY_PAUSES_S[-1] else failures
+            pause_s = _RETRY_PAUSES_S[min(failures, len(_RETRY_PAUSES_S) - 1)]
             failures += 1
             _log.error("database failed, trying again", error=str(error), in_s=pause_s)
             with contextlib.suppress(TimeoutError):
@@ -126,24 +127,24 @@ async def _keep_working(workplace: Workplace, handler: Handler, *, info: WorkerI
 
 
 def _exit(what: str, error: BaseException | None) -> NoReturn:
-    """End this child so that the supervisor knows whether to start it again."""
+    """End this process with a status that tells the supervisor whether to restart it."""
     permanent = isinstance(error, PERMANENT_ERRORS)
-    if isinstance(error, PellucidError):  # of any other, the traceback has been logged
+    if isinstance(error, PellucidError):  # other errors have been logged with a traceback
         _log.error(what, error=str(error))
     sys.exit(EXIT_CANNOT_START if permanent else EXIT_FAILED)
 
 
-def _begin(title: str, settings: SettingsTree, lifeline: Connection | None) -> None:
+def _set_up_process(title: str, settings: SettingsTree, lifeline: Connection | None) -> None:
     setproctitle.setproctitle(title)
     set_up_logging(level=settings.log.level, style=settings.log.format)
-    # Ctrl-C reaches the whole terminal group; the supervisor decides and sends SIGTERM.
+    # Ctrl-C sends SIGINT to all processes of the terminal. Children ignore it; the supervisor sends them SIGTERM.
     if lifeline is not None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        threading.Thread(target=_follow, args=(lifeline,), name="lifeline", daemon=True).start()
+        threading.Thread(target=_exit_with_supervisor, args=(lifeline,), name="lifeline", daemon=True).start()
 
 
-def _follow(lifeline: Connection) -> None:
-    """Wait until the supervisor is gone, however it went: the kernel closes its end of the pipe. Then go too."""
+def _exit_with_supervisor(lifeline: Connection) -> None:
+    """Wait until the supervisor has ended, however it did: the kernel closes its end of the pipe. Then end too."""
     with contextlib.suppress(EOFError, OSError):
         lifeline.recv()
     os.kill(os.getpid(), signal.SIGTERM)

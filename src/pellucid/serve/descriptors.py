@@ -1,4 +1,4 @@
-"""File descriptors: as many as the system gives, and enough of them kept for what must go on."""
+"""File descriptors: raises their limit, and derives the number of connections from it."""
 
 from __future__ import annotations
 
@@ -9,26 +9,27 @@ from pellucid.settings.model import SettingsTree
 from pellucid.wiring.values import outgoing_descriptors
 
 _WANTED = 65_536
-"""The soft limit is raised to this, where the hard one lets us. A shell's 1,024 are fewer than one neighbour's sockets;
-some systems' hard limit of a milliard makes programs slow that close all there could be."""
+"""The soft limit is raised to this, if the hard limit allows it. The 1,024 of a shell are too few: one hostile client
+may open as many sockets. The hard limit of some systems, a billion, slows down programs that close all descriptors.
+"""
 
 _LOW = 4096
-"""A limit below this is worth a line in the log."""
+"""A limit below this is logged."""
 
 _FILES = 512
-"""In reserve for the store's files (128 at a time), uploads being received (100), pipes to render processes, databases,
-other files (64 threads).
+"""Reserved for files of the store (128 at a time), uploads that are received (100), pipes to render processes,
+databases and other files (64 threads).
 """
 
 _OUTGOING = 256
-"""In reserve for sockets to origins, webhooks and name servers, where the settings ask for no more."""
+"""Reserved for sockets to origins, webhooks and name servers, unless the settings need more."""
 
-_MOST_CONNECTIONS = 4096
-_FEWEST_CONNECTIONS = 64
+_MAX_CONNECTIONS = 4096
+_MIN_CONNECTIONS = 64
 
 
 def raise_limit() -> int:
-    """Raise the soft limit of this process and of those that it starts; returns what it is now."""
+    """Raise the soft limit of this process and of its children. Returns the new limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _WANTED if hard == resource.RLIM_INFINITY else min(_WANTED, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -38,25 +39,25 @@ def raise_limit() -> int:
 
 
 def is_low(limit: int) -> bool:
-    """Whether `limit` makes a web process serve fewer connections than it might."""
+    """Whether `limit` reduces the number of connections of a web process."""
     return limit < _LOW + _FILES + _OUTGOING
 
 
 def connections_within(limit: int, settings: SettingsTree) -> int:
-    """The connections that a web process takes with `limit` descriptors. Raises SettingsError when these are too few,
-    or fewer than `web.connections` asks for.
+    """The number of connections of a web process with `limit` descriptors. Raises SettingsError if it is too low, or
+    lower than `web.connections`.
     """
     outgoing = max(_OUTGOING, outgoing_descriptors(settings))
     room = limit - _FILES - outgoing
-    if room < _FEWEST_CONNECTIONS:
+    if room < _MIN_CONNECTIONS:
         raise SettingsError(
-            f"a process may open {limit} files, at least {_FEWEST_CONNECTIONS + _FILES + outgoing} are needed "
+            f"a process may open {limit} files, at least {_MIN_CONNECTIONS + _FILES + outgoing} are needed "
             f"({_FILES} for files and pipes, {outgoing} for origins): raise the hard limit (`ulimit -Hn`, LimitNOFILE= "
             "of systemd, --ulimit nofile= of docker)"
         )
     wanted = settings.web.connections
     if wanted is None:
-        return min(_MOST_CONNECTIONS, room)
+        return min(_MAX_CONNECTIONS, room)
     if wanted > room:
         raise SettingsError(
             f"PELLUCID_WEB_CONNECTIONS is {wanted}, but a process may open {limit} files and needs {_FILES + outgoing} "

@@ -1,4 +1,4 @@
-"""The listening socket, opened before anything else is started so that a taken port is said at once."""
+"""The listening socket. It is opened before anything else is started, so that a taken port is reported at once."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ import time
 from collections.abc import Sequence
 
 from pellucid.errors import SettingsError
-from pellucid.serve.neighbour import find_running
+from pellucid.serve.running_server import find_running
 
 _BACKLOG = 2048
 
 _UNSENT_BYTES = 256 << 10
-"""What the kernel holds of one answer beyond what is on its way. Its own bound is 4 MB for each connection, which a
-thousand clients who read nothing make 4 GB; what waits in the process is counted (`http.connections`)."""
+"""Unsent bytes of a response in the kernel. Its own limit is 4 MB per connection, which is 4 GB for a thousand clients
+that read nothing. Bytes that wait in the process are counted (`http.connections`).
+"""
 
 _HANDOVER_S = 0.05
-"""What the web processes get to close their ends of the socket before the supervisor looks who is left."""
+"""Time for the web processes to close their ends of the socket before the supervisor accepts the rest."""
 
 _READ_S = 0.5
-"""What somebody who is turned away gets to read why."""
+"""Time for these clients to read the response."""
 
 _STOPPING = (
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 2\r\ncontent-length: 0\r\nconnection: close\r\n"
@@ -32,11 +33,11 @@ _STOPPING = (
 _LAST_PORT = 65_535
 
 _RETRY_S = 2.0
-"""How long a taken port is tried again: the processes of a server that was killed need a moment to notice."""
+"""How long a taken port is tried again: the processes of a killed server end a moment later."""
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening TCP socket. Raises SettingsError that says what is in the way and how to mend it."""
+    """Open a listening TCP socket. Raises SettingsError with the cause and a remedy."""
     deadline = time.monotonic() + _RETRY_S
     while True:
         try:
@@ -69,8 +70,8 @@ def _describe_taken(host: str, port: int) -> str:
 
 
 def end_listening(sock: socket.socket) -> None:
-    """Refuse new connections from now on, for all processes that share `sock`, which have been told to stop. Those that
-    the kernel took in and nobody accepted are answered with a 503: closing the socket would reset them.
+    """Refuse new connections for all processes that share `sock`; these are stopping. Connections that the kernel has
+    established and no process has accepted get a 503: closing the socket would reset them.
     """
     time.sleep(_HANDOVER_S)
     sock.setblocking(False)
@@ -78,15 +79,17 @@ def end_listening(sock: socket.socket) -> None:
     with contextlib.suppress(OSError):
         while True:
             left.append(sock.accept()[0])
-    # Closing our end alone would leave the backlog open while another process has one.
+    # Closing this end alone would leave the backlog open as long as another process has the socket.
     with contextlib.suppress(OSError):
         sock.shutdown(socket.SHUT_RD)
     sock.close()
-    _turn_away(left)
+    _answer_stopping(left)
 
 
-def _turn_away(clients: Sequence[socket.socket]) -> None:
-    """Answer each and wait a moment until it has read that: a socket closed with bytes unread is reset."""
+def _answer_stopping(clients: Sequence[socket.socket]) -> None:
+    """Answer each client, and wait a moment until it has read the response: closing a socket with unread bytes resets
+    it.
+    """
     poll = select.poll()
     reading: dict[int, socket.socket] = {}
     for client in clients:
@@ -116,7 +119,7 @@ def _turn_away(clients: Sequence[socket.socket]) -> None:
 
 
 def address_of(sock: socket.socket) -> str:
-    """`host:port` as it stands in a URL that works on this machine: every address is reached by its loopback."""
+    """`host:port` for a URL that works on this machine. A wildcard address is replaced by a loopback address."""
     host: str = sock.getsockname()[0]
     port: int = sock.getsockname()[1]
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - replaced, not bound

@@ -1,4 +1,4 @@
-"""Logging for every process of Pellucid: console lines for people, JSON lines for machines."""
+"""Logging of every process: lines for the console, or JSON lines."""
 
 from __future__ import annotations
 
@@ -24,5 +24,5 @@ def set_up_logging(*, level: str, style: str) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
-    # Libraries that use the standard library's logging (aiohttp, uvicorn): warnings and worse, same stream.
+    # Libraries that use the standard library's logging (aiohttp, uvicorn): warnings and errors, to the same stream.
     logging.basicConfig(stream=sys.stderr, level=max(logging.WARNING, logging.getLevelNamesMapping()[level.upper()]))

@@ -26,10 +26,10 @@ from pellucid.models.cards import find_cards, find_insight_cards
 from pellucid.models.weights import is_pulled, require_pulled
 from pellucid.serve.children import run_web, run_worker
 from pellucid.serve.descriptors import connections_within, is_low, raise_limit
+from pellucid.serve.examples import example_lines
 from pellucid.serve.listen import address_of, end_listening, listen
 from pellucid.serve.log import set_up_logging
 from pellucid.serve.supervisor import Supervisor
-from pellucid.serve.tries import lines_to_try
 from pellucid.settings.load import refuse_open_proxy
 from pellucid.settings.model import SettingsTree
 from pellucid.settings.types import MIB
@@ -42,14 +42,13 @@ from pellucid.wiring.storage import open_blobs, prepare_database
 _log = structlog.get_logger(__name__)
 
 _MIN_FREE_BYTES = 200 * MIB
-"""Below this the server would soon fail to store anything; it does not start."""
+"""With less free space the server does not start: it would soon fail to store anything."""
 
 
-def serve(settings: SettingsTree, *, say: Callable[[str], None] = print) -> int:
-    """Run the server until SIGINT or SIGTERM; returns the exit status.
+def serve(settings: SettingsTree, *, print_line: Callable[[str], None] = print) -> int:
+    """Run the server until SIGINT or SIGTERM. Returns the exit status.
 
-    Raises SettingsError, ModelUnavailableError, DeviceUnavailableError, StoreError or DatabaseError when it cannot
-    start.
+    Raises SettingsError, ModelUnavailableError, DeviceUnavailableError, StoreError or DatabaseError if it cannot start.
     """
     setproctitle.setproctitle("pellucid: serve")
     set_up_logging(level=settings.log.level, style=settings.log.format)
@@ -75,7 +74,7 @@ def serve(settings: SettingsTree, *, say: Callable[[str], None] = print) -> int:
     for number in range(settings.workers):
         supervisor.add(f"worker-{number + 1}", run_worker, settings, recipe)
     address = address_of(sock)
-    banner = _Banner(settings, address=address, say=say)
+    banner = _Banner(settings, address=address, print_line=print_line)
     try:
         return supervisor.run(tick=banner.tick)
     finally:
@@ -84,14 +83,14 @@ def serve(settings: SettingsTree, *, say: Callable[[str], None] = print) -> int:
 
 
 class _Banner:
-    """Says once where the server is, when it answers and a worker has its model."""
+    """Prints the server's address once, when the server answers and a worker has loaded its model."""
 
-    def __init__(self, settings: SettingsTree, *, address: str, say: Callable[[str], None]) -> None:
+    def __init__(self, settings: SettingsTree, *, address: str, print_line: Callable[[str], None]) -> None:
         self._settings = settings
         self._address = address
-        self._say = say
+        self._print = print_line
         self._started = time.monotonic()
-        self._thread = threading.Thread(target=self._wait_and_say, name="banner", daemon=True)
+        self._thread = threading.Thread(target=self._wait_and_print, name="banner", daemon=True)
         self._begun = False
 
     def tick(self) -> None:
@@ -99,13 +98,13 @@ class _Banner:
             self._begun = True
             self._thread.start()
 
-    def _wait_and_say(self) -> None:
+    def _wait_and_print(self) -> None:
         while True:
             workers = ask_ready(self._address, need_worker=self._settings.workers > 0)
             if workers is not None:
                 break
             time.sleep(0.05)
-        self._say(self._text(workers))
+        self._print(self._text(workers))
         sys.stdout.flush()
 
     def _text(self, workers: list[dict[str, str]]) -> str:
@@ -118,7 +117,7 @@ class _Banner:
             model = "no matte worker at work yet; /-/ready says what is missing"
         else:
             model = "no matte worker here; start some with `pellucid work`"
-        picture = SAMPLE_PATHS[0]
+        image = SAMPLE_PATHS[0]
         page = [f"  page    {base}/  (try a picture of your own)"] if self._settings.web.demo else []
         return "\n".join(
             (
@@ -127,14 +126,14 @@ class _Banner:
                 f"  data    {self._settings.data_dir}",
                 *page,
                 "",
-                *lines_to_try(base, picture, customers_of(self._settings)),
+                *example_lines(base, image, customers_of(self._settings)),
                 "\nCtrl-C stops the server.",
             )
         )
 
 
 def ask_ready(address: str, *, need_worker: bool) -> list[dict[str, str]] | None:
-    """The workers of the server at `address` once it is ready, None before. Without `need_worker` any answer does."""
+    """The workers of the server at `address` once it is ready, None before. Without `need_worker` any answer counts."""
     host, _, port = address.rpartition(":")
     client = http.client.HTTPConnection(host.strip("[]"), int(port), timeout=5)
     try:
@@ -150,17 +149,17 @@ def ask_ready(address: str, *, need_worker: bool) -> list[dict[str, str]] | None
 
 
 async def _check_storage(settings: SettingsTree) -> None:
-    """Open store and database once, here, where what is wrong becomes one sentence and no traceback. A database that
-    is away is no reason not to start: plain pictures and cutouts that were rendered before need none.
+    """Open store and database once, so that an error becomes one sentence instead of a traceback. An unavailable
+    database does not prevent the start: plain images and cutouts that were rendered before need none.
     """
     open_blobs(settings)
     away = await prepare_database(settings)
     if away is not None:
-        _log.error("the database is away; no background is removed until it is back", error=away)
+        _log.error("the database is unavailable; no background is removed until it is back", error=away)
 
 
 def _prepare_data_dir(data_dir: Path) -> IO[str]:
-    """Make the folder, check it, tidy it. The returned file holds a lock that says a server uses the folder."""
+    """Create, check and clean up the folder. The returned file holds a lock that marks the folder as in use."""
     hint = "set PELLUCID_DATA_DIR to a folder this user may write to"
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
@@ -179,12 +178,12 @@ def _prepare_data_dir(data_dir: Path) -> IO[str]:
     except OSError as error:
         if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
             raise
-        # Another server shares the folder (a rolling restart): its staging files are not ours to sweep.
+        # Another server uses the folder (a rolling restart): its staging files must stay.
     return lock
 
 
 def disk_report(data_dir: Path) -> str:
-    """Free and total space of the volume of `data_dir`, for people."""
+    """Free and total space of the volume of `data_dir`, for messages."""
     folder = data_dir.resolve()
     while not folder.exists():
         folder = folder.parent

@@ -1,4 +1,4 @@
-"""The supervisor: starts the processes, starts them again when they die, stops them in order."""
+"""The supervisor: starts the processes, restarts them when they end, and stops them in order."""
 
 from __future__ import annotations
 
@@ -22,36 +22,42 @@ from pellucid.system.exit_codes import EXIT_CANNOT_START, EXIT_MEMORY
 _log = structlog.get_logger(__name__)
 
 _STOP_S = 15.0
-"""How long children may finish what they do after SIGTERM."""
+"""Time for children to finish their work after SIGTERM."""
 
 _HARD_STOP_S = 2.0
-"""What they get after a second signal."""
+"""The time after a second signal."""
 
-_SOUND_S = 10.0
-"""A child that lived this long was sound: its next start does not wait."""
+_HEALTHY_S = 10.0
+"""A child that ran this long was healthy, and is restarted at once."""
 
 _BACKOFF_MAX_S = 30.0
-_STARVED_S = 2.0
+_NO_RESOURCES_S = 2.0
+"""Pause after a failed start for lack of memory, process ids or descriptors."""
 
 
 @dataclass(slots=True, eq=False)
 class _Child:
-    """One process that must run: what it runs, and how often it failed in a row."""
+    """A process that is kept running."""
 
     name: str
     target: Callable[..., None]
     args: tuple[Any, ...]
     process: SpawnProcess | None = None
     lifeline: connection.Connection | None = None
+    """Our end of a pipe, which the kernel closes when the supervisor ends."""
     started_at: float = 0.0
+    """Of the last start; monotonic seconds, as `start_at`."""
     start_at: float = 0.0
+    """Earliest time of the next start."""
     failures: int = 0
+    """Failures in a row."""
     exit_codes: list[int] = field(default_factory=list[int])
+    """The last ten."""
 
 
 class Supervisor:
-    """Runs children until it gets SIGINT or SIGTERM; a second one stops them harder. `on_stop` is called once, when the
-    children have been told to stop.
+    """Runs children until it gets SIGINT or SIGTERM. A second signal shortens the time that they have to stop.
+    `on_stop` is called once, after SIGTERM was sent to the children.
     """
 
     def __init__(self, *, on_stop: Callable[[], None] = lambda: None) -> None:
@@ -63,11 +69,11 @@ class Supervisor:
         self._wake_write.setblocking(False)
 
     def add(self, name: str, target: Callable[..., None], *args: object) -> None:
-        """Have `target(*args, lifeline)` run in a process of its own."""
+        """Add a child that runs `target(*args, lifeline)`."""
         self._children.append(_Child(name=name, target=target, args=args))
 
     def run(self, *, tick: Callable[[], None]) -> int:
-        """Start everything and keep it running. `tick` is called about every 100 ms. Returns the exit status."""
+        """Start the children and keep them running. `tick` is called about every 100 ms. Returns the exit status."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._on_signal)
         try:
@@ -99,52 +105,52 @@ class Supervisor:
             process = self._context.Process(target=child.target, args=(*child.args, theirs), name=child.name)
             process.start()
         except OSError as error:
-            # No memory, process ids or descriptors left: a machine in need is no reason to take the others down.
+            # No memory, process ids or descriptors left: the other children must go on.
             for end in ends:
                 end.close()
-            child.start_at = time.monotonic() + _STARVED_S
-            _log.error("process cannot be started now", process=child.name, error=str(error), in_s=_STARVED_S)
+            child.start_at = time.monotonic() + _NO_RESOURCES_S
+            _log.error("process cannot be started now", process=child.name, error=str(error), in_s=_NO_RESOURCES_S)
             return
         theirs.close()
         child.process, child.lifeline, child.started_at = process, ours, time.monotonic()
 
     def _wait(self) -> None:
-        """Until a child ends or a signal comes, about 100 ms at most."""
+        """Wait until a child ends or a signal comes, at most about 100 ms."""
         alive = [child.process.sentinel for child in self._children if child.process is not None]
         ready = connection.wait([*alive, self._wake_read], timeout=0.1)
         if self._wake_read in ready:
             self._wake_read.recv(64)
 
     def _reap(self) -> bool:
-        """Take note of the dead. True when one of them cannot start at all, which ends the server."""
+        """Schedule restarts of children that have ended. True if one cannot start at all, which ends the server."""
         for child in self._children:
             if child.process is None or child.process.is_alive():
                 continue
             code = child.process.exitcode or 0
             lived_s = time.monotonic() - child.started_at
             self._release(child)
-            # A worker that gave a picture up for its memory is sound, however soon after its start that was.
-            sound = lived_s > _SOUND_S or code == EXIT_MEMORY
-            child.failures = 0 if sound else child.failures + 1
+            # A worker that ended because of a job's memory is healthy, however short it ran.
+            healthy = lived_s > _HEALTHY_S or code == EXIT_MEMORY
+            child.failures = 0 if healthy else child.failures + 1
             delay_s = 0.0 if child.failures <= 1 else min(_BACKOFF_MAX_S, 2.0 ** (child.failures - 4))
             child.start_at = time.monotonic() + delay_s
-            if code == EXIT_CANNOT_START and not child.exit_codes:  # however long its start took
+            if code == EXIT_CANNOT_START and not child.exit_codes:  # at the first start, however long that took
                 _log.error("a process cannot start; stopping", process=child.name)
                 return True
             child.exit_codes = [*child.exit_codes[-9:], code]
-            _log.warning("process ended, starting it again", process=child.name, status=code, in_s=delay_s)
+            _log.warning("process ended, restarting", process=child.name, status=code, in_s=delay_s)
         return False
 
     def _stop_all(self) -> None:
         signals = self._signals
-        self._tell_to_stop()
+        self._signal_stop()
         self._on_stop()
         deadline = time.monotonic() + _STOP_S
         while self._release_dead() and time.monotonic() < deadline:
             self._wait()
             if self._signals > max(signals, 1):
                 signals = self._signals
-                self._tell_to_stop()
+                self._signal_stop()
                 deadline = min(deadline, time.monotonic() + _HARD_STOP_S)
         for child in self._children:
             if child.process is not None:
@@ -153,14 +159,14 @@ class Supervisor:
         self._wake_read.close()
         self._wake_write.close()
 
-    def _tell_to_stop(self) -> None:
+    def _signal_stop(self) -> None:
         for child in self._children:
             if child.process is not None and child.process.is_alive() and child.process.pid is not None:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(child.process.pid, signal.SIGTERM)
 
     def _release_dead(self) -> bool:
-        """Whether any child is left."""
+        """Release children that have ended. True if any is left."""
         for child in self._children:
             if child.process is not None and not child.process.is_alive():
                 self._release(child)

@@ -1,1 +1,1 @@
-"""Blobs: the port, its adapters, bounded caches over them."""
+"""The blob store: the port, its adapters, and bounded caches on top of them."""

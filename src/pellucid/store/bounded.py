@@ -1,7 +1,7 @@
-"""A size-bounded cache over a blob store: least recently used goes first, pinned things stay.
+"""A cache of bounded size in a blob store: the least recently used blobs are evicted first, pinned ones never.
 
-What was used when stands in an index (`store.index`). When that is lost, `reconcile` lists the blobs and starts with
-their times of change.
+An index (`store.index`) has the time of each blob's last use. If it is lost, `reconcile` lists the blobs and starts
+with their modification times.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from pellucid.store.index import CacheIndex, Entry
 from pellucid.store.port import BlobInfo, BlobStore
 
 _LOW_WATER = 0.9
-"""Eviction goes down to this share of the limit, so that it does not run again at the next write."""
+"""Eviction stops at this share of the limit, so that it does not run again at the next write."""
 
 _BATCH = 200
 
-_AGAIN_S = 1.0
-"""Between two evictions that find nothing to take."""
+_RETRY_PAUSE_S = 1.0
+"""Pause between two evictions that find nothing to evict."""
 
 _log = structlog.get_logger(__name__)
 
@@ -32,15 +32,17 @@ Pinned = Callable[[], Awaitable[frozenset[str]]]
 
 
 class BoundedBlobs:
-    """A `BlobStore` whose blobs together stay within `max_bytes`, but for what is pinned.
+    """A `BlobStore` whose blobs have at most `max_bytes` in total, except for pinned ones.
 
-    What was used less than `young_s` ago stays, too: whoever stored an origin is about to render it or to owe its job.
-    `pinned` is asked once per eviction and returns the keys that must stay. Uses are noted in memory and written in
-    one transaction by `evict`, which the owner calls now and then (and `put` when the limit is passed).
+    `pinned` is called once per eviction and returns the keys that must stay. Blobs used less than `young_s` ago stay
+    too: a request that stored an origin is about to render it or to submit its job. Uses are recorded in memory and
+    written in one transaction by `evict`, which the owner calls regularly, and `put` when the limit is exceeded.
 
-    The volume keeps `min_free_bytes` (`free_bytes` says how many there are): below that the cache shrinks, and nothing
-    is written to it. Neither is anything while what may not be evicted fills it: 1,000 owed jobs may have origins of
-    50 GB. Every blob counts as whole blocks of `block_bytes`, so that tiny ones have a bound on their number, too.
+    The volume keeps `min_free_bytes` free; `free_bytes` returns the present number. Below it the cache shrinks, and
+    writes are refused. Writes are also refused while blobs that must stay fill the cache: 1,000 pending jobs may have
+    origins of 50 GB.
+
+    Every blob counts as whole blocks of `block_bytes`, which also bounds the number of tiny ones.
     """
 
     def __init__(
@@ -65,16 +67,16 @@ class BoundedBlobs:
         self._young_s = young_s
         self._min_free_bytes = min_free_bytes
         self._free_bytes = free_bytes
-        self._volume_away = False
+        self._is_volume_unknown = False
         self._block_bytes = block_bytes
-        self._crowded = False
+        self._is_overfull = False
         self._evicted_at = -math.inf
         self._evicting = asyncio.Lock()
         self._eviction: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
-        """Open the index. `reconcile` afterwards, when there is time. One that cannot be opened (a full disk, no
-        descriptors left) is tried again when it is next needed: blobs are read and written without it.
+        """Open the index. Call `reconcile` some time afterwards. If the index cannot be opened (a full disk, no
+        descriptors left), blobs are read and written without it, and its next use tries again.
         """
         try:
             await self._index.open()
@@ -82,8 +84,8 @@ class BoundedBlobs:
             _log.error("cache index failed", error=str(error))
 
     async def reconcile(self) -> None:
-        """Make the index agree with the store: blobs that it does not know are added with their time of change, entries
-        without a blob dropped. About 10 s per million blobs, so it runs beside the first requests, not before them.
+        """Make the index agree with the store: add missing blobs with their modification times, delete entries without
+        a blob. It takes about 10 s per million blobs, so it runs beside the first requests, not before them.
         """
         started = time.time()
         for prefix in self._prefixes:
@@ -91,15 +93,15 @@ class BoundedBlobs:
             async for info in self._blobs.list(prefix):
                 batch.append((info.key, self._on_disk(info.size_bytes), info.modified_at))
                 if len(batch) == _BATCH:
-                    await self._index.list(batch, at=started)
+                    await self._index.record_listed(batch, at=started)
                     batch = []
-            await self._index.list(batch, at=started)
+            await self._index.record_listed(batch, at=started)
         await self._index.drop_unlisted(at=started)
 
     async def aclose(self) -> None:
         await self.wait_for_eviction()
         try:
-            await self._index.use(self._uses)
+            await self._index.record_uses(self._uses)
         except StoreError as error:
             _log.error("cache index failed", error=str(error))
         await self._index.aclose()
@@ -111,28 +113,28 @@ class BoundedBlobs:
         return data
 
     async def put(self, key: str, data: bytes | bytearray) -> None:
-        """Keep `data`. Raises StoreError as well when there is no room for it."""
-        if self._crowded or self.lacks_space():
+        """Store `data`. Raises StoreError, also when there is no room for it."""
+        if self._is_overfull or self.lacks_space():
             self._evict_soon()
-            raise StoreError(f"no room for {key}: the disk, or the cache with what is owed, is full")
+            raise StoreError(f"no room for {key}: the disk is full, or the cache with the origins of pending jobs")
         await self._blobs.put(key, data)
         try:
-            total = await self._index.note(key, self._on_disk(len(data)))
+            total = await self._index.record(key, self._on_disk(len(data)))
         except StoreError as error:
-            # The blob is stored; the index learns of it when it is next reconciled.
+            # The blob is stored. The next `reconcile` adds it to the index.
             _log.warning("cache index failed", error=str(error))
             return
         if total > self._max_bytes:
             self._evict_soon()
 
     def lacks_space(self) -> bool:
-        """Whether the volume has less free space than it is to keep, or does not say (a share that is away). A few
-        microseconds.
+        """Whether the volume has less free space than it must keep, or its free space is unknown (a network share that
+        is unavailable). Takes a few microseconds.
         """
         return self._missing_bytes(unknown=1) > 0
 
     async def wait_for_eviction(self) -> None:
-        """Wait until an eviction under way has ended."""
+        """Wait for the eviction that runs, if there is one."""
         if self._eviction is not None:
             await asyncio.wait({self._eviction})
 
@@ -145,7 +147,7 @@ class BoundedBlobs:
     async def delete(self, key: str) -> None:
         await self._blobs.delete(key)
         try:
-            await self._index.forget([key])
+            await self._index.delete([key])
         except StoreError as error:
             _log.warning("cache index failed", error=str(error))
 
@@ -153,28 +155,28 @@ class BoundedBlobs:
         return self._blobs.list(prefix)
 
     def _missing_bytes(self, *, unknown: int = 0) -> int:
-        """Bytes that the volume lacks to what it is to keep free; `unknown` where it cannot be asked."""
+        """Bytes that the volume lacks to `min_free_bytes`; `unknown` if its free space is unknown."""
         if self._free_bytes is None:
             return 0
         try:
             missing = max(0, self._min_free_bytes - self._free_bytes())
         except OSError as error:
-            if not self._volume_away:
+            if not self._is_volume_unknown:
                 _log.warning("free space unknown", error=str(error))
-            self._volume_away = True
+            self._is_volume_unknown = True
             return unknown
-        self._volume_away = False
+        self._is_volume_unknown = False
         return missing
 
     def _on_disk(self, size_bytes: int) -> int:
         return -(-max(1, size_bytes) // self._block_bytes) * self._block_bytes
 
     def _evict_soon(self) -> None:
-        """Beside the answer, not before it: going down to the low-water mark may take seconds. What was written just
-        now is the youngest and goes last. Where eviction does not help it is not tried with every write.
+        """Start an eviction in the background, because it may take seconds to reach the low-water mark. Where evictions
+        do not help, not every write starts one.
         """
-        fruitless = self._crowded or self.lacks_space()
-        if self._eviction is None and not (fruitless and time.monotonic() < self._evicted_at + _AGAIN_S):
+        fruitless = self._is_overfull or self.lacks_space()
+        if self._eviction is None and not (fruitless and time.monotonic() < self._evicted_at + _RETRY_PAUSE_S):
             self._eviction = asyncio.create_task(self._evict_and_log())
 
     async def _evict_and_log(self) -> None:
@@ -186,15 +188,15 @@ class BoundedBlobs:
             self._eviction = None
 
     async def evict(self) -> int:
-        """Bring the total down to the low-water mark if it is above the limit, or the volume lacks space; returns how
-        many blobs went.
+        """Evict down to the low-water mark if the total exceeds the limit or the volume lacks space. Returns the number
+        of evicted blobs.
         """
         async with self._evicting:
             uses, self._uses = self._uses, {}
-            total = await self._index.use(uses)
+            total = await self._index.record_uses(uses)
             limit = min(self._max_bytes, total - self._missing_bytes())
             if total <= limit:
-                self._crowded = False
+                self._is_overfull = False
                 return 0
             pinned = await self._pinned()
             gone, started = 0, time.time()
@@ -211,14 +213,14 @@ class BoundedBlobs:
                     if key not in pinned and used_at < started - self._young_s and await self._evicted(key):
                         victims.append(key)
                         total -= size_bytes
-                await self._index.forget(victims)
+                await self._index.delete(victims)
                 gone += len(victims)
             self._evicted_at = time.monotonic()
-            self._crowded = total > self._max_bytes
+            self._is_overfull = total > self._max_bytes
             return gone
 
     async def _evicted(self, key: str) -> bool:
-        """Whether the blob is gone now. One that cannot be deleted stays, and the next one goes in its place."""
+        """Delete a blob. False if that fails: then the next one is evicted instead."""
         try:
             await self._blobs.delete(key)
         except StoreError as error:
@@ -227,5 +229,5 @@ class BoundedBlobs:
         return True
 
     async def total_bytes(self) -> int:
-        """The sum of all sizes, as the index knows them."""
+        """The sum of all sizes in the index."""
         return await self._index.total()

@@ -1,8 +1,8 @@
-"""A blob that describes itself: a small JSON header, then the body, with a checksum over both.
+"""A self-describing blob: a small JSON header and the body, with a checksum over both.
 
-Media type and validators live inside the blob because only create, read and delete are common to folders and buckets.
-Layout: magic (4 bytes), CRC-32 of what follows the checksum, header length (both unsigned 32-bit, big endian), header,
-body. A power cut can leave a renamed file whose tail never reached the disk; the checksum turns that into a miss.
+Media type and validators are inside the blob, because folders and buckets have only create, read and delete in common.
+Layout: magic (4 bytes), CRC-32 of header and body, header length (both unsigned 32-bit, big endian), header, body. A
+power cut can leave a renamed file whose tail was never written to the disk; the checksum turns that into a miss.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ HeaderT = TypeVar("HeaderT", bound=msgspec.Struct)
 
 
 def seal(header: msgspec.Struct, body: bytes) -> bytes:
-    """Header and body as one blob."""
+    """Pack header and body into one blob."""
     text = msgspec.json.encode(header)
     crc = zlib.crc32(body, zlib.crc32(text))
     return b"".join((_HEAD.pack(_MAGIC, crc, len(text)), text, body))
 
 
 def unseal(blob: bytes, header_type: type[HeaderT]) -> tuple[HeaderT, bytes] | None:
-    """The inverse of `seal`; None for a blob that is damaged or of another kind."""
+    """Unpack a blob made by `seal`; None for one that is damaged or of another kind."""
     if len(blob) < _HEAD.size:
         return None
     magic, crc, length = _HEAD.unpack_from(blob)

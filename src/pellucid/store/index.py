@@ -1,5 +1,5 @@
-"""The index of a bounded cache: which blobs there are, how large, and when each was used, in a SQLite file that all web
-processes of a machine share. It is an aid, made anew from what lies in the folder when it is lost.
+"""The index of a bounded cache: its blobs with their sizes and times of last use, in a SQLite file that all web
+processes of a machine share. If the file is lost, it is rebuilt from the folder.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ sa.Index("blobs_by_use", _blobs.c.used_at, _blobs.c.key)
 
 _total = sa.Table("total", _METADATA, sa.Column("size_bytes", sa.Integer, nullable=False))
 
-# The sum is kept by triggers: adding up 300,000 sizes at every write would take longer than the write.
+# Triggers maintain the sum: adding up 300,000 sizes at every write would take longer than the write.
 _TRIGGERS = (
     "INSERT INTO total SELECT coalesce(sum(size_bytes), 0) FROM blobs",
     """CREATE TRIGGER blob_added AFTER INSERT ON blobs BEGIN
@@ -54,13 +54,13 @@ _USE = _blobs.update().where(_blobs.c.key == sa.bindparam("blob")).values(used_a
 _SUM = sa.select(_total.c.size_bytes)
 
 _BUSY_S = 2.0
-"""How long another process's write to the index is waited for; an answer waits as long."""
+"""How long to wait for the write of another process. Requests wait as long."""
 
-_AT_A_TIME = 200
+_BATCH = 200
 
 ResultT = TypeVar("ResultT")
 Entry = tuple[str, int, float]
-"""Key, bytes, and when it was used, in seconds since the epoch."""
+"""Key, bytes, and time of the last use in seconds since the epoch."""
 
 
 def _is_current(db: sa.Connection) -> bool:
@@ -71,29 +71,29 @@ def _is_current(db: sa.Connection) -> bool:
 
 def _make(db: sa.Connection) -> None:
     if not _is_current(db):
-        _METADATA.drop_all(db)  # of a version before; its triggers go with it
+        _METADATA.drop_all(db)  # tables of an earlier version, with their triggers
         _METADATA.create_all(db)
         for statement in _TRIGGERS:
             db.exec_driver_sql(statement)
 
 
 class CacheIndex:
-    """The index in the file at `path`. Every method raises StoreError when it fails; what is damaged is begun anew."""
+    """The index in the file at `path`. A damaged file is replaced. Every method raises StoreError when it fails."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        schema = Schema(is_current=_is_current, bring_up=_make)
+        schema = Schema(is_current=_is_current, migrate=_make)
         self._database = Database(file_url(path), busy_timeout_s=_BUSY_S, schema=schema, durable=False, threads=1)
 
     async def open(self) -> None:
-        """Make it if it is missing. One that cannot be opened is tried again when it is next needed."""
+        """Open the file, and create it if it is missing. After an error, the next use tries again."""
         await self._run(lambda _: None)
 
     async def aclose(self) -> None:
         await self._database.aclose()
 
-    async def note(self, key: str, size_bytes: int) -> int:
-        """A blob was written; returns the sum of all."""
+    async def record(self, key: str, size_bytes: int) -> int:
+        """Record a written blob. Returns the sum of all sizes."""
 
         def work(db: sa.Connection) -> int:
             db.execute(_UPSERT, {"key": key, "size_bytes": size_bytes, "used_at": time.time(), "listed_at": 0.0})
@@ -101,7 +101,7 @@ class CacheIndex:
 
         return await self._run(work)
 
-    async def use(self, uses: Mapping[str, float]) -> int:
+    async def record_uses(self, uses: Mapping[str, float]) -> int:
         """They were used; returns the sum of all."""
         values = [{"blob": key, "at": at} for key, at in uses.items()]
 
@@ -112,31 +112,31 @@ class CacheIndex:
 
         return await self._run(work)
 
-    async def forget(self, keys: Sequence[str]) -> None:
-        """They are gone."""
+    async def delete(self, keys: Sequence[str]) -> None:
+        """Delete the entries of blobs that are gone."""
 
         def work(db: sa.Connection) -> None:
-            for start in range(0, len(keys), _AT_A_TIME):
-                db.execute(_blobs.delete().where(_blobs.c.key.in_(keys[start : start + _AT_A_TIME])))
+            for start in range(0, len(keys), _BATCH):
+                db.execute(_blobs.delete().where(_blobs.c.key.in_(keys[start : start + _BATCH])))
 
         await self._run(work)
 
-    async def list(self, found: Sequence[Entry], *, at: float) -> None:
-        """Those lie in the store, says a listing that began at `at`; one that is new was used when it was changed."""
+    async def record_listed(self, found: Sequence[Entry], *, at: float) -> None:
+        """Record blobs found by a listing that started at `at`. A new one gets its modification time as last use."""
         rows = [{"key": key, "size_bytes": size, "used_at": used, "listed_at": at} for key, size, used in found]
         if rows:
             await self._run(lambda db: db.execute(_LIST, rows))
 
     async def drop_unlisted(self, *, at: float) -> None:
-        """Forget what the listing that began at `at` did not find. What was written meanwhile is newer than it."""
+        """Delete entries that the listing started at `at` did not find. Blobs written meanwhile are newer, and stay."""
         gone = _blobs.delete().where(_blobs.c.used_at < at, _blobs.c.listed_at < at)
         await self._run(lambda db: db.execute(gone))
 
     async def oldest(self, after: tuple[float, str]) -> Sequence[Entry]:
-        """The 200 used longest ago, behind `after`: when, and which."""
+        """The next 200 least recently used entries after `after`, a time of use and a key."""
         behind = sa.tuple_(_blobs.c.used_at, _blobs.c.key) > sa.tuple_(*map(sa.literal, after))
         query = sa.select(_blobs.c.key, _blobs.c.size_bytes, _blobs.c.used_at).where(behind)
-        query = query.order_by(_blobs.c.used_at, _blobs.c.key).limit(_AT_A_TIME)
+        query = query.order_by(_blobs.c.used_at, _blobs.c.key).limit(_BATCH)
         return await self._run(lambda db: [(row.key, row.size_bytes, row.used_at) for row in db.execute(query)])
 
     async def total(self) -> int:
@@ -148,8 +148,8 @@ class CacheIndex:
             try:
                 return await self._database.run(work)
             except DatabaseDamagedError:
-                # It is worth nothing: a new one is begun from what lies in the folder. One that is busy, or for which
-                # there is no room or no descriptor now, is sound.
+                # A damaged index is worthless, and is rebuilt from the folder. One that is locked, or that cannot be
+                # opened for lack of space or descriptors, is sound.
                 for suffix in ("", "-wal", "-shm"):
                     with contextlib.suppress(FileNotFoundError):
                         self._path.with_name(self._path.name + suffix).unlink()

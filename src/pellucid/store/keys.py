@@ -1,4 +1,4 @@
-"""Pure: the identity of things. Digests are BLAKE2b with 16 bytes, in hex."""
+"""Pure: digests and store keys. Digests are BLAKE2b with 16 bytes, in hex."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import hashlib
 from pellucid.spec import OriginRef, Tier, Token
 
 RENDER_VERSION = 7
-"""Part of every rendition key: raise it when the same plan gives other pixels or other bytes."""
+"""Part of every rendition key. Raise it when a change of the code gives other pixels or bytes for the same plan."""
 
 
 def digest(data: bytes | bytearray) -> str:
@@ -16,22 +16,22 @@ def digest(data: bytes | bytearray) -> str:
 
 
 def origin_digest_of(ref: OriginRef) -> str:
-    """What an origin is called where its URL would be too long: 32 hex digits."""
+    """Digest of an origin's URL, for where the URL would be too long: 32 hex digits."""
     return digest(str(ref).encode())
 
 
 def origin_record_key(token: Token, ref: OriginRef) -> str:
-    """Store key of what is known about one origin of one token (validators, digest, picture facts)."""
+    """Store key of the record of one origin of one token (validators, digest, image facts)."""
     return record_key_of(token, origin_digest_of(ref))
 
 
 def record_key_of(token: Token, origin: str) -> str:
-    """`origin_record_key` of what `origin_digest_of` names."""
+    """`origin_record_key` of an origin given by its `origin_digest_of`."""
     return f"origins/{token}/{origin}"
 
 
 def origin_bytes_key(origin_digest: str) -> str:
-    """Store key of an origin's bytes: addressed by content, so two URLs with one picture share them."""
+    """Store key of an origin's bytes. It is made from their content, so two URLs with the same image share them."""
     return f"bytes/{origin_digest}"
 
 
@@ -41,30 +41,30 @@ def insights_key(origin_digest: str) -> str:
 
 
 def matte_name(origin_digest: str, page: int, recipe_id: str) -> str:
-    """The identity of a matte, and of the job that owes it. Without a token: the same bytes have the same matte, and
-    whoever asks has shown the bytes.
+    """The name of a matte, and of the job that computes it. It has no token: the same bytes have the same matte, and
+    every customer that requests it has access to the bytes.
     """
     return f"{origin_digest}.{page}.{recipe_id}"
 
 
 def newest_matte_key(origin_digest: str, page: int, tier: Tier) -> str:
-    """Store key under which versions before the database of mattes kept the name of the newest one."""
+    """Store key of the pointer to the newest matte, which older versions without rows of mattes wrote."""
     return f"mattes/newest/{origin_digest}.{page}.{tier}"
 
 
 def origin_tag(token: Token, ref: OriginRef) -> str:
-    """The name of an origin in `Cache-Tag` and `Surrogate-Key`: letters and digits, so that every CDN takes it."""
+    """The tag of an origin in `Cache-Tag` and `Surrogate-Key`: letters and digits, which every CDN accepts."""
     return f"o{digest(f'{token} {ref}'.encode())[:20]}"
 
 
 def matte_key(name: str) -> str:
-    """Store key of a matte; a folder of its own, outside what eviction touches."""
+    """Store key of a matte, in a folder that is never evicted."""
     return f"mattes/{name}"
 
 
 def rendition_key(token: Token, *parts: str) -> str:
-    """Store key of a rendition. `parts` are everything its bytes depend on: origin digest, matte name or '-', the
-    plan, the output. Never the URL itself: two spellings of one wish share one rendition.
+    """Store key of a rendition. `parts` are everything that its bytes depend on: origin digest, matte name or '-', the
+    plan, the output. The URL is not among them, so two URLs for the same result share one rendition.
     """
     text = "\n".join((str(RENDER_VERSION), *parts))
     return f"renditions/{token}/{digest(text.encode())}"

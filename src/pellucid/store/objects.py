@@ -1,4 +1,4 @@
-"""Blobs through obstore: a local folder today, any of its buckets behind the same few calls."""
+"""Blobs through obstore: a local folder today; buckets would need the same few calls."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from obstore.store import LocalStore
 from pellucid.errors import StoreError
 from pellucid.store.port import BlobInfo
 
-_AT_ONCE = 128
-"""Calls at a time, each of which opens a file. obstore has a bound on threads only (512): 2,000 reads had 1,800 files
-open and took 0.9 s; they take 0.4 s with this bound, 0.5 s with 32.
+_MAX_CALLS = 128
+"""Simultaneous calls, each of which opens a file. obstore only bounds its threads (512): 2,000 reads had 1,800 files
+open and took 0.9 s. With this limit they take 0.4 s, with 32 0.5 s.
 """
 
 
 class ObjectBlobs:
-    """A `BlobStore` over one obstore store. So many calls are under way at a time, the others wait for their turn.
+    """A `BlobStore` over one obstore store. The number of simultaneous calls is bounded.
 
     Writes are atomic: the local adapter of obstore writes a staging file beside the target (`name#1`) and renames it,
-    buckets replace whole objects. A staging file that a killed process left behind is invisible to `get` and is
-    removed by `sweep_staging`.
+    buckets replace whole objects. `get` does not see staging files, and `sweep_staging` removes those of killed
+    processes.
     """
 
     def __init__(self, store: LocalStore, *, folder: Path | None = None) -> None:
         self._store = store
         self._folder = folder
-        self._places = asyncio.Semaphore(_AT_ONCE)
+        self._slots = asyncio.Semaphore(_MAX_CALLS)
 
     @classmethod
     def local(cls, folder: Path) -> ObjectBlobs:
-        """Blobs as files below `folder`, which is made when missing. Raises StoreError when it cannot be."""
+        """Blobs as files below `folder`, which is created if it is missing. Raises StoreError."""
         try:
             folder.mkdir(parents=True, exist_ok=True)
             return cls(LocalStore(folder), folder=folder)
@@ -45,12 +45,12 @@ class ObjectBlobs:
 
     async def get(self, key: str) -> bytes | None:
         try:
-            async with self._places:
+            async with self._slots:
                 result = await obstore.get_async(self._store, key)
                 return (await result.bytes_async()).to_bytes()
         except FileNotFoundError:
-            # obstore takes a folder for nothing. What cannot be read and not be written either is no miss: a matte
-            # would be made again and again.
+            # obstore treats a folder as a missing blob. It must not count as a miss: the blob could not be written
+            # either, so a matte would be computed again and again.
             if self._folder is not None and await asyncio.to_thread((self._folder / key).is_dir):
                 raise StoreError(f"cannot read {key}: a folder is in its place") from None
             return None
@@ -59,24 +59,24 @@ class ObjectBlobs:
 
     async def put(self, key: str, data: bytes | bytearray) -> None:
         try:
-            async with self._places:
+            async with self._slots:
                 await obstore.put_async(self._store, key, data, use_multipart=False)
         except (BaseError, OSError) as error:
             raise StoreError(f"cannot write {key}: {_reason(error)}") from error
 
     async def exists(self, key: str) -> bool:
         try:
-            async with self._places:
+            async with self._slots:
                 await obstore.head_async(self._store, key)
         except FileNotFoundError:
             return False
         except (BaseError, OSError) as error:
-            raise StoreError(f"cannot look at {key}: {_reason(error)}") from error
+            raise StoreError(f"cannot check {key}: {_reason(error)}") from error
         return True
 
     async def delete(self, key: str) -> None:
         try:
-            async with self._places:
+            async with self._slots:
                 await obstore.delete_async(self._store, key)
         except FileNotFoundError:
             return
@@ -101,13 +101,13 @@ class ObjectBlobs:
 
 
 def sweep_staging(folder: Path) -> int:
-    """Remove the staging files (`*#<n>`) that killed processes left below `folder`; returns how many.
+    """Remove the staging files (`*#<n>`) of killed processes below `folder`. Returns their number.
 
-    To be called before any writer is started: a staging file of a living writer looks the same.
+    Call it before any writer is started: staging files of living writers have the same names.
     """
     swept = 0
     for path in folder.rglob("*#*"):
-        # One that cannot be looked at or removed is no reason not to start.
+        # A file that cannot be checked or removed must not prevent the start.
         with suppress(OSError):
             if path.is_file() and path.name.rpartition("#")[2].isdigit():
                 path.unlink(missing_ok=True)
@@ -123,5 +123,5 @@ def free_bytes(folder: Path) -> int:
 
 
 def _reason(error: Exception) -> str:
-    """The first line: obstore appends a debug dump of its configuration."""
+    """The first line of the message: obstore appends a debug dump of its configuration."""
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

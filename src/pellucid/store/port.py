@@ -1,4 +1,4 @@
-"""The store port: blobs by key. Keys are slash-separated, made by `pellucid.store.keys`."""
+"""Port of the blob store. Keys are slash-separated, and made by `pellucid.store.keys`."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class BlobStore(Protocol):
     async def exists(self, key: str) -> bool: ...
 
     async def delete(self, key: str) -> None:
-        """Deleting what is not there is fine."""
+        """Delete a blob. A missing one is no error."""
         ...
 
     def list(self, prefix: str) -> AsyncIterator[BlobInfo]:
-        """Every blob whose key starts with `prefix` and a slash."""
+        """All blobs whose keys start with `prefix` and a slash."""
         ...

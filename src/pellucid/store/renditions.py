@@ -1,4 +1,4 @@
-"""Renditions: the bytes that go out, in memory in front of the disk."""
+"""The cache of renditions, the final bytes of responses: in memory, and on the disk behind it."""
 
 from __future__ import annotations
 
@@ -21,21 +21,23 @@ from pellucid.store.port import BlobStore
 
 _log = structlog.get_logger(__name__)
 
-_UNWRITTEN = 64
-_UNWRITTEN_BYTES = 64 << 20
-"""Renditions on their way to the disk. Beyond that, more are sent and not stored: a disk so slow saves no work."""
+_MAX_UNWRITTEN = 64
+_MAX_UNWRITTEN_BYTES = 64 << 20
+"""Renditions that wait to be written to the disk. Further ones are served without being stored: a disk that slow saves
+no work.
+"""
 
+_MAX_READS = 4
+"""Simultaneous reads from the disk, of which one client has at most three. A rendition may have 64 MiB, and needs twice
+that during the check of its checksum.
+"""
 
-_READS = 4
-"""Renditions that are read from the disk at a time, of which one client has three: each may have 64 MiB, and twice that
-while its checksum is looked at."""
-
-_READS_WAITING = 1000
-_READS_WAIT_S = 30.0
-"""How long one waits for its place: a disk that hangs gives none back."""
+_MAX_READS_WAITING = 1000
+_READ_WAIT_S = 30.0
+"""Timeout for a read slot: a disk that hangs frees none."""
 
 _LARGE_BYTES = 1 << 20
-"""From here on the checksum is looked at on a thread: 64 MiB take 30 ms, in which nobody else is answered."""
+"""From this size on the checksum is checked on a thread: 64 MiB take 30 ms, which would block all other requests."""
 
 
 class RenditionSource(enum.StrEnum):
@@ -50,7 +52,7 @@ class RenditionSource(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rendition:
-    """Final bytes with media type and ETag (a digest of the bytes, quoted as HTTP wants it)."""
+    """Final bytes with media type and ETag (a digest of the bytes, in quotes as HTTP requires)."""
 
     body: bytes
     media_type: str
@@ -63,15 +65,14 @@ class _Header(msgspec.Struct):
 
 
 def make_rendition(body: bytes, media_type: str) -> Rendition:
-    """A rendition with its ETag."""
+    """Make a rendition with its ETag."""
     return Rendition(body=body, media_type=media_type, etag=f'"{keys.digest(body)}"')
 
 
 class Renditions:
-    """A cache of renditions by key. What the disk cannot take is served all the same: a full disk is not an outage.
+    """A cache of renditions by key. A rendition that cannot be stored is served all the same: a full disk is no outage.
 
-    Nobody waits for the disk to take a rendition: on a busy one that is seconds. `aclose` waits, before the store is
-    closed.
+    Requests do not wait for a write, which takes seconds on a busy disk. `aclose` waits for all writes.
     """
 
     def __init__(self, blobs: BlobStore, *, memory_bytes: int) -> None:
@@ -82,17 +83,17 @@ class Renditions:
         self._unwritten_bytes = 0
         self._writes: set[asyncio.Task[None]] = set()
         self._reads: SingleFlight[str, Rendition | None] = SingleFlight()
-        self._places = FairSemaphore(
-            _READS,
-            per_client=_READS - 1,
-            max_waiting=_READS_WAITING,
-            max_waiting_per_client=_READS_WAITING // 2,
+        self._slots = FairSemaphore(
+            _MAX_READS,
+            per_client=_MAX_READS - 1,
+            max_waiting=_MAX_READS_WAITING,
+            max_waiting_per_client=_MAX_READS_WAITING // 2,
             busy="too many pictures are being read",
         )
 
     async def get(self, key: str, *, client: Client = SERVER) -> tuple[Rendition, RenditionSource] | None:
-        """The rendition under `key`, None when it must be made: it is not there, damaged, or cannot be read. Whoever
-        asks for it at the same time shares one reading. Raises BusyError.
+        """The rendition under `key`; None if it is missing, damaged, or cannot be read. Simultaneous calls for one key
+        share one read. Raises BusyError.
         """
         found = self._memory.get(key) or self._unwritten.get(key)
         if found is not None:
@@ -101,12 +102,12 @@ class Renditions:
         return None if read is None else (read, RenditionSource.DISK)
 
     def put(self, key: str, rendition: Rendition) -> None:
-        """Keep `rendition`: found from now on, on disk soon."""
+        """Add `rendition` to the cache, and write it to the disk in the background."""
         self._remember(key, rendition)
         size_bytes = len(rendition.body)
         if key in self._unwritten:
-            return  # its bytes are on their way
-        if len(self._unwritten) >= _UNWRITTEN or self._unwritten_bytes + size_bytes > _UNWRITTEN_BYTES:
+            return  # is being written already
+        if len(self._unwritten) >= _MAX_UNWRITTEN or self._unwritten_bytes + size_bytes > _MAX_UNWRITTEN_BYTES:
             _log.warning("rendition not stored", key=key, error="the disk is too slow")
             return
         self._unwritten[key] = rendition
@@ -116,11 +117,11 @@ class Renditions:
         write.add_done_callback(self._writes.discard)
 
     async def aclose(self) -> None:
-        """Return when all is stored that was kept."""
+        """Wait for all writes."""
         await asyncio.gather(*self._writes)
 
     async def _read(self, key: str, client: Client) -> Rendition | None:
-        async with self._places.acquire(client, timeout_s=_READS_WAIT_S):
+        async with self._slots.acquire(client, timeout_s=_READ_WAIT_S):
             return await self._read_now(key)
 
     async def _read_now(self, key: str) -> Rendition | None:
@@ -153,6 +154,6 @@ class Renditions:
             self._unwritten_bytes -= len(rendition.body)
 
     def _remember(self, key: str, rendition: Rendition) -> None:
-        # One huge picture must not push out a thousand small ones.
+        # One huge image must not displace a thousand small ones.
         if len(rendition.body) <= self._largest:
             self._memory[key] = rendition

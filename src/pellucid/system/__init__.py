@@ -1,1 +1,1 @@
-"""What a process needs of its machine: memory, exit statuses, the installation it runs from."""
+"""The process and its machine: memory, exit statuses, the installation that it runs from."""

@@ -1,4 +1,4 @@
-"""How an extra of this package is added to the installation that runs."""
+"""The command that adds an extra of this package to the running installation."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ _PACKAGE = "pellucid"
 
 
 def install_command(extra: str) -> str:
-    """The shell command that adds `extra` here. No index has the package, so it names what this one was made of: the
-    checkout that it runs from, or the file or address that pip wrote down (PEP 610).
+    """The shell command that adds `extra`. The package is on no index, so the command names the source of this
+    installation: its checkout, or the file or URL that pip has recorded (PEP 610).
     """
     return shlex.join([sys.executable, "-m", "pip", "install", *_requirement(extra)])
 
@@ -27,9 +27,9 @@ def _requirement(extra: str) -> list[str]:
 
 
 def _installed_from() -> str | None:
-    """The URL that this package was installed from; None where an index had it."""
+    """The URL that this package was installed from; None if it came from an index."""
     try:
-        written = distribution(_PACKAGE).read_text("direct_url.json")
+        recorded = distribution(_PACKAGE).read_text("direct_url.json")
     except PackageNotFoundError:
         return None
-    return json.loads(written)["url"] if written else None
+    return json.loads(recorded)["url"] if recorded else None

@@ -1,6 +1,6 @@
-"""A process's own memory: how much it has, how much it may have, and giving back what it does not need.
+"""Memory of this process: its size, its limit, and returning freed memory to the system.
 
-Linux with glibc; elsewhere sizes are 0 and nothing is bounded.
+For Linux with glibc. Elsewhere sizes are 0 and there is no limit.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 _KEPT_BYTES = 64 << 20
 _LARGEST_KEPT = 32 << 20
-"""The highest value that glibc takes."""
+"""The highest value that glibc accepts."""
 
 
 def resident_bytes() -> int:
-    """What this process has in memory now."""
+    """Resident memory of this process."""
     try:
         return int(_STATM.read_text().split()[1]) * _PAGE_BYTES
     except OSError:
@@ -32,7 +32,7 @@ def resident_bytes() -> int:
 
 
 def data_bytes() -> int:
-    """What this process has allocated, touched or not: what `limit_data` counts."""
+    """Memory that this process has allocated, used or not. `limit_data` limits this number."""
     try:
         line = next(line for line in _STATUS.read_text().splitlines() if line.startswith("VmData:"))
     except (OSError, StopIteration):
@@ -41,14 +41,14 @@ def data_bytes() -> int:
 
 
 def limit_data(limit_bytes: int) -> None:
-    """Have the system refuse allocations beyond `limit_bytes` (RLIMIT_DATA: private writable memory, Linux 4.7)."""
+    """Make the system refuse allocations beyond `limit_bytes` (RLIMIT_DATA: private writable memory, Linux 4.7)."""
     with contextlib.suppress(OSError, ValueError):
         _, hard = resource.getrlimit(resource.RLIMIT_DATA)
         resource.setrlimit(resource.RLIMIT_DATA, (limit_bytes, hard))
 
 
 def give_back(above_bytes: int) -> int:
-    """Return freed memory to the system if more than `above_bytes` are resident; returns what is resident then."""
+    """Return freed memory to the system if more than `above_bytes` are resident. Returns the resident bytes then."""
     now = resident_bytes()
     if now <= above_bytes:
         return now
@@ -59,10 +59,10 @@ def give_back(above_bytes: int) -> int:
 
 
 def keep_freed() -> None:
-    """Have malloc keep what is freed, up to 64 MB, instead of handing every array back to the system at once.
+    """Make malloc keep up to 64 MB of freed memory, instead of returning every array to the system at once.
 
-    The system clears each page that it hands out again, and every array beyond 128 kB would be new pages: with a cutout
-    of 1600 px that is a fifth of the time its colours take (41 instead of 32 ms). Does nothing where the C library is
+    The system clears each page that it allocates, and every array beyond 128 kB would get new pages. With a cutout of
+    1600 px that is a fifth of the time that its colours take (41 instead of 32 ms). Does nothing if the C library is
     not glibc.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)

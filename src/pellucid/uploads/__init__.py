@@ -1,1 +1,1 @@
-"""Pictures that people send here: files in a folder, rows in the database, limits per client and in all."""
+"""Uploaded images: files in a folder, rows in the database, limits per client and in total."""

@@ -1,4 +1,4 @@
-"""A secret of this machine's folder, made when it is first wanted."""
+"""The secret of a data directory, made at its first use."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _BYTES = 32
 
 
 def folder_secret(path: Path) -> bytes:
-    """The 32 bytes at `path`; whoever comes first makes them up. Raises OSError."""
+    """The 32 bytes at `path`. The first process generates them. Raises OSError."""
     for _ in range(2):
         try:
             secret = path.read_bytes()

@@ -1,8 +1,14 @@
-"""The uploads of one machine: taken within limits, shown through an alias, deleted on demand or when they expire.
+"""The uploads of one machine: accepted within limits, served through an alias, deleted on request or when they expire.
 
-A row is reserved before the bytes come, the bytes lie outside the served folder until they are probed, and the file is
-in place before the row says so. A process killed at any of these moments leaves a reservation or a file that `sweep`
-and `audit` find; deleting goes the other way round, the row last.
+The order of the steps makes a crash at any point harmless:
+
+1. A row is reserved.
+2. The bytes are received into a file outside the served folder, and probed.
+3. The file is moved into the served folder.
+4. The row is finished.
+
+A killed process leaves a reservation or a file, which `sweep` and `audit` find. A deletion goes the other way round and
+removes the row last.
 """
 
 from __future__ import annotations
@@ -49,19 +55,22 @@ _log = structlog.get_logger(__name__)
 UPLOADS_ALIAS = "_upload_"
 
 _FINISH_S = 120.0
-"""A reservation holds this long beyond the time for sending: probing waits for renders, each up to 20 s by default."""
+"""A reservation lasts this long beyond the timeout of receiving: probing waits for renders, each up to 20 s by default.
+"""
 
-_RECEIVING = 100
-"""Uploads received at a time per web process: twice what one client may have by default."""
+_MAX_RECEIVING = 100
+"""Simultaneous uploads per web process: twice what one client may have by default."""
 
 _WRITE_BYTES = 1 << 18
-"""Written at once: a thread for each packet would cost more than the write."""
+"""Bytes per write: a thread for each packet would cost more than the write."""
 
 _GRACE_S = 600.0
-"""Files without a row are removed when they are older: several times what lies between a file and its row."""
+"""Files without a row are removed at this age: several times what passes between moving a file and finishing its row.
+"""
 
-_LOST_S = 86_400.0
-"""Expired rows of other places go after this long: their machine is gone, or its folder was emptied."""
+_LOST_AFTER_S = 86_400.0
+"""Expired rows of other data directories are deleted after this time: the machine is gone, or the folder was emptied.
+"""
 
 _BATCH = 200
 
@@ -72,32 +81,38 @@ Probe = Callable[[Callable[[], Awaitable[bytes]], Client], Awaitable[ImageFacts]
 
 
 class UploadInvalidator(Protocol):
-    """Who makes a server forget uploads. Both raise StoreError, DatabaseError."""
+    """Removes uploads from the caches. Both methods raise StoreError, DatabaseError."""
 
     async def invalidate_uploads(self, names: Sequence[str]) -> None:
-        """On return no web process shows these uploads, whose files are gone."""
+        """Invalidate uploads whose files are gone. On return no web process serves them."""
         ...
 
     async def drop_bytes(self, digest: str) -> None:
-        """Remove the stored origin bytes and what was made of them alone."""
+        """Remove the stored origin bytes, and what was made from them."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AcceptedUpload:
-    """An upload that is there. `delete_key` is told once and kept nowhere; `expires_at` in seconds since the epoch."""
+    """A completed upload."""
 
     name: str
     delete_key: str
+    """Returned once, and stored nowhere."""
     expires_at: float
+    """Seconds since the epoch."""
     size_bytes: int
     facts: ImageFacts
 
 
 class UploadStore:
-    """`folder` is what the alias shows, `receiving` where bytes lie before, on the same volume. `probe` reads a picture
-    once there is room for its bytes, and then its header; those that wait lie on the disk. `has_bytes` says whether
-    the store holds an origin of that digest. Made by `open`.
+    """The uploads of one data directory. Made by `open`.
+
+    `folder`: the served folder.
+    `receiving`: the folder of uploads that are being received, on the same volume.
+    `probe`: reads the facts of an image. It waits for memory for the bytes; the upload lies on the disk meanwhile.
+    `has_bytes`: whether the store has origin bytes with a digest.
+    `lacks_space`: whether the disk is too full for uploads.
     """
 
     def __init__(
@@ -123,7 +138,7 @@ class UploadStore:
         self._has_bytes = has_bytes
         self._lacks_space = lacks_space
         self._clock = clock
-        self._under_way = 0
+        self._in_flight = 0
 
     @classmethod
     async def open(
@@ -138,7 +153,7 @@ class UploadStore:
         lacks_space: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.time,
     ) -> UploadStore:
-        """The shelf, its folders made. Raises StoreError when they cannot be."""
+        """Create the folders and return the store. Raises StoreError."""
 
         def prepare() -> bytes:
             for each in (folder, receiving):
@@ -161,70 +176,70 @@ class UploadStore:
     async def accept(
         self, chunks: AsyncIterator[bytes], *, declared_bytes: int | None, client: str, token: Token
     ) -> AcceptedUpload:
-        """Receive a picture. `declared_bytes` is what its sender said that it has, None for nothing said; `client` its
+        """Receive an image. `declared_bytes` is the declared size, None if there is none; `client` the client's
         address.
 
-        Raises UploadError in every shade, ImageError for what is no usable picture, RenderError, BusyError, StoreError,
-        DatabaseError, and whatever `chunks` raises; nothing stays then.
+        Raises UploadError and its subclasses, ImageError for an unusable image, RenderError, BusyError, StoreError,
+        DatabaseError, and any error of `chunks`. Nothing of the upload stays then.
         """
         self._check_size(declared_bytes)
         if declared_bytes == 0:
             raise UploadError("the body is empty; send the bytes of a picture")
-        if self._under_way >= _RECEIVING:
+        if self._in_flight >= _MAX_RECEIVING:
             raise BusyError("too many uploads are under way")
         if self._lacks_space():
             raise BusyError("the server has no room for uploads now", retry_after_s=60)
-        self._under_way += 1
+        self._in_flight += 1
         try:
             return await self._accept(chunks, declared_bytes=declared_bytes, client=client, token=token)
         finally:
-            self._under_way -= 1
+            self._in_flight -= 1
 
     async def find(self, name: str, *, key: str | None) -> Upload:
-        """The upload of that name, for who has its `key`; None for who needs none. Raises OriginNotFoundError,
+        """Find an upload by name. `key` is its delete key; None skips the check (operator). Raises OriginNotFoundError,
         AuthenticationError, DatabaseError.
         """
         upload = None
-        if _NAME.fullmatch(name):  # not every database takes every text
+        if _NAME.fullmatch(name):  # PostgreSQL rejects some texts, such as NUL
             find = partial(table.find, name=name, place=self._place, now=self._clock())
             upload = await self._database.read(find)
         if upload is None:
             raise OriginNotFoundError("there is no such upload; perhaps it has expired")
         if key is not None and not compare_digest(hash_key(key), upload.secret_hash):
             raise AuthenticationError(
-                "send Authorization: Bearer <delete_key>, as it was told when the picture was sent"
+                "send Authorization: Bearer <delete_key>, the key that was returned when the picture was sent"
             )
         return upload
 
     async def delete(self, upload: Upload, invalidator: UploadInvalidator) -> None:
-        """Delete it; on return it is gone from every web process. Raises DatabaseError, StoreError, after
-        which the sweep goes on with it.
+        """Delete an upload. On return no web process serves it. Raises DatabaseError, StoreError; a sweep completes the
+        deletion then.
         """
         await self._database.run(partial(table.expire, name=upload.name))
         await self._delete([upload], invalidator)
 
     async def sweep(self, invalidator: UploadInvalidator) -> None:
-        """Delete what has expired, and what killed processes left half received. One process at a time does it; the
-        others pass. Raises DatabaseError, StoreError.
+        """Delete expired uploads, and those that killed processes were receiving. Only one process at a time sweeps;
+        the call of another returns at once. Raises DatabaseError, StoreError.
         """
-        with self._try_sweep_lock() as ours:
-            if not ours:
+        with self._try_sweep_lock() as has_lock:
+            if not has_lock:
                 return
             now = self._clock()
-            for stem in await _on_disk(partial(parts.left_behind, self._receiving)):
+            for stem in await _on_disk(partial(parts.abandoned_parts, self._receiving)):
                 await _on_disk(partial(parts.remove_part, self._receiving, stem))
                 await self._database.run(partial(table.drop, names=[stem]))
-            due = partial(table.expired, place=self._place, now=now, at_most=_BATCH)
-            while doomed := await self._database.read(due):
-                await self._delete(doomed, invalidator)
-            await self._database.run(partial(table.forget_lost, place=self._place, before=now - _LOST_S))
+            due = partial(table.expired, place=self._place, now=now, limit=_BATCH)
+            while due_uploads := await self._database.read(due):
+                await self._delete(due_uploads, invalidator)
+            await self._database.run(partial(table.drop_lost, place=self._place, before=now - _LOST_AFTER_S))
 
     async def audit(self, invalidator: UploadInvalidator, *, grace_s: float = _GRACE_S) -> None:
-        """Remove files without a row, if older than `grace_s`, and rows without a file. Slower than `sweep`:
-        it looks at everything. Raises what `sweep` raises.
+        """Remove files without a row that are older than `grace_s`, and rows without a file. Slower than `sweep`,
+        because it checks all uploads. Raises DatabaseError, StoreError.
         """
-        with self._try_sweep_lock() as ours:
-            if not ours:
+        with self._try_sweep_lock() as has_lock:
+            if not has_lock:
                 return
             now = self._clock()
             old = await _on_disk(partial(parts.files_older_than, self._folder, now - grace_s))
@@ -233,9 +248,7 @@ class UploadStore:
                 await _on_disk(partial(self._unlink, [name for name in names if name not in known]))
             await _on_disk(partial(parts.remove_unlocked, self._receiving, now - grace_s))
             after = ""
-            while page := await self._database.read(
-                partial(table.page, place=self._place, after=after, at_most=_BATCH)
-            ):
+            while page := await self._database.read(partial(table.page, place=self._place, after=after, limit=_BATCH)):
                 after = page[-1].name
                 lost = await _on_disk(partial(self._without_file, page))
                 if lost:
@@ -243,7 +256,7 @@ class UploadStore:
                     await self._delete(lost, invalidator)
 
     async def next_expiry(self) -> float | None:
-        """When the next one expires, in seconds since the epoch; None for none. Raises DatabaseError."""
+        """Time of the next expiry, in seconds since the epoch; None for none. Raises DatabaseError."""
         return await self._database.read(partial(table.next_expiry, place=self._place))
 
     def _check_size(self, size_bytes: int | None) -> None:
@@ -281,11 +294,11 @@ class UploadStore:
             await _shielded(_on_disk(part.close))
 
     async def _receive(self, part: Part, chunks: AsyncIterator[bytes], *, limit_bytes: int) -> int:
-        """Write what comes to `part`; returns how many bytes."""
+        """Write the chunks to `part`. Returns the number of bytes."""
         deadline = asyncio.get_running_loop().time() + self.limits.timeout_s
-        size_bytes, waiting = 0, bytearray()
+        size_bytes, buffer = 0, bytearray()
         while True:
-            # The timeout is for the sender: a thread that writes cannot be stopped half-way.
+            # The timeout covers the client only: a thread that writes cannot be stopped halfway.
             try:
                 async with asyncio.timeout_at(deadline):
                     chunk = await anext(chunks, None)
@@ -295,10 +308,10 @@ class UploadStore:
             self._check_size(size_bytes)
             if size_bytes > limit_bytes:
                 raise UploadError("more bytes came than were declared")
-            waiting += chunk or b""
-            if waiting and (chunk is None or len(waiting) >= _WRITE_BYTES):
-                await _on_disk(partial(part.write, bytes(waiting)))
-                waiting.clear()
+            buffer += chunk or b""
+            if buffer and (chunk is None or len(buffer) >= _WRITE_BYTES):
+                await _on_disk(partial(part.write, bytes(buffer)))
+                buffer.clear()
             if chunk is None:
                 break
         if size_bytes == 0:
@@ -306,7 +319,7 @@ class UploadStore:
         return size_bytes
 
     async def _finish(self, part: Part, reserved: Upload, delete_key: str, client: Client) -> AcceptedUpload:
-        """Probe it, put it into its place, and have the row say so."""
+        """Probe the image, move its file into the served folder, and finish its row."""
         digest = ""
 
         async def read() -> bytes:
@@ -331,25 +344,25 @@ class UploadStore:
             )
         )
         if not done:
-            raise BusyError("the upload waited too long for its turn")
+            raise BusyError("the upload waited too long")
         part.keep()
         return AcceptedUpload(
             name=name, delete_key=delete_key, expires_at=expires_at, size_bytes=reserved.size_bytes, facts=facts
         )
 
-    async def _delete(self, doomed: Sequence[Upload], invalidator: UploadInvalidator) -> None:
-        """Files, then what the server knows of them, then bytes and rows."""
-        received = [upload for upload in doomed if upload.digest]
+    async def _delete(self, due_uploads: Sequence[Upload], invalidator: UploadInvalidator) -> None:
+        """Delete the files, then invalidate the caches, then delete stored bytes and rows."""
+        received = [upload for upload in due_uploads if upload.digest]
         await _on_disk(partial(self._unlink, [upload.name for upload in received]))
         if received:
             await invalidator.invalidate_uploads([upload.name for upload in received])
         for digest in {upload.digest for upload in received if not upload.shared}:
             if not await self._database.read(partial(table.with_bytes, digest=digest, now=self._clock())):
                 await invalidator.drop_bytes(digest)
-        for upload in doomed:
+        for upload in due_uploads:
             if not upload.digest:
                 await _on_disk(partial(parts.remove_part, self._receiving, upload.name))
-        await self._database.run(partial(table.drop, names=[upload.name for upload in doomed]))
+        await self._database.run(partial(table.drop, names=[upload.name for upload in due_uploads]))
 
     def _unlink(self, names: Sequence[str]) -> None:
         for name in names:
@@ -360,7 +373,7 @@ class UploadStore:
 
     @contextmanager
     def _try_sweep_lock(self) -> Generator[bool]:
-        """Whether it is this process's turn to tidy up."""
+        """Lock the sweep for the block. Yields False if another process holds the lock."""
         try:
             file = (self._receiving / "sweep.lock").open("wb")
         except OSError as error:
@@ -375,20 +388,20 @@ class UploadStore:
 
 
 async def _on_disk(work: Callable[[], ResultT]) -> ResultT:
-    """`work` on a thread. Raises StoreError."""
+    """Run `work` on a thread. Raises StoreError."""
     try:
         return await asyncio.to_thread(work)
     except OSError as error:
         raise StoreError(f"an upload cannot be stored: {error.strerror} ({error.filename})") from error
 
 
-async def _shielded(tidying: Coroutine[object, object, object]) -> None:
-    """Done to its end even if whoever waits for it is cancelled. What fails is left to the sweep."""
-    task = asyncio.ensure_future(tidying)
+async def _shielded(cleanup: Coroutine[object, object, object]) -> None:
+    """Run `cleanup` to its end, even if the caller is cancelled. Its errors are logged; a sweep repeats the cleanup."""
+    task = asyncio.ensure_future(cleanup)
     try:
         await asyncio.shield(task)
     except asyncio.CancelledError:
         await asyncio.wait({task})
         raise
-    except PellucidError as error:  # what led here matters more
-        _log.error("upload not tidied away", error=str(error))
+    except PellucidError as error:  # must not replace the error that led to the cleanup
+        _log.error("upload not cleaned up", error=str(error))

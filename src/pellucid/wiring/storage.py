@@ -14,7 +14,7 @@ import structlog
 
 from pellucid.cutout.recipe import tier_of
 from pellucid.database.database import Database
-from pellucid.database.engines import file_at, file_url
+from pellucid.database.engines import file_identity, file_url
 from pellucid.database.old_files import OldFiles
 from pellucid.database.takeover import take_over_files
 from pellucid.errors import DatabaseAwayError, DatabaseBusyError, DatabaseError, SettingsError, StoreError
@@ -23,7 +23,7 @@ from pellucid.mattes.catalogue import Catalogue
 from pellucid.queue.outbox import DeliveryRules, Outbox
 from pellucid.queue.queue import Queue
 from pellucid.queue.turns import RetryPolicy
-from pellucid.queue.work import Workplace
+from pellucid.queue.worker_loop import WorkerLoop
 from pellucid.settings.model import SettingsTree
 from pellucid.store import keys
 from pellucid.store.objects import ObjectBlobs
@@ -85,13 +85,13 @@ async def look_into_database(settings: SettingsTree) -> AsyncGenerator[Database,
     """
     paths = Paths.below(settings.data_dir)
     old = OldFiles(queue=paths.old_queue, invalidations=paths.old_invalidations)
-    if old.wait:
+    if old.is_pending:
         raise DatabaseError(
             f"what an older version left in {old.place} is not taken over yet: `pellucid db upgrade` does it, and so "
             "does the next start of a server"
         )
     async with open_database(settings, upgrades=False) as database:
-        if database.is_sqlite and file_at(Path(database.url.database or "")) is None:
+        if database.is_sqlite and file_identity(Path(database.url.database or "")) is None:
             raise SettingsError(
                 f"there is nothing to show yet: no server ran in {settings.data_dir}; if yours keeps its data "
                 "elsewhere, name that folder with --data-dir"
@@ -107,12 +107,12 @@ async def prepare_database(settings: SettingsTree, *, timeout_s: float = START_S
     old = OldFiles(queue=paths.old_queue, invalidations=paths.old_invalidations)
     async with open_database(settings) as database:
         try:
-            await _when_free(database.bring_up, timeout_s)
+            await _when_free(database.migrate, timeout_s)
         except DatabaseAwayError as error:
-            if old.wait:
+            if old.is_pending:
                 raise  # what is owed there would be forgotten for now
             return str(error)
-        if old.wait:
+        if old.is_pending:
             await _when_free(partial(_take_over, database, old, paths), timeout_s)
     return None
 
@@ -147,11 +147,11 @@ async def open_queue(settings: SettingsTree, database: Database) -> AsyncGenerat
 
 
 @asynccontextmanager
-async def open_workplace(settings: SettingsTree, database: Database) -> AsyncGenerator[Workplace, None]:
+async def open_worker_loop(settings: SettingsTree, database: Database) -> AsyncGenerator[WorkerLoop, None]:
     """Where workers work on the queue in `database`. Raises StoreError."""
     async with open_queue(settings, database) as queue:
         registry = LockFiles(Paths.below(settings.data_dir).workers)
-        yield Workplace(database, queue, registry, lease_s=settings.queue.lease_s)
+        yield WorkerLoop(database, queue, registry, lease_s=settings.queue.lease_s)
 
 
 @asynccontextmanager

@@ -1,1 +1,1 @@
-"""The steps from one schema to the next, run by Alembic (`database.upgrade`). A step is never changed afterwards."""
+"""Migrations of the schema, run by Alembic (`database.upgrade`). A released migration is never changed."""

@@ -1,4 +1,4 @@
-"""What Alembic runs: the steps, on the connection that `database.upgrade` holds, in its transaction."""
+"""Alembic's entry point: runs the migrations on the connection of `database.upgrade`, in its transaction."""
 
 from alembic import context
 

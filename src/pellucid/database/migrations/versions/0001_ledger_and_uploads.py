@@ -1,6 +1,6 @@
-"""What the ledger's own database held: charges, holds, balances, uploads.
+"""Tables of the former ledger database: charges, holds, balances, uploads.
 
-A database that was made before there were steps has these tables already.
+A database that is older than the migrations has these tables already.
 """
 
 import sqlalchemy as sa
@@ -11,7 +11,7 @@ down_revision = None
 
 
 def upgrade() -> None:
-    """Make what is missing."""
+    """Create the tables if they are missing."""
     if sa.inspect(op.get_bind()).has_table("charges"):
         return
     op.create_table(

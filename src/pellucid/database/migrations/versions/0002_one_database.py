@@ -1,4 +1,4 @@
-"""What is owed, known and told comes in beside what is charged: removals, mattes, outbox, invalidations."""
+"""Adds the tables of the queue, the mattes, the outbox and the invalidations to those of the ledger."""
 
 import uuid
 
@@ -12,7 +12,7 @@ _NO = sa.text("''")
 
 
 def upgrade() -> None:
-    """Make the new tables; let older processes that open the ledger's refuse to."""
+    """Create the new tables, and make older processes refuse to open the ledger."""
     for table in ("charges", "holds"):
         op.add_column(table, sa.Column("origin", sa.String(32), nullable=False, server_default=_NO))
     op.add_column("holds", sa.Column("store", sa.String, nullable=False, server_default=_NO))

@@ -1,1 +1,1 @@
-"""One step each, in the order of their numbers."""
+"""One migration per module, in the order of their numbers."""

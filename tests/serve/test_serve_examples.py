@@ -1,4 +1,4 @@
-"""What `serve` prints for trying it: lines that are answered, whoever the customers are."""
+"""The examples that `serve` prints: requests that are answered, with any customers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from pellucid.customers.customer import hash_key
 from pellucid.http.authentication import Authenticator
-from pellucid.serve.tries import lines_to_try
+from pellucid.serve.examples import example_lines
 from pellucid.settings.model import SettingsTree
 from pellucid.wiring.accounts import customers_of
 
@@ -30,10 +30,10 @@ _KEYED = {"key_hash": hash_key(_KEY)}
         ({"shop": {"hosts": ["img.example"]}, "blog": _KEYED}, "Authorization"),
     ],
 )
-def test_what_is_printed_is_answered(tokens: dict[str, Any], sent: str, address: str) -> None:
+def test_printed_requests_are_answered(tokens: dict[str, Any], sent: str, address: str) -> None:
     customers = customers_of(SettingsTree.model_validate({"tokens": tokens}))
     callers = Authenticator(customers, admin_key="")
-    opening, *lines = lines_to_try(f"http://{address}", "/_samples_/mug.jpg", customers)
+    opening, *lines = example_lines(f"http://{address}", "/_samples_/mug.jpg", customers)
     assert opening.startswith("Try")
     assert len(lines) == 3
     for line in lines:
@@ -45,7 +45,7 @@ def test_what_is_printed_is_answered(tokens: dict[str, Any], sent: str, address:
         callers.token_of(headers.get("Host", address), key)
 
 
-def test_customers_whom_nobody_can_be_are_said() -> None:
+def test_customers_without_host_or_key_are_reported() -> None:
     customers = customers_of(SettingsTree.model_validate({"tokens": {"shop": {}}}))
-    (line,) = lines_to_try("http://127.0.0.1:8400", "/_samples_/mug.jpg", customers)
+    (line,) = example_lines("http://127.0.0.1:8400", "/_samples_/mug.jpg", customers)
     assert "pellucid tokens new" in line

@@ -1,4 +1,4 @@
-"""Pure: the lines that a server prints for trying it, which work as they stand."""
+"""Pure: the example requests that a server prints at its start. They work as printed."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from pellucid.customers.customer import Customers
 _QUERIES = ("?w=400", "?w=400&bg_remove=1", "?w=400&bg_remove=1&bg_color=456")
 
 
-def lines_to_try(base: str, picture: str, customers: Customers) -> list[str]:
-    """URLs of `picture`, a path on the server at `base` (`http://127.0.0.1:8400`). Where requests to that address are
-    nobody's, they are curl lines in the name of a customer: with its key, or with the host name that is its own.
+def example_lines(base: str, image: str, customers: Customers) -> list[str]:
+    """Example requests for `image`, a path on the server at `base` (`http://127.0.0.1:8400`): URLs, or, if requests
+    to that address belong to no customer, curl commands with a customer's key or host name.
     """
-    urls = [f"{base}{picture}{query}" for query in _QUERIES]
+    urls = [f"{base}{image}{query}" for query in _QUERIES]
     if customers.of_host(base.partition("://")[2]) is not None:
         return ["Try, and reload after a second:", *(f"  {url}" for url in urls)]
     if any(each.key_hash for each in customers):

@@ -1,4 +1,4 @@
-"""Who has the port that a server wants: another Pellucid, or something else."""
+"""Finds out whether the program that has a port is another Pellucid."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import time
 import msgspec
 
 _TIMEOUT_S = 2.0
-"""For all that is asked. What listens may be silent, or send a byte a second for ever."""
+"""Timeout of the whole check. The program may be silent, or send a byte per second for ever."""
 
-_MOST_BYTES = 16 << 10
+_MAX_BYTES = 16 << 10
 
 _REQUEST = b"GET /-/health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 
@@ -23,51 +23,51 @@ _VERSION = re.compile(r"[0-9A-Za-z.+-]{1,40}")
 
 
 class _Health(msgspec.Struct, frozen=True):
-    """What `/-/health` answers."""
+    """The response of `/-/health`."""
 
     name: str
     version: str
 
 
 class Running(msgspec.Struct, frozen=True):
-    """A Pellucid that answers at `url`."""
+    """A running Pellucid."""
 
     version: str
     url: str
 
 
 def find_running(host: str, port: int) -> Running | None:
-    """The Pellucid that answers where a server for `host` and `port` would be asked; None within 2 s if there is none.
+    """The Pellucid that answers at the address of a server for `host` and `port`; None, within 2 s, if there is none.
 
-    What listens on every address is reached by a loopback.
+    For a wildcard address the loopback addresses are tried.
     """
     deadline = time.monotonic() + _TIMEOUT_S
     with contextlib.suppress(OSError):
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        for known, at in _places(socket.AddressFamily(family), str(address[0])):
-            health = _ask(known, at, port, deadline)
+        for known, at in _addresses(socket.AddressFamily(family), str(address[0])):
+            health = _request_health(known, at, port, deadline)
             if health is not None:
                 return Running(version=health.version, url=f"http://{f'[{at}]' if ':' in at else at}:{port}/")
     return None
 
 
-def _places(family: socket.AddressFamily, address: str) -> list[tuple[socket.AddressFamily, str]]:
+def _addresses(family: socket.AddressFamily, address: str) -> list[tuple[socket.AddressFamily, str]]:
     if address not in _WILDCARDS:
         return [(family, address)]
-    # Whoever is in the way may listen on one of the two families alone.
+    # The other program may listen on one of the two families only.
     return sorted(((known, at) for known, at in _LOOPBACKS.items()), key=lambda each: each[0] != family)
 
 
-def _ask(family: socket.AddressFamily, address: str, port: int, deadline: float) -> _Health | None:
+def _request_health(family: socket.AddressFamily, address: str, port: int, deadline: float) -> _Health | None:
     try:
         with socket.socket(family, socket.SOCK_STREAM) as sock:
             _wait_until(sock, deadline)
             sock.connect((address, port))
             sock.sendall(_REQUEST)
             data = b""
-            while len(data) < _MOST_BYTES:
+            while len(data) < _MAX_BYTES:
                 _wait_until(sock, deadline)
-                chunk = sock.recv(_MOST_BYTES - len(data))
+                chunk = sock.recv(_MAX_BYTES - len(data))
                 if not chunk:
                     break
                 data += chunk
@@ -77,7 +77,7 @@ def _ask(family: socket.AddressFamily, address: str, port: int, deadline: float)
 
 
 def _wait_until(sock: socket.socket, deadline: float) -> None:
-    """Raises TimeoutError when `deadline` is over."""
+    """Set the socket's timeout to the time left. Raises TimeoutError after `deadline`."""
     left_s = deadline - time.monotonic()
     if left_s <= 0:
         raise TimeoutError
