@@ -140,6 +140,40 @@ async def test_round_corners_look_the_same_for_everybody(apps: dict[str, ASGIApp
 
 
 @pytest.mark.asyncio(loop_scope="module")
+async def test_a_download_is_the_same_rendition(apps: dict[str, ASGIApp]) -> None:
+    shown = await _ask(apps["with"], "/_p_/photo.jpg?w=130", "nothing")
+    saved = await _ask(apps["with"], "/_p_/photo.jpg?w=130&force_download=1", "nothing")
+    assert shown.headers["content-disposition"] == 'inline; filename="photo.jpg"'
+    assert saved.headers["content-disposition"] == 'attachment; filename="photo.jpg"'
+    assert saved.headers["etag"] == shown.headers["etag"]
+    assert "hit" in saved.headers["cache-status"]
+    untouched = await _ask(apps["with"], "/_p_/photo.png?func=proxy&force_download=1", "nothing")
+    assert untouched.headers["content-disposition"] == 'attachment; filename="photo.png"'
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("formats", ["jpeg", "webp", "avif"])
+async def test_optipress_is_another_rendition(apps: dict[str, ASGIApp], formats: str) -> None:
+    url = f"/_p_/photo.png?force_format={formats}"
+    sizes = [len((await _ask(apps["with"], f"{url}&optipress={level}", "nothing")).body) for level in (0, 1, 2, 3)]
+    assert sizes[1:] == sorted(sizes[1:], reverse=True)
+    assert sizes[3] < sizes[1]
+    assert len((await _ask(apps["with"], url, "nothing")).body) == sizes[0]
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_sharp_is_another_rendition(apps: dict[str, ASGIApp]) -> None:
+    etags = [
+        (await _ask(apps["with"], f"/_p_/photo.png?w=100{more}", "nothing")).headers["etag"]
+        for more in ("", "&sharp=0", "&sharp=1", "&sharp=30", "&sharp=80")
+    ]
+    assert etags[0] == etags[1] != etags[2] == etags[3] != etags[4]
+    for wrong in ("1.5", "101", "-1", "yes"):
+        answer = await ask(apps["with"], "GET", f"/_p_/photo.png?sharp={wrong}")
+        assert (answer.status, b"sharp" in answer.body) == (400, True)
+
+
+@pytest.mark.asyncio(loop_scope="module")
 async def test_a_quality_is_a_look(apps: dict[str, ASGIApp]) -> None:
     """However it is sent: the same distance from the picture, about."""
     origin = np.asarray(_photo(), float)

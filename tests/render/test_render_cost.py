@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from pellucid.formats import ImageFormat
+from pellucid.formats import WRITABLE, ImageFormat
 from pellucid.image.facts import ImageFacts
-from pellucid.render.cost import is_heavy, is_heavy_blank, is_light_output
+from pellucid.render.cost import estimate_ms, is_heavy, is_heavy_blank, is_light_output
 from pellucid.render.job import BlankJob, RenderJob
 from pellucid.render.plan import plan
 from pellucid.spec import Geometry
@@ -41,6 +43,15 @@ def test_lanes(origin: ImageFormat, megapixels: float, megabytes: float, width: 
 def test_a_light_rendition_of_a_picture_that_is_heavy_to_decode_is_light_output() -> None:
     assert is_light_output(_job(ImageFormat.PNG, 100, 400), cut=True)
     assert not is_light_output(_job(ImageFormat.PNG, 1, 4000), cut=False)
+
+
+def test_what_is_asked_for_besides_counts() -> None:
+    job = _job(ImageFormat.JPEG, 12, 1000)
+    plain = estimate_ms(job, size_bytes=10**6, cut=False)
+    for more in (replace(job, optipress=1), replace(job, sharpen=30.0), replace(job, or_jpeg=True)):
+        assert estimate_ms(more, size_bytes=10**6, cut=False) > plain
+    by_format = [estimate_ms(replace(job, format=each), size_bytes=10**6, cut=False) for each in sorted(WRITABLE)]
+    assert len(set(by_format)) == len(WRITABLE)
 
 
 def test_a_blank_of_50_megapixels_is_heavy() -> None:

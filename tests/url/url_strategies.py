@@ -15,6 +15,7 @@ from pellucid.spec import (
     Background,
     BlurredCopy,
     Colour,
+    Effects,
     Enlarge,
     Fit,
     Flip,
@@ -148,10 +149,13 @@ specs = st.builds(
             gravity=st.sampled_from(COMPASS),
         ),
     ),
+    effects=st.builds(Effects, sharpen=st.just(0.0) | st.floats(2, 100)),
     output=st.builds(
         Output,
         formats=st.lists(st.sampled_from(OutputFormat), unique=True, max_size=4).map(tuple),
         quality=st.none() | st.integers(1, 100),
+        optipress=st.none() | st.integers(1, 3),
+        download=st.booleans(),
     ),
 )
 

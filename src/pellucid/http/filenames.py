@@ -46,14 +46,15 @@ together have little room (`headers.MAX_HEADER_BYTES`).
 """
 
 
-def content_disposition(origin: OriginRef, media_type: str) -> bytes:
-    """`inline` and the origin's name, with the ending of what is really sent. Where it is not ASCII it comes twice: as
-    near as ASCII allows, and in full in `filename*`. At most 300 bytes.
+def content_disposition(origin: OriginRef, media_type: str, *, attached: bool = False) -> bytes:
+    """`inline`, or `attachment` if it is to be saved and not shown, and the origin's name, with the ending of what is
+    really sent. Where it is not ASCII it comes twice: as near as ASCII allows, and in full in `filename*`. At most 300
+    bytes.
     """
     name = _stem(origin)
     ending = _EXTENSIONS[media_type]
     plain = _to_ascii(name)
-    value = f'inline; filename="{plain}.{ending}"'
+    value = f'{"attachment" if attached else "inline"}; filename="{plain}.{ending}"'
     if plain != name:
         value += f"; filename*=UTF-8''{_encoded(name)}.{ending}"
     return value.encode("ascii")

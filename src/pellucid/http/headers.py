@@ -181,7 +181,7 @@ def content_headers(delivery: ImageResult, spec: Spec) -> Headers:
     media_type = delivery.rendition.media_type
     return [
         (b"content-type", media_type.encode()),
-        (b"content-disposition", content_disposition(spec.origin, media_type)),
+        (b"content-disposition", content_disposition(spec.origin, media_type, attached=spec.output.download)),
     ]
 
 

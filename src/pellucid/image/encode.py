@@ -9,8 +9,9 @@ from pellucid.formats import FORMATS, ImageFormat
 from pellucid.image import vips
 from pellucid.image.effort import effort_at_most
 from pellucid.image.jpeg_save import save_jpeg
+from pellucid.image.optipress import CHOOSING, choose_quality
 from pellucid.image.png import save_png
-from pellucid.image.quality import DEFAULT_QUALITY, DEFAULT_TRANSPARENT_QUALITY, own_quality
+from pellucid.image.quality import DEFAULT_QUALITY, DEFAULT_TRANSPARENT_QUALITY, jpeg_quality, own_quality
 from pellucid.image.smallest import Written, save_opaque_webp, save_smallest
 from pellucid.image.vips import VipsImage
 from pellucid.image.webp import save_with_alpha
@@ -32,9 +33,11 @@ def write(
     format: ImageFormat,  # noqa: A002
     quality: int | None,
     or_jpeg: bool = False,
+    optipress: int | None = None,
 ) -> Written:
     """`image` (uchar sRGB, 3 bands or 4 with straight alpha) as a file. `quality` is 1..100, that of a JPEG that looks
     as good, None = the default. `or_jpeg`: in place of an opaque WebP a JPEG, where that is smaller.
+    `optipress` 1..3 chooses the quality of a format that has one, and `quality`, where it is named, is the most.
 
     An alpha channel that is opaque everywhere is dropped. Raises `RenderError` for a format that is not written, for
     transparent pixels in a format without alpha (flattening is the caller's choice of colour) and for a picture larger
@@ -52,12 +55,21 @@ def write(
         image = drop_opaque_alpha(image)
         if image.bands == 4 and not FORMATS[format].alpha:
             raise RenderError(f"{format.upper()} cannot hold transparent pixels")
-        if quality is None:
-            quality = DEFAULT_QUALITY if image.bands == 3 else DEFAULT_TRANSPARENT_QUALITY
-        own = own_quality(quality, format)
+        own, quality = _qualities(image, format, quality, optipress)
         if or_jpeg and format is ImageFormat.WEBP and image.bands == 3:
             return save_smallest(image, quality=own, jpeg_quality=quality)
         return Written(format=format, body=encoder(image, own))
+
+
+def _qualities(image: VipsImage, format_: ImageFormat, quality: int | None, optipress: int | None) -> tuple[int, int]:
+    """The format's own quality, and JPEG's of the same look."""
+    if optipress is not None and format_ in CHOOSING:
+        own = choose_quality(image, format_, level=optipress).quality
+        own = own if quality is None else min(own, own_quality(quality, format_))
+        return own, jpeg_quality(own, format_)
+    if quality is None:
+        quality = DEFAULT_QUALITY if image.bands == 3 else DEFAULT_TRANSPARENT_QUALITY
+    return own_quality(quality, format_), quality
 
 
 def drop_opaque_alpha(image: VipsImage) -> VipsImage:

@@ -6,7 +6,7 @@ from pellucid.formats import ImageFormat
 from pellucid.image.effort import effort_at_most
 from pellucid.image.vips import VipsImage
 
-_ALL_CHROMA_FROM = 90
+ALL_CHROMA_FROM = 90
 """From this quality on chroma is whole, below it halved ("auto")."""
 
 _TABLE = 3
@@ -26,7 +26,7 @@ def save_jpeg(image: VipsImage, *, quality: int, effort: int | None = None) -> b
         effort = effort_at_most(ImageFormat.JPEG, pixels=image.width * image.height, transparent=False)
     return image.jpegsave_buffer(
         Q=quality,
-        quant_table=_TABLE if quality < _ALL_CHROMA_FROM else _STANDARD_TABLE,
+        quant_table=_TABLE if quality < ALL_CHROMA_FROM else _STANDARD_TABLE,
         subsample_mode="auto",
         optimize_coding=effort > 0,
         interlace=effort > 0,

@@ -25,6 +25,7 @@ from __future__ import annotations
 from pellucid.formats import ImageFormat
 from pellucid.image.effort import encoding_ms
 from pellucid.image.facts import ImageFacts
+from pellucid.image.optipress import SEARCH_MS
 from pellucid.render.job import BlankJob, RenderJob
 
 HEAVY_MS = 700.0
@@ -57,6 +58,7 @@ _DECODE_MS_PER_MEGABYTE = {ImageFormat.JP2: 115.0, ImageFormat.SVG: 100.0}
 
 _SCALE_MS, _COLOURS_MS = 30, 30
 _DRAW_MS = 60
+_SHARPEN_MS = 10
 _OR_JPEG_MS = 18
 """What a plain and a real JPEG take besides WebP."""
 
@@ -95,6 +97,8 @@ def is_light_output(job: RenderJob, *, cut: bool) -> bool:
 def _output_ms(job: RenderJob, *, cut: bool) -> float:
     pixels = job.plan.width * job.plan.height
     per_megapixel = _SCALE_MS + (_COLOURS_MS if cut else 0) + (_OR_JPEG_MS if job.or_jpeg else 0)
+    per_megapixel += _SHARPEN_MS if job.sharpen else 0
     if job.facts.format is ImageFormat.SVG:
         per_megapixel += _DRAW_MS
-    return per_megapixel * pixels / 1e6 + encoding_ms(job.format, pixels=pixels, transparent=cut)
+    search_ms = 0.0 if job.optipress is None else SEARCH_MS
+    return per_megapixel * pixels / 1e6 + encoding_ms(job.format, pixels=pixels, transparent=cut) + search_ms

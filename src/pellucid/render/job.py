@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from pellucid.formats import ImageFormat
 from pellucid.image.facts import ImageFacts
+from pellucid.image.optipress import CHOOSING
 from pellucid.insights.values import NO_INSIGHTS, Insights
 from pellucid.render.output import Choice
 from pellucid.render.plan import Plan
@@ -19,17 +20,19 @@ class RenderJob:
     `background` is the colour behind the image, None for none named; with `blurred_copy` the image itself lies between.
     With `opaque` white is behind all of it, also in a format that has alpha. With `or_jpeg` what is written as WebP is
     JPEG where that is smaller and nothing is transparent. `quality` is 1..100, that of a JPEG that looks as good; None
-    for the default.
+    for the default. `optipress` 1..3 chooses it instead, None does not. `sharpen` is 0..100.
     """
 
     facts: ImageFacts
     plan: Plan
     background: Colour | None
     blurred_copy: BlurredCopy | None = None
+    sharpen: float = 0.0
     opaque: bool = False
     format: ImageFormat
     or_jpeg: bool = False
     quality: int | None = None
+    optipress: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,10 +67,12 @@ def make_job(spec: Spec, facts: ImageFacts, plan: Plan, output: Choice, insights
         plan=plan,
         background=colour_of(spec.background, insights),
         blurred_copy=spec.background.copy if shows_copy else None,
+        sharpen=spec.effects.sharpen,
         opaque=output.opaque,
         format=output.format,
         or_jpeg=output.or_jpeg,
         quality=spec.output.quality,
+        optipress=spec.output.optipress if output.format in CHOOSING else None,
     )
 
 

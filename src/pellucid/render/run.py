@@ -3,15 +3,17 @@
 1. scale              Decode at the size that is wanted: JPEG shrinks while it decodes, SVG is drawn at that size, and
                       everything after it is cheap. The crop belongs to this step, so pixels outside it are never
                       computed.
-2. remove_background  The matte at the same size, so before anything is turned; it multiplies into the image's own
+2. sharpen            At the size that is shown, where what scaling softened is a pixel wide. Before the subject's
+                      colours are estimated: a cutout's edge is no edge to be sharpened.
+3. remove_background  The matte at the same size, so before anything is turned; it multiplies into the image's own
                       alpha. Foreground colours are estimated here, at the rendered size, before any backdrop exists
                       that could be taken for the old background.
-3. turn               Mirror, and rotate by quarter turns. Before the corners, which are named as they are seen.
-4. round_corners      The corners of the image, not of its canvas: on a canvas of one colour nobody would see those.
-5. rotate             By any other angle: the round corners turn with the image, the box around it has none.
-6. lay_on_canvas      Padding, and what is behind: the named colour, or a blurred copy of the image with its background;
+4. turn               Mirror, and rotate by quarter turns. Before the corners, which are named as they are seen.
+5. round_corners      The corners of the image, not of its canvas: on a canvas of one colour nobody would see those.
+6. rotate             By any other angle: the round corners turn with the image, the box around it has none.
+7. lay_on_canvas      Padding, and what is behind: the named colour, or a blurred copy of the image with its background;
                       white where the result is to be opaque. After all that makes pixels transparent.
-7. encode             Pixels only, no metadata.
+8. encode             Pixels only, no metadata.
 
 Without a matte and round corners all of it stays inside libvips.
 """
@@ -32,6 +34,7 @@ from pellucid.render.steps.canvas import backdrop_of, lay_on_canvas
 from pellucid.render.steps.corners import round_corners
 from pellucid.render.steps.matte import remove_background
 from pellucid.render.steps.scale import scale
+from pellucid.render.steps.sharpen import sharpen
 from pellucid.render.steps.turn import rotate, turn
 from pellucid.spec import TRANSPARENT
 
@@ -44,7 +47,7 @@ def steps_of(scaled: VipsImage, matte: bytes | None, job: RenderJob) -> tuple[St
     """
     removing: tuple[Step, ...] = () if matte is None else (partial(remove_background, matte=matte),)
     behind = None if job.blurred_copy is None else blurred_copy(turn(scaled, job), job, job.blurred_copy)
-    return (*removing, turn, round_corners, rotate, partial(lay_on_canvas, behind=behind))
+    return (sharpen, *removing, turn, round_corners, rotate, partial(lay_on_canvas, behind=behind))
 
 
 def render(
@@ -60,7 +63,7 @@ def render(
     image = scale(origin, job, max_bytes=max_bytes, on_damage=damage.note)
     for step in steps_of(image, matte, job):
         image = step(image, job)
-    written = write(image, format=job.format, quality=job.quality, or_jpeg=job.or_jpeg)
+    written = write(image, format=job.format, quality=job.quality, or_jpeg=job.or_jpeg, optipress=job.optipress)
     return Rendered(body=written.body, format=written.format, damaged=damage.noted)
 
 

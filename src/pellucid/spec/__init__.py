@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from pellucid.spec.background import Background, BlurredCopy
 from pellucid.spec.colour import TRANSPARENT, WHITE, AutoColour, Colour
+from pellucid.spec.effects import Effects
 from pellucid.spec.geometry import (
     COMPASS,
     MAX_RADIUS,
@@ -40,6 +41,7 @@ __all__ = [
     "Background",
     "BlurredCopy",
     "Colour",
+    "Effects",
     "Enlarge",
     "Fit",
     "Flip",
@@ -73,4 +75,5 @@ class Spec:
     removal: Removal = field(default_factory=Removal)
     geometry: Geometry = field(default_factory=Geometry)
     background: Background = field(default_factory=Background)
+    effects: Effects = field(default_factory=Effects)
     output: Output = field(default_factory=Output)

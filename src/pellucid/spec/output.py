@@ -25,14 +25,19 @@ class OutputFormat(enum.StrEnum):
 class Output:
     """`formats`: none = the server chooses; one is forced; of several the first that the client takes, where
     JPEG, PNG, GIF and the origin's family are taken by everybody. `quality` is 1..100, that of a JPEG that looks as
-    good; None = the default.
+    good; None = the default. `optipress` 1 (light) to 3 (strong) chooses the quality by how the image looks, and
+    `quality` is the most then; None = it does not. `download` asks browsers to save the image, not to show it.
     """
 
     formats: tuple[OutputFormat, ...] = ()
     quality: int | None = None
+    optipress: int | None = None
+    download: bool = False
 
     def __post_init__(self) -> None:
         if self.quality is not None and not 1 <= self.quality <= 100:
             raise ValueError(f"quality {self.quality} is outside 1..100")
+        if self.optipress not in (None, 1, 2, 3):
+            raise ValueError(f"there is no level {self.optipress}")
         if len(set(self.formats)) != len(self.formats):
             raise ValueError("a format is named twice")

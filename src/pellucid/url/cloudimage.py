@@ -24,7 +24,7 @@ REFUSED_GRAMMAR = "signatures and seals are not checked by this server yet, so i
 NOT_YET = (
     Absent(("f",), "Several filters in one parameter."),
     Absent(("bright", "contrast", "gray", "grey"), "Brightness, contrast, greyscale."),
-    Absent(("blur", "pixelate", "pixellate", "sharp", "blur_faces"), "Blur, mosaic, sharpening."),
+    Absent(("blur", "pixelate", "pixellate", "blur_faces"), "Blur, mosaic."),
     Absent(
         (
             *("wat", "wat_url", "wat_text", "wat_gravity", "wat_pos", "wat_pad", "wat_scale", "wat_opacity"),
@@ -32,9 +32,7 @@ NOT_YET = (
         ),
         "Watermarks.",
     ),
-    Absent(("optipress",), "Chooses the quality of a JPEG by its looks."),
     Absent(("doc_page",), "The page of a document."),
-    Absent(("force_download",), "Sends the picture as a download."),
     Absent(("p",), "Presets: parameters that are stored under a name."),
     Absent(("ci_cache",), "How long caches keep the answer."),
     Absent(("ci_info",), "Says how the picture was made."),

@@ -14,6 +14,7 @@ from typing import Any, cast
 from pellucid.spec import OriginRef, Spec
 from pellucid.url.codecs import read_flag, write_flag
 from pellucid.url.params.background import BACKGROUND
+from pellucid.url.params.effects import EFFECTS
 from pellucid.url.params.output import OUTPUT
 from pellucid.url.params.param import Param
 from pellucid.url.params.position import POSITION
@@ -23,7 +24,7 @@ from pellucid.url.params.version import VERSION
 
 __all__ = ["PARAMS", "PARAMS_BY_SPELLING", "URL_ENCODED", "Param", "field_of", "make_spec"]
 
-PARAMS: tuple[Param, ...] = (*SIZE, *POSITION, *REMOVAL, *BACKGROUND, *OUTPUT, VERSION, NOTIFY)
+PARAMS: tuple[Param, ...] = (*SIZE, *POSITION, *REMOVAL, *BACKGROUND, *EFFECTS, *OUTPUT, VERSION, NOTIFY)
 """In the order of canonical URLs."""
 
 URL_ENCODED = Param(

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from pellucid.spec import OutputFormat
-from pellucid.url.codecs import read_percent, read_words, write_integer, write_words
+from pellucid.url.codecs import (
+    read_flag,
+    read_percent,
+    read_word,
+    read_words,
+    write_flag,
+    write_integer,
+    write_words,
+)
 from pellucid.url.params.param import Param
 
 OUTPUT: tuple[Param, ...] = (
@@ -24,5 +32,24 @@ OUTPUT: tuple[Param, ...] = (
         field="output.quality",
         doc="Quality of a lossy format: lower is smaller. The number is JPEG's; others look as good at the same one.",
         grammar="an integer from 1 to 100",
+    ),
+    Param(
+        name="optipress",
+        reader=read_word({"0": None, "1": 1, "2": 2, "3": 3}),
+        writer=write_integer,
+        field="output.optipress",
+        doc="Chooses the quality of JPEG, WebP and AVIF by how the image looks: 1 is light, 3 strong. `q` is the most "
+        "then.",
+        grammar="0, 1, 2 or 3",
+        default="0",
+    ),
+    Param(
+        name="force_download",
+        reader=read_flag,
+        writer=write_flag,
+        field="output.download",
+        doc="Browsers save the image, they do not show it (`Content-Disposition: attachment`).",
+        grammar="1 or 0",
+        default="0",
     ),
 )
