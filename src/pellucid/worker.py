@@ -121,7 +121,7 @@ class _MatteHandler:
         data = await self._origin_bytes(job)
         try:
             async with asyncio.timeout(self._time_limit_s):
-                making = asyncio.to_thread(_make, self._engine, data, tier)
+                making = asyncio.to_thread(_make, self._engine, data, job.page + 1, tier)
                 matte = await _watched(making, self._headroom, self._stop, job)
         except TimeoutError:
             _log.error(
@@ -218,6 +218,6 @@ def _end_soon() -> None:
     timer.start()
 
 
-def _make(engine: Engine, data: bytes, tier: Tier) -> bytes:
-    facts = examine(data, max_pixels=engine.max_pixels, max_bytes=engine.max_decode_bytes)
+def _make(engine: Engine, data: bytes, page: int, tier: Tier) -> bytes:
+    facts = examine(data, max_pixels=engine.max_pixels, max_bytes=engine.max_decode_bytes, page=page)
     return engine.make_matte(data, facts, tier=tier)

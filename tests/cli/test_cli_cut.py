@@ -278,7 +278,7 @@ def _zipped() -> bytes:
         (b"<!doctype html><html><body>sign in</body></html>", "this is an HTML page, not an image"),
         (b"<?xml version='1.0'?><rss/>", "this is an XML document, not an image"),
         (b'{"error": "not found"}', "this is JSON, not an image"),
-        (b"%PDF-1.7", "this is a PDF document, which is not supported"),
+        (b"%PDF-1.7", "the PDF document cannot be read: it is damaged or cut short"),
         (b"8BPS\0\1", "this is a Photoshop file, which is not supported"),
         (b"\xff\x0a" + bytes(50), "this is a JPEG XL picture, which is not supported"),
         (b"\x00\x00\x00\x18ftypmp42\0\0\0\0mp42isom", "this is a video or another ISO media file, not an image"),

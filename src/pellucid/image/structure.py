@@ -142,6 +142,11 @@ def _look_at_jp2(data: bytes) -> Wholeness:
     return _whole_if(data.rfind(b"\xff\xd9", max(0, data.find(b"\xff\x4f\xff\x51"))) >= 0)
 
 
+def _look_at_pdf(data: bytes) -> Wholeness:
+    """Its end marker, within the last kB as readers look for it. What lacks a part before that does not open."""
+    return _whole_if(data.rfind(b"%%EOF", max(0, len(data) - 1024)) >= 0)
+
+
 def _colour_table_bytes(data: bytes, flags_at: int) -> int:
     flags = data[flags_at] if flags_at < len(data) else 0
     return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
@@ -170,5 +175,6 @@ _LOOKS: dict[ImageFormat, Callable[[bytes], Wholeness]] = {
     ImageFormat.BMP: _look_at_bmp,
     ImageFormat.ICO: _look_at_ico,
     ImageFormat.JP2: _look_at_jp2,
+    ImageFormat.PDF: _look_at_pdf,
     ImageFormat.SVG: lambda _: Wholeness.WHOLE,  # to read its header is to read all of it
 }

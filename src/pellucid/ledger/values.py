@@ -16,7 +16,8 @@ REMOVAL = "bg_remove"
 class Claim:
     """What a token pays for, once: the matte of these bytes in this tier. `origin_host` is the host or alias of the
     URL, for the accounts, and `origin` the digest of the URL (`keys.origin_digest_of`); they do not tell claims apart.
-    A token is charged for one origin once in `charge_every_s`, however often its bytes change; 0: each time.
+    Of a page other than the first both digests are the page's (`keys.page_digest`): it is a removal of its own. A token
+    is charged for one origin once in `charge_every_s`, however often its bytes change; 0: each time.
     """
 
     token: Token

@@ -14,6 +14,7 @@ from pellucid.database.tables import charges, mattes
 from pellucid.image.box import Box
 from pellucid.image.matte_file import MatteHeader
 from pellucid.spec import Tier, Token
+from pellucid.store.keys import page_digest
 
 _VERSION = 1
 """Of the rows that are written here; rows of a later one are left alone."""
@@ -69,10 +70,22 @@ class KnownMatte:
     charged: int | None
 
 
-def known_to(db: sa.Connection, *, store: str, token: Token, digests: Sequence[str]) -> list[KnownMatte]:
-    """The mattes of the first page of these bytes, with what the token paid. One statement."""
-    found = db.execute(_KNOWN, {"store": store, "token": token, "digests": list(digests)})
-    return [KnownMatte(facts=_facts(row), newest=row.newest, charged=row.charged) for row in found]
+def known_to(db: sa.Connection, *, store: str, token: Token, digests: Sequence[str], page: int = 1) -> list[KnownMatte]:
+    """The mattes of the `page` of these bytes, from 1, with what the token paid. One statement for each of the bytes
+    that are not of the first page.
+    """
+    asked = {"store": store, "token": token}
+    if page == 1:
+        rows = list(db.execute(_KNOWN, {**asked, "digests": list(digests)}))
+    else:
+        rows = [
+            row
+            for each in digests
+            for row in db.execute(
+                _KNOWN_PAGE, {**asked, "digest": each, "page": page - 1, "paid_as": page_digest(each, page)}
+            )
+        ]
+    return [KnownMatte(facts=_facts(row), newest=row.newest, charged=row.charged) for row in rows]
 
 
 def write(db: sa.Connection, facts: MatteFacts, *, store: str, now: float) -> None:
@@ -175,10 +188,11 @@ def _facts(row: sa.Row[Any]) -> MatteFacts:
     )
 
 
-def _build_known() -> sa.Select[Any]:
+def _build_known(paid_as: sa.ColumnElement[str], *those: sa.ColumnElement[bool]) -> sa.Select[Any]:
+    """`paid_as` is the digest that they are charged under."""
     paid = sa.and_(
         charges.c.token == sa.bindparam("token", type_=sa.String),
-        charges.c.origin_digest == mattes.c.origin_digest,
+        charges.c.origin_digest == paid_as,
         charges.c.tier == mattes.c.tier,
     )
     return (
@@ -186,12 +200,20 @@ def _build_known() -> sa.Select[Any]:
         .select_from(mattes.outerjoin(charges, paid))
         .where(
             mattes.c.store == sa.bindparam("store", type_=sa.String),
-            mattes.c.origin_digest.in_(sa.bindparam("digests", expanding=True)),
-            mattes.c.page == 0,
+            *those,
             mattes.c.version <= _VERSION,
         )
     )
 
 
-_KNOWN = _build_known()
+_KNOWN = _build_known(
+    mattes.c.origin_digest,
+    mattes.c.origin_digest.in_(sa.bindparam("digests", expanding=True)),
+    mattes.c.page == 0,
+)
+_KNOWN_PAGE = _build_known(
+    sa.bindparam("paid_as", type_=sa.String),
+    mattes.c.origin_digest == sa.bindparam("digest", type_=sa.String),
+    mattes.c.page == sa.bindparam("page", type_=sa.Integer),
+)
 """Built once: that takes several times as long as SQLite needs for it."""

@@ -139,9 +139,9 @@ class Queue:
 
     # Asking
 
-    async def known(self, token: Token, digests: Sequence[str]) -> list[KnownMatte]:
-        """The mattes of these bytes, and what the token paid for them. One query."""
-        read = partial(facts.known_to, store=self._store, token=token, digests=digests)
+    async def known(self, token: Token, digests: Sequence[str], *, page: int = 1) -> list[KnownMatte]:
+        """The mattes of a page of these bytes, and what the token paid for them. One query."""
+        read = partial(facts.known_to, store=self._store, token=token, digests=digests, page=page)
         return await self._database.read(read, max_wait_s=_READ_TIMEOUT_S)
 
     async def submit(self, submission: Submission) -> Answer:
