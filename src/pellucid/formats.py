@@ -21,6 +21,7 @@ class ImageFormat(enum.StrEnum):
     JP2 = "jp2"
     SVG = "svg"
     PDF = "pdf"
+    JXL = "jxl"
 
     @property
     def extension(self) -> str:
@@ -82,6 +83,7 @@ FORMATS: dict[ImageFormat, FormatTraits] = {
     ImageFormat.ICO: FormatTraits(media_type="image/vnd.microsoft.icon", alpha=True, written_as=_P),
     ImageFormat.JP2: FormatTraits(media_type="image/jp2", alpha=True, written_as=_J),
     ImageFormat.SVG: FormatTraits(media_type="image/svg+xml", alpha=True, written_as=_P),
+    ImageFormat.JXL: FormatTraits(media_type="image/jxl", alpha=True, written_as=_J),
     # Pages are paper, and as often photographs as text.
     ImageFormat.PDF: FormatTraits(media_type="application/pdf", alpha=False, written_as=_J, paged=True),
 }

@@ -17,9 +17,9 @@ import numpy.typing as npt
 
 from pellucid.errors import DamagedImageError
 from pellucid.formats import ImageFormat
-from pellucid.image import footprint, heif, jpeg, pdf, pillow, png_end, structure, vips
+from pellucid.image import footprint, heif, jpeg, jxl, pdf, pillow, png_end, structure, vips
 from pellucid.image.box import Box
-from pellucid.image.colour.described import DescribedImage, describe, needs_all_bits
+from pellucid.image.colour.described import DescribedImage, describe, needs_all_bits, profile_needs_all_bits
 from pellucid.image.facts import ImageFacts
 from pellucid.image.gif import covered_part
 from pellucid.image.pillow import LEFT_TO_RESAMPLE
@@ -181,7 +181,7 @@ def _decode_strictly(
                 pixels = _decode(attempt, facts, wanted, compute, fail_on=fail_on)
                 return pixels, not _SAYS_DAMAGED.search(heard())
         except DamagedImageError:
-            if facts.format not in LOADERS:
+            if facts.format not in LOADERS and facts.format is not ImageFormat.JXL:
                 raise
     return None
 
@@ -251,6 +251,8 @@ def _open(data: bytes, facts: ImageFacts, wanted: _Wanted, *, fail_on: FailOn) -
             width=facts.width, height=facts.height, has_alpha=facts.has_alpha, result_bytes=result_bytes, all_bits=True
         )
         return describe(heif.read_pixels(data, all_bits=all_bits), data, format_)
+    if format_ is ImageFormat.JXL:
+        return describe(_open_jxl(data, facts, wanted, fail_on=fail_on), data, format_)
     if format_ is ImageFormat.TIFF:
         image = _open_tiff(data, facts, wanted, fail_on=fail_on)
         return describe(image, data, format_)
@@ -276,6 +278,15 @@ def _open(data: bytes, facts: ImageFacts, wanted: _Wanted, *, fail_on: FailOn) -
         covered = covered_part(data, width=image.width, height=image.height)
         image = vips.transparent_outside(image, covered) if covered else image
     return describe(image, data, format_)
+
+
+def _open_jxl(data: bytes, facts: ImageFacts, wanted: _Wanted, *, fail_on: FailOn) -> VipsImage:
+    info = jxl.read_info(data)
+    result_bytes = wanted.result_bytes(has_alpha=facts.has_alpha)
+    footprint.check_memory(info.needed_bytes(result_bytes=result_bytes), max_bytes=wanted.max_bytes)
+    all_bits = info.bits > 8 and profile_needs_all_bits(info.profile)
+    all_bits &= info.needed_bytes(result_bytes=result_bytes, all_bits=True) <= wanted.max_bytes
+    return jxl.read_pixels(data, all_bits=all_bits, tolerant=fail_on == "none")
 
 
 def _open_tiff(data: bytes, facts: ImageFacts, wanted: _Wanted, *, fail_on: FailOn) -> VipsImage:

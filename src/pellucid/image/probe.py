@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from pellucid.errors import DamagedImageError, ImageError
 from pellucid.formats import ImageFormat
-from pellucid.image import footprint, heif, pdf, pillow, vips
+from pellucid.image import footprint, heif, jxl, pdf, pillow, vips
 from pellucid.image.facts import ImageFacts
 from pellucid.image.gif import covered_part
 from pellucid.image.header import Header, check_size
@@ -59,6 +59,8 @@ def _read_header(data: bytes, format_: ImageFormat, page: int) -> Header:
         raise ImageError(f"page {page} is asked for, and {format_.upper()} files have no pages")
     if format_ is ImageFormat.HEIC:
         return heif.read_header(data)
+    if format_ is ImageFormat.JXL:
+        return jxl.read_header(data)
     if format_ is ImageFormat.ICO:
         icon = pillow.largest_icon(data)
         if icon.startswith(b"\x89PNG"):
