@@ -14,6 +14,7 @@ from pellucid.image.sniff import sniff
 from pellucid.image.svg import prepare as svg
 from pellucid.image.tiff.directories import TiffFile
 from pellucid.image.tiff.pixels import open_picture
+from pellucid.image.timing import read_timing
 from pellucid.image.vips import VipsImage
 
 LOADERS: dict[ImageFormat, str] = {
@@ -92,7 +93,16 @@ def _read_vips_header(data: bytes, format_: ImageFormat) -> Header:
         has_alpha = bool(image.hasalpha())
         if format_ is ImageFormat.GIF:
             has_alpha |= covered_part(data, width=image.width, height=image.height) is not None
-        return _header(image, has_alpha=has_alpha, least_bytes=least_bytes)
+        header = _header(image, has_alpha=has_alpha, least_bytes=least_bytes)
+    return replace(header, pages=_count_avif_frames(data)) if format_ is ImageFormat.AVIF else header
+
+
+def _count_avif_frames(data: bytes) -> int:
+    """Of a sequence; libvips counts its still picture alone."""
+    try:
+        return read_timing(data, ImageFormat.AVIF).frames
+    except ImageError:
+        return 1
 
 
 def _header(image: VipsImage, *, has_alpha: bool, least_bytes: int) -> Header:
