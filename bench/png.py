@@ -37,9 +37,10 @@ from PIL import Image, ImageOps
 from pellucid.evaluate.dataset import find_pairs
 from pellucid.formats import ImageFormat
 from pellucid.image import vips
+from pellucid.image.decode import ignore_damage
 from pellucid.image.matte_file import pack_matte
 from pellucid.image.png import save_png
-from pellucid.image.probe import probe
+from pellucid.image.probe import DEFAULT_MAX_DECODE_BYTES, probe
 from pellucid.render import foreground
 from pellucid.render.job import RenderJob
 from pellucid.render.plan import plan
@@ -110,7 +111,7 @@ def ways(data: bytes, mask: Pixels) -> dict[str, Callable[[], bytes]]:
     facts = probe(data, max_pixels=MAX_PIXELS)
     target = plan(Geometry(), width=facts.width, height=facts.height, max_pixels=MAX_PIXELS)
     job = RenderJob(facts=facts, plan=target, background=None, format=ImageFormat.PNG)
-    photo = vips.to_array(scale(data, job))
+    photo = vips.to_array(scale(data, job, max_bytes=DEFAULT_MAX_DECODE_BYTES, on_damage=ignore_damage))
     matte = planned_matte(
         pack_matte(mask, width=width, height=height, confidence=1, empty=False, recipe_id="truth"), target
     )

@@ -30,8 +30,9 @@ from comparison.pictures import Pictures
 from pellucid.engine import Engine
 from pellucid.formats import ImageFormat
 from pellucid.image import vips
+from pellucid.image.decode import ignore_damage
 from pellucid.image.encode import DEFAULT_QUALITY, encode, webp_effort
-from pellucid.image.probe import probe
+from pellucid.image.probe import DEFAULT_MAX_DECODE_BYTES, probe
 from pellucid.models.folder import default_models_dir
 from pellucid.render.job import RenderJob
 from pellucid.render.plan import plan
@@ -143,7 +144,9 @@ def job_of(case: Case, photo: bytes) -> RenderJob:
 
 def render_in_stages(case: Case, photo: bytes, matte: bytes, job: RenderJob, times: dict[str, list[float]]) -> int:
     """What `render.run.render` does, each step timed."""
-    image = timed(times, "decode", lambda: scale(photo, job))
+    image = timed(
+        times, "decode", lambda: scale(photo, job, max_bytes=DEFAULT_MAX_DECODE_BYTES, on_damage=ignore_damage)
+    )
     if case.cut:
         matte_hw = timed(times, "matte", lambda: planned_matte(matte, job.plan))
         image = timed(times, "colours", lambda: vips.from_array(apply_matte(vips.to_array(image), matte_hw)))

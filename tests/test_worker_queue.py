@@ -198,7 +198,7 @@ async def main(models, cards, folder):
     database = await Database.open(f"sqlite:///{folder / 'pellucid.sqlite'}")
     crew = LockFiles(folder / "workers")
     ledger = Ledger(price=lambda _: 200, limit=lambda _: None)
-    queue = Queue(database, store="here", crew=crew, ledger=ledger)
+    queue = Queue(database, store="here", registry=crew, ledger=ledger)
     stop = asyncio.Event()
     handler = matte_handler(
         engine,

@@ -14,6 +14,7 @@ import sys
 import tomllib
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -23,6 +24,7 @@ from pellucid.cli.usage import bar
 from pellucid.customers.customer import hash_key
 from pellucid.settings.load import load_settings
 from pellucid.settings.model import SettingsTree
+from pellucid.spec import Token
 from pellucid.wiring.accounts import customers_of
 from pellucid.wiring.storage import open_database
 from usage_rows import Charge, many, write_charges, write_hold
@@ -228,11 +230,13 @@ def test_a_new_token_can_be_pasted_either_way(tmp_path: Path) -> None:
     }
     assert json.loads(variable) == _TOKENS | {"new": table}, "tokens that are there are kept"
     settings = load_settings(flags={}, environ={"PELLUCID_TOKENS": variable})
-    assert customers_of(settings).of_key(key) == "new"
+    assert customers_of(settings).of_key(key) == customers_of(settings).get(Token("new"))
     config = tmp_path / "pellucid.toml"
     config.write_text(toml)
     customers = customers_of(load_settings(flags={}, environ={}, config=config))
-    assert (customers.of_key(key), customers.of_host("cdn.new.example")) == ("new", "new")
+    new = customers.get(Token("new"))
+    assert new is not None
+    assert (customers.of_key(key), customers.of_host("cdn.new.example")) == (new, new)
     assert list(tmp_path.iterdir()) == [config]
 
 
@@ -242,8 +246,13 @@ def test_a_new_key_for_a_token_that_is_there_keeps_the_rest(tmp_path: Path) -> N
     assert table == _TOKENS["shop"] | {"key_hash": hash_key(key)}
 
 
-def test_a_new_key_for_a_token_with_a_secret_keeps_the_secret(tmp_path: Path) -> None:
-    entry = {"notify_secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "notify_urls": ["https://a.example/"]}
+_SIGNED = {"notify_secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "notify_urls": ["https://a.example/"]}
+_OWN = {"aliases": {"_shop_": "https://a.example/b/"}, "quality": "best", "browser_s": 0}
+_HEADERS = {"origin_headers": {"a.example": {"X-Api-Key": "secret", "Referer": "https://b.example/"}}}
+
+
+@pytest.mark.parametrize("entry", [_SIGNED, _OWN, _HEADERS], ids=["secret", "tables", "tables of secrets"])
+def test_a_new_key_for_a_token_keeps_all_that_is_set_for_it(tmp_path: Path, entry: dict[str, Any]) -> None:
     done = _pellucid("tokens", "new", "shop", data_dir=tmp_path, PELLUCID_TOKENS=json.dumps({"shop": entry}))
     assert done.returncode == 0, done.stderr
     key, toml, _ = _made(done.stdout)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from pellucid.customers.customer import Customer, Customers, hash_key, make_key
+from pellucid.customers.lifetimes import Lifetimes
 from pellucid.errors import AuthenticationError
 from pellucid.http.authentication import Authenticator
 from pellucid.spec import DEFAULT_TOKEN, Token
@@ -72,6 +75,17 @@ def test_the_operator() -> None:
 def test_keys_differ_and_are_looked_up_by_their_hash() -> None:
     assert make_key() != make_key()
     customers = Customers([SHOP, BLOG])
-    assert customers.of_key(KEY) == "blog"
+    assert customers.of_key(KEY) is BLOG
     assert customers.of_key(BLOG.key_hash) is None
     assert (customers.limit(Token("shop")), customers.limit(Token("blog"))) == (1000, None)
+
+
+def test_a_customer_that_changed_is_another_one() -> None:
+    """What is kept by customer, such as whole answers, is not found by the changed one; nor is it where all are equal
+    but the token.
+    """
+    same = replace(SHOP, aliases={})
+    assert (same == SHOP, hash(same) == hash(SHOP)) == (True, True)
+    assert replace(SHOP, token=Token("blog")) != SHOP
+    assert replace(SHOP, aliases={"_a_": "https://a.example/"}) != SHOP
+    assert {SHOP: 1}.get(replace(SHOP, lifetimes=Lifetimes(browser_s=1))) is None

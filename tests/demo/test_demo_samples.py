@@ -10,8 +10,7 @@ from PIL import Image
 
 from pellucid.demo.samples import SAMPLE_PATHS, SAMPLES, SAMPLES_FOLDER
 from pellucid.settings.model import SettingsTree
-from pellucid.wiring.paths import Paths
-from pellucid.wiring.values import aliases_of
+from pellucid.wiring.aliases import shared_aliases_of
 
 LICENCES = (SAMPLES_FOLDER / "LICENCES.txt").read_text(encoding="utf-8")
 
@@ -41,9 +40,8 @@ def test_nothing_else_lies_in_the_folder() -> None:
 
 
 def test_the_alias_is_the_folder_of_the_package_unless_somebody_sets_another(tmp_path: Path) -> None:
-    paths = Paths.below(tmp_path)
-    built_in = aliases_of(SettingsTree(data_dir=tmp_path), paths)
+    built_in = shared_aliases_of(SettingsTree(data_dir=tmp_path))
     assert built_in["_samples_"] == SAMPLES_FOLDER.resolve().as_uri()
     assert tuple(f"/_samples_/{name}" for name in SAMPLES) == SAMPLE_PATHS
     own = SettingsTree(data_dir=tmp_path, aliases={"_samples_": "https://own.example/"})
-    assert aliases_of(own, paths)["_samples_"].startswith("https://own.example")
+    assert shared_aliases_of(own)["_samples_"].startswith("https://own.example")

@@ -641,7 +641,7 @@ def test_the_image_editor_writes_urls_that_show_pictures_of_the_right_size(
 
 
 @dataclass(frozen=True)
-class Wish:
+class Expected:
     """What a picture should look like: its size, and colours at places; `media_type` where the URL asks for one."""
 
     size: tuple[int, int] | None = None
@@ -651,108 +651,113 @@ class Wish:
     grey: bool = False
 
 
-def check_wish(shown: Shown, wish: Wish) -> None:
+def check_expected(shown: Shown, expected: Expected) -> None:
     assert "unsupported" not in shown.headers.get("pellucid-ignored", "")
-    if wish.size is not None:
-        assert shown.pixels == wish.size
-    for place, colour in wish.colours.items():
+    if expected.size is not None:
+        assert shown.pixels == expected.size
+    for place, colour in expected.colours.items():
         assert is_near(colour_at(shown, *place), colour), place
-    if wish.media_type:
-        assert shown.headers["content-type"] == wish.media_type
-    if wish.clear_corners:
+    if expected.media_type:
+        assert shown.headers["content-type"] == expected.media_type
+    if expected.clear_corners:
         assert colour_at(shown, 0, 0)[3] == 0
-    if wish.grey:
+    if expected.grey:
         red, green, blue, _ = colour_at(shown, 0.1, 0.1)
         assert max(red, green, blue) - min(red, green, blue) <= 4
 
 
-def later(parameter: str, *values: Any) -> Any:
-    """A case that is expected to fail until `parameter` is there."""
-    return pytest.param(
-        *values, id=parameter, marks=pytest.mark.xfail(strict=False, reason=f"{parameter} is not there yet")
-    )
+NOT_BUILT = {"f=grey", "blur=10", "bright", "force_format=webp,jpg", "force_format=avif"}
+"""What this server does not do yet."""
+
+
+def case(parameter: str, *values: Any) -> Any:
+    """A case named after its parameter, expected to fail while that is not built."""
+    missing = pytest.mark.xfail(strict=True, reason=f"{parameter} is not there yet")
+    return pytest.param(*values, id=parameter, marks=[missing] if parameter in NOT_BUILT else [])
 
 
 @pytest.mark.parametrize(
-    ("params", "wish"),
+    ("params", "expected"),
     [
-        later(
+        case(
             "func=fit",
             "func=fit&w=300&h=300&bg_colour=1050a0",
-            Wish((300, 300), {(0.5, 0.02): "1050a0", (0.5, 0.5): MIDDLE, (0.02, 0.22): CELLS[0][0]}),
+            Expected((300, 300), {(0.5, 0.02): "1050a0", (0.5, 0.5): MIDDLE, (0.02, 0.22): CELLS[0][0]}),
         ),
-        later("func=cover", "func=cover&w=300&h=300", Wish((300, 300), {(0.02, 0.02): CELLS[0][0]})),
-        later("func=boundmin", "func=boundmin&w=300&h=300", Wish((450, 300))),
-        later("func=cropfit", "func=cropfit&w=300&h=300", Wish((300, 300), {(0.5, 0.5): MIDDLE})),
-        later("gravity=north", "w=390&h=65&gravity=north", Wish((390, 65), {(0.5, 0.5): CELLS[0][1]})),
-        later("gravity=auto", "w=390&h=130&gravity=auto", Wish((390, 130))),
-        later("gravity=Xp,Yp", "w=390&h=65&gravity=0p,100p", Wish((390, 65), {(0.5, 0.5): CELLS[2][1]})),
-        later("aspect_ratio", "w=300&aspect_ratio=1", Wish((300, 300), {(0.5, 0.5): MIDDLE})),
-        later(
+        case("func=cover", "func=cover&w=300&h=300", Expected((300, 300), {(0.02, 0.02): CELLS[0][0]})),
+        case("func=boundmin", "func=boundmin&w=300&h=300", Expected((450, 300))),
+        case("func=cropfit", "func=cropfit&w=300&h=300", Expected((300, 300), {(0.5, 0.5): MIDDLE})),
+        case("gravity=north", "w=390&h=65&gravity=north", Expected((390, 65), {(0.5, 0.5): CELLS[0][1]})),
+        case("gravity=auto", "w=390&h=130&gravity=auto", Expected((390, 130))),
+        case("gravity=Xp,Yp", "w=390&h=65&gravity=0p,100p", Expected((390, 65), {(0.5, 0.5): CELLS[2][1]})),
+        case("aspect_ratio", "w=300&aspect_ratio=1", Expected((300, 300), {(0.5, 0.5): MIDDLE})),
+        case(
             "tl_px-and-br_px",
             "w=300&tl_px=0,0&br_px=600,400",
-            Wish((300, 200), {(0.1, 0.1): CELLS[0][0], (0.9, 0.9): CELLS[0][0]}),
+            Expected((300, 200), {(0.1, 0.1): CELLS[0][0], (0.9, 0.9): CELLS[0][0]}),
         ),
-        later("radius=max", "w=200&h=200&radius=max&force_format=png", Wish((200, 200), clear_corners=True)),
-        later("flip=h", "w=300&flip=h", Wish((300, 200), {(0.1, 0.1): CELLS[0][2]})),
+        case("radius=max", "w=200&h=200&radius=max&force_format=png", Expected((200, 200), clear_corners=True)),
+        case("flip=h", "w=300&flip=h", Expected((300, 200), {(0.1, 0.1): CELLS[0][2]})),
         # Counterclockwise; whether the width is that before or after is not said.
-        later("r=90", "w=300&r=90", Wish(colours={(0.1, 0.1): CELLS[0][2], (0.1, 0.9): CELLS[0][0]})),
-        later("f=grey", "w=300&f=grey", Wish((300, 200), grey=True)),
-        later("blur=10", "w=300&blur=10", Wish((300, 200), {(0.5, 0.5): MIDDLE})),
-        later("force_format=webp,jpg", "w=300&force_format=webp,jpg", Wish((300, 200), media_type="image/webp")),
+        case("r=90", "w=300&r=90", Expected(colours={(0.1, 0.1): CELLS[0][2], (0.1, 0.9): CELLS[0][0]})),
+        case("f=grey", "w=300&f=grey", Expected((300, 200), grey=True)),
+        case("blur=10", "w=300&blur=10", Expected((300, 200), {(0.5, 0.5): MIDDLE})),
+        case("force_format=webp,jpg", "w=300&force_format=webp,jpg", Expected((300, 200), media_type="image/webp")),
     ],
 )
-def test_what_the_plugin_may_ask_for_beyond_sizes(open_client: OpenClient, params: str, wish: Wish) -> None:
+def test_what_the_plugin_may_ask_for_beyond_sizes(open_client: OpenClient, params: str, expected: Expected) -> None:
     attribute = params.replace("&", "&amp;")
     # No wider than 400: from there on there are previews.
     (shown,) = open_client(f'<img ci-src="PHOTOS/grid.jpg" ci-params="{attribute}">' + plugin()).wait()
-    check_wish(shown, wish)
+    check_expected(shown, expected)
 
 
 @pytest.mark.parametrize(
-    ("operations", "wish"),
+    ("operations", "expected"),
     [
-        later(
+        case(
             "func=fit",
             {"func": "fit", "width": 300, "height": 300, "bg_color": "1050a0"},
-            Wish((300, 300), {(0.5, 0.02): "1050a0"}),
+            Expected((300, 300), {(0.5, 0.02): "1050a0"}),
         ),
-        later(
+        case(
             "gravity=south",
             {"gravity": "south", "width": 600, "height": 100},
-            Wish((600, 100), {(0.5, 0.5): CELLS[2][1]}),
+            Expected((600, 100), {(0.5, 0.5): CELLS[2][1]}),
         ),
-        later(
+        case(
             "tl_px-and-br_px",
             {"tl_px": "1200,800", "br_px": "1800,1200", "width": 300},
-            Wish((300, 200), {(0.1, 0.1): CELLS[2][2]}),
+            Expected((300, 200), {(0.1, 0.1): CELLS[2][2]}),
         ),
-        later("force_format=avif", {"format": "avif", "width": 300}, Wish((300, 200), media_type="image/avif")),
+        case("force_format=avif", {"format": "avif", "width": 300}, Expected((300, 200), media_type="image/avif")),
     ],
 )
 def test_what_unpic_may_ask_for_beyond_sizes(
-    world: World, open_client: OpenClient, operations: dict[str, Any], wish: Wish
+    world: World, open_client: OpenClient, operations: dict[str, Any], expected: Expected
 ) -> None:
     client = open_client("", imports=IMPORTS)
     client.show(src=client.run(UNPIC, [f"{world.photos}/grid.jpg", operations]))
     (shown,) = client.wait(1)
-    check_wish(shown, wish)
+    check_expected(shown, expected)
 
 
 @pytest.mark.parametrize(
-    ("fit", "wish"),
+    ("fit", "expected"),
     [
-        later("func=fit", "contain", Wish((300, 300), {(0.5, 0.5): MIDDLE})),
-        later("func=cover", "fill", Wish((300, 300), {(0.02, 0.02): CELLS[0][0]})),
-        later("func=boundmin", "outside", Wish((450, 300))),
+        case("func=fit", "contain", Expected((300, 300), {(0.5, 0.5): MIDDLE})),
+        case("func=cover", "fill", Expected((300, 300), {(0.02, 0.02): CELLS[0][0]})),
+        case("func=boundmin", "outside", Expected((450, 300))),
     ],
 )
-def test_what_nuxt_image_may_ask_for_beyond_sizes(world: World, open_client: OpenClient, fit: str, wish: Wish) -> None:
+def test_what_nuxt_image_may_ask_for_beyond_sizes(
+    world: World, open_client: OpenClient, fit: str, expected: Expected
+) -> None:
     client = open_client("", imports=IMPORTS)
     options = {"modifiers": {"width": 300, "height": 300, "fit": fit}}
     client.show(srcset=client.run(NUXT, [f"{world.photos}/grid.jpg", options, {}])["srcset"])
     (shown,) = client.wait(1)
-    check_wish(shown, wish)
+    check_expected(shown, expected)
 
 
 CORNER = {"x": 0, "y": 0, "width": 300, "height": 200, "ratio": 1.5}
@@ -760,40 +765,40 @@ CORNER = {"x": 0, "y": 0, "width": 300, "height": 200, "ratio": 1.5}
 
 
 @pytest.mark.parametrize(
-    ("operations", "cropping", "wish"),
+    ("operations", "cropping", "expected"),
     [
-        later(
+        case(
             "tl_px-and-br_px",
             {"adjustments": {"crop": CORNER}},
             {},
-            Wish((600, 400), {(0.1, 0.1): CELLS[0][0], (0.9, 0.9): CELLS[0][0]}),
+            Expected((600, 400), {(0.1, 0.1): CELLS[0][0], (0.9, 0.9): CELLS[0][0]}),
         ),
-        later(
+        case(
             "gravity-and-aspect_ratio",
             {"adjustments": {"crop": CORNER | {"ratio": 3}}},
             {"lockCropAreaAt": "top-left"},
-            Wish((1800, 600), {(0.1, 0.1): CELLS[0][0]}),
+            Expected((1800, 600), {(0.1, 0.1): CELLS[0][0]}),
         ),
-        later(
+        case(
             "radius",
             {"adjustments": {"crop": CORNER | {"ratio": "ellipse"}}},
             {},
-            Wish((600, 400), media_type="image/png", clear_corners=True),
+            Expected((600, 400), media_type="image/png", clear_corners=True),
         ),
-        later("r", {"adjustments": {"rotation": 90}}, {}, Wish((1200, 1800), {(0.1, 0.1): CELLS[2][0]})),
-        later("flip=x", {"adjustments": {"isFlippedX": True}}, {}, Wish((1800, 1200), {(0.1, 0.1): CELLS[0][2]})),
-        later(
+        case("r", {"adjustments": {"rotation": 90}}, {}, Expected((1200, 1800), {(0.1, 0.1): CELLS[2][0]})),
+        case("flip=x", {"adjustments": {"isFlippedX": True}}, {}, Expected((1800, 1200), {(0.1, 0.1): CELLS[0][2]})),
+        case(
             "bright",
             {"finetunes": [{"finetuneName": "Brighten"}], "finetunesProps": {"brightness": 1}},
             {},
-            Wish((1800, 1200), {(0.5, 0.9): "ffffff"}),
+            Expected((1800, 1200), {(0.5, 0.9): "ffffff"}),
         ),
     ],
 )
 def test_what_the_image_editor_may_ask_for_beyond_sizes(
-    world: World, open_client: OpenClient, operations: dict[str, Any], cropping: dict[str, str], wish: Wish
+    world: World, open_client: OpenClient, operations: dict[str, Any], cropping: dict[str, str], expected: Expected
 ) -> None:
     client = open_client("", imports=IMPORTS)
     client.show(src=client.run(EDITOR, [{"imgSrc": f"{world.photos}/grid.jpg", **operations}, cropping]))
     (shown,) = client.wait(1)
-    check_wish(shown, wish)
+    check_expected(shown, expected)

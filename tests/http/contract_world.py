@@ -100,9 +100,9 @@ async def ask(
 
 
 @asynccontextmanager
-async def running(settings: SettingsTree) -> AsyncGenerator[ASGIApp, None]:
+async def running(settings: SettingsTree, *, recipe: Recipe = RECIPE) -> AsyncGenerator[ASGIApp, None]:
     """The application between start-up and shutdown."""
-    app = create_app(settings, recipe=RECIPE)
+    app = create_app(settings, recipe=recipe)
     inbox: asyncio.Queue[Message] = asyncio.Queue()
     outbox: asyncio.Queue[Message] = asyncio.Queue()
     life = asyncio.create_task(app({"type": "lifespan", "asgi": {"version": "3.0"}}, inbox.get, outbox.put))

@@ -51,6 +51,7 @@ async def test_the_page_knows_limits_and_samples(tmp_path: Path) -> None:
     facts = _facts(await ask(app, "GET", "/", BROWSER))
     assert facts == {
         "tier": Tier.BEST,
+        "tier_is_default": True,
         "samples": ["/_samples_/bowl.jpg", "/_samples_/dog.jpg", "/_samples_/otter.jpg", "/_samples_/osprey.jpg"],
         "uploads": {"max_bytes": 1000, "keep_s": 60},
         "key": None,
@@ -88,6 +89,24 @@ async def test_the_page_knows_whether_a_key_opens_anything_and_whether_credits_c
     page = await ask(_app(tmp_path, **sections), "GET", "/", BROWSER | ({"Host": host} if host else {}))
     facts = _facts(page)
     assert (facts["key"], facts["credits"]) == (key, credits)
+
+
+@pytest.mark.parametrize(
+    ("shop", "host", "tier", "is_default"),
+    [
+        ({}, "127.0.0.1:8400", "fast", True),
+        ({"quality": "fast"}, "img.example", "fast", True),
+        ({"quality": "best"}, "img.example", "best", False),
+        ({"quality": "best"}, "127.0.0.1:8400", "fast", False),
+    ],
+)
+async def test_the_page_names_the_tier_in_urls_unless_it_is_everybodys_default(
+    tmp_path: Path, shop: dict[str, Any], host: str, tier: str, *, is_default: bool
+) -> None:
+    tokens = {"shop": {"hosts": ["img.example"], **shop}, "default": {}}
+    app = _app(tmp_path, model={"quality": "fast"}, tokens=tokens)
+    facts = _facts(await ask(app, "GET", "/", BROWSER | {"Host": host}))
+    assert (facts["tier"], facts["tier_is_default"]) == (tier, is_default)
 
 
 def test_json_cannot_end_its_element() -> None:

@@ -106,3 +106,9 @@ async def test_the_cutout_of_a_page_is_shown_and_paid_once(app: ASGIApp, setting
     async with open_database(settings) as database, open_queue(settings, database) as queue:
         balance = await queue.balance(DEFAULT_TOKEN)
         assert (balance.charged, balance.held) == (200, 200)
+
+
+async def test_documents_are_not_sent_as_they_are(app: ASGIApp) -> None:
+    answer = await ask(app, "GET", "/_p_/a.pdf?func=proxy")
+    assert answer.status == 400
+    assert b"may hold scripts" in answer.body

@@ -12,12 +12,13 @@ from contract_world import ask, owe, photo, put_matte, running, settings_for
 from event_client import Client
 
 from pellucid.concurrency.clients import Client as Address
+from pellucid.customers.customer import Customer
 from pellucid.http.app import App
 from pellucid.pipeline.deliver import Pipeline
 from pellucid.pipeline.states import CutoutStatus
 from pellucid.queue.queue import Queue
 from pellucid.settings.model import SettingsTree
-from pellucid.spec import Spec, Token
+from pellucid.spec import Spec
 from pellucid.wiring.storage import open_database, open_queue
 
 
@@ -30,10 +31,10 @@ class Looks:
         look, backlog = Pipeline.cutout_status, Queue.backlog
 
         async def counted(
-            pipeline: Pipeline, token: Token, spec: Spec, *, client: Address, has_key: bool
+            pipeline: Pipeline, customer: Customer, spec: Spec, *, client: Address, has_key: bool
         ) -> CutoutStatus:
             self.count += 1
-            return await look(pipeline, token, spec, client=client, has_key=has_key)
+            return await look(pipeline, customer, spec, client=client, has_key=has_key)
 
         async def counted_backlog(queue: Queue) -> Any:
             self.backlogs += 1
@@ -106,10 +107,12 @@ async def test_a_clients_slow_origins_hold_up_nobody_elses_streams(
 ) -> None:
     real = Pipeline.cutout_status
 
-    async def slow(self: Pipeline, token: Token, spec: Spec, *, client: Address, has_key: bool = False) -> CutoutStatus:
+    async def slow(
+        self: Pipeline, customer: Customer, spec: Spec, *, client: Address, has_key: bool = False
+    ) -> CutoutStatus:
         if spec.origin.path != "/0.jpg":
             await asyncio.sleep(60)
-        return await real(self, token, spec, client=client, has_key=has_key)
+        return await real(self, customer, spec, client=client, has_key=has_key)
 
     monkeypatch.setattr(Pipeline, "cutout_status", slow)
     settings = settings_for(tmp_path)

@@ -9,18 +9,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pellucid.customers.customer import DEFAULT_CUSTOMER
+from pellucid.customers.lifetimes import Lifetimes
 from pellucid.formats import ImageFormat
 from pellucid.http.headers import (
     ALWAYS,
     MAX_HEADER_BYTES,
     Headers,
-    Lifetimes,
     cache_control,
     content_headers,
     credits_header,
     cutout_state,
     delivery_headers,
     is_not_modified,
+    lifetimes_of,
 )
 from pellucid.http.status_responses import status_response
 from pellucid.image.facts import ImageFacts
@@ -28,11 +30,11 @@ from pellucid.pipeline.states import Bill, CutoutState, CutoutStatus, ImageResul
 from pellucid.queue.values import Failed, Full, Pending
 from pellucid.source.answers import Sharing
 from pellucid.source.origin import Origin
-from pellucid.spec import DEFAULT_TOKEN, Interim, OriginRef, Removal, Spec
+from pellucid.spec import Interim, OriginRef, Removal, Spec
 from pellucid.store.renditions import RenditionSource, make_rendition
 from pellucid.uploads.store import UPLOADS_ALIAS
 
-LIVES = Lifetimes(browser_s=2592000, cdn_s=31536000, pending_s=5, failed_s=300, stale_s=60)
+LIVES = Lifetimes()
 LONG = "public, max-age=2592000, s-maxage=31536000"
 SHORT = "public, max-age=5, s-maxage=5"
 FACTS = ImageFacts(format=ImageFormat.JPEG, width=8, height=6, has_alpha=False)
@@ -88,7 +90,7 @@ def test_a_cdn_may_be_told_apart() -> None:
 @pytest.mark.parametrize("cutout", [None, READY, PENDING])
 def test_what_an_origin_says_caps_what_is_said_of_its_pictures(cutout: CutoutStatus | None, targeted: bool) -> None:
     lives = replace(LIVES, targeted=targeted)
-    seconds, _ = lives.for_state(cutout)
+    seconds, _ = lifetimes_of(cutout, lives)
     private = f"private, max-age={seconds}".encode()
     assert cache_control(cutout, lives, sharing=Sharing.PRIVATE) == [(b"cache-control", private)]
     assert cache_control(cutout, lives, sharing=Sharing.NO_STORE) == [(b"cache-control", b"no-store")]
@@ -123,9 +125,7 @@ def _headers(
         cutout=cutout,
         stages=stages,
     )
-    return dict(
-        delivery_headers(delivery, token=DEFAULT_TOKEN, spec=SPEC, ignored=ignored, lifetimes=LIVES, waited_s=waited_s)
-    )
+    return dict(delivery_headers(delivery, customer=DEFAULT_CUSTOMER, spec=SPEC, ignored=ignored, waited_s=waited_s))
 
 
 @pytest.mark.parametrize("cutout", [None, PENDING, READY, STALE, FAILED, NO_SUBJECT, BUSY])
@@ -271,10 +271,9 @@ def test_all_headers_together_fit_into_a_proxys_buffer(
     )
     headers = delivery_headers(
         delivery,
-        token=DEFAULT_TOKEN,
+        customer=replace(DEFAULT_CUSTOMER, lifetimes=replace(LIVES, targeted=targeted)),
         spec=spec,
         ignored=ignored,
-        lifetimes=replace(LIVES, targeted=targeted),
         waited_s=waited_s,
     )
     headers += content_headers(delivery, spec)
@@ -295,10 +294,9 @@ def test_a_link_that_is_too_long_is_shortened_before_it_goes() -> None:
                 negotiable=False,
                 cutout=PENDING,
             ),
-            token=DEFAULT_TOKEN,
+            customer=DEFAULT_CUSTOMER,
             spec=spec,
             ignored=(),
-            lifetimes=LIVES,
         )
         found = dict(headers).get(b"link")
         return None if found is None else found.decode()

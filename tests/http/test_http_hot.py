@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pellucid.customers.customer import DEFAULT_CUSTOMER, Customer
 from pellucid.formats import ImageFormat
-from pellucid.http.authentication import EVERYBODY, Caller
+from pellucid.http.authentication import Caller
 from pellucid.http.hot import HotCache, HotKey
 from pellucid.spec import Token
 
+EVERYBODY = Caller(DEFAULT_CUSTOMER)
 HEADERS = [(b"etag", b'"x"'), (b"cache-status", b"Pellucid; fwd=miss"), (b"server-timing", b"render;dur=30")]
 
 
@@ -46,7 +48,7 @@ def test_an_answer_is_kept_whole() -> None:
     assert b"server-timing" not in dict(answer.headers), "that was another request's time"
     assert b"content-type" not in dict(answer.not_modified)
     assert hot.get((b"a", b"w=1", frozenset(), EVERYBODY)) is None, "another Accept"
-    somebody = Caller(Token("shop"))
+    somebody = Caller(Customer(token=Token("shop")))
     assert hot.get((b"a", b"w=1", frozenset({ImageFormat.WEBP}), somebody)) is None, "another token"
 
 

@@ -54,6 +54,9 @@ from tiny import TinyModel, with_grain
 
 PRICES = {Tier.FAST: 100, Tier.STANDARD: 200, Tier.BEST: 400}
 LIMITS = {Token("poor"): 500, Token("rich"): None}
+CUSTOMERS = {
+    token: Customer(token=token, credits_per_month=limit, origins=("shop.example",)) for token, limit in LIMITS.items()
+}
 START = datetime(2026, 11, 30, 22, 0, tzinfo=UTC).timestamp()
 
 ClaimKey = tuple[str, str, str]
@@ -214,10 +217,7 @@ class Accounts(RuleBasedStateMachine):
             queue=self.queue,
             origins=cast(Origins, None),  # asked for former bytes only, which these pictures never had
             ledger=self._ledger(Ledger),
-            customers=Customers(
-                Customer(token=token, credits_per_month=limit, origins=("shop.example",))
-                for token, limit in LIMITS.items()
-            ),
+            customers=Customers(CUSTOMERS.values()),
             recipe=self.engine.recipe,
             show_stale=True,
         )
@@ -392,7 +392,7 @@ def _wish(token: Token, kind: str, tier: Tier, *, stranger: bool) -> CutoutReque
         record_key="r",
     )
     ref = OriginRef(host=host, path="/a.png")
-    return CutoutRequest(token=token, ref=ref, origin=origin, tier=tier)
+    return CutoutRequest(customer=CUSTOMERS[token], ref=ref, origin=origin, tier=tier)
 
 
 @pytest.fixture(scope="module")

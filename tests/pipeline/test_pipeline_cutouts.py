@@ -38,6 +38,7 @@ from pellucid.store.objects import ObjectBlobs
 RECIPE = Recipe(model="tiny", precision=Precision.F32, tier=Tier.STANDARD)
 OLDER = replace(RECIPE, version=RECIPE.version - 1)
 TOKEN = Token("shop")
+CUSTOMER = Customer(token=TOKEN, credits_per_month=1000, origins=("shop.example",))
 FACTS = ImageFacts(format=ImageFormat.PNG, width=8, height=8, has_alpha=False)
 DIGEST, FORMER = "d" * 32, "e" * 32
 ORIGIN = Origin(
@@ -48,7 +49,7 @@ ORIGIN = Origin(
     source="shop.example/a.png",
     record_key="r",
 )
-WISH = CutoutRequest(token=TOKEN, ref=OriginRef(host="shop.example", path="/a.png"), origin=ORIGIN, tier=None)
+WISH = CutoutRequest(customer=CUSTOMER, ref=OriginRef(host="shop.example", path="/a.png"), origin=ORIGIN, tier=None)
 NAME = keys.matte_name(DIGEST, 0, RECIPE.id)
 
 
@@ -99,7 +100,7 @@ def make_cuttings(database: Database, queue: Queue, blobs: ObjectBlobs) -> Cutou
         queue=queue,
         origins=cast(Origins, BrokenOrigins()),
         ledger=queue.course.ledger,
-        customers=Customers([Customer(token=TOKEN, credits_per_month=1000, origins=("shop.example",))]),
+        customers=Customers([CUSTOMER]),
         recipe=RECIPE,
         show_stale=True,
         adopt=Catalogue(database, blobs, store="s", tier_of=tier_of).adopt,

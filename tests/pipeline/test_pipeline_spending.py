@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from pellucid.customers.customer import Customer
+from pellucid.customers.customer import DEFAULT_CUSTOMER, Customer
 from pellucid.pipeline.spending import may_spend
 from pellucid.settings.load import load_settings
 from pellucid.spec import DEFAULT_TOKEN, OriginRef, Token
@@ -20,7 +20,7 @@ ALIASED = OriginRef(alias="_samples_", path="/a.jpg")
 UPLOADED = OriginRef(alias=UPLOADS_ALIAS, path="/a")
 
 
-def _may(customer: Customer | None, ref: OriginRef, *, url: str | None = None, has_key: bool = False) -> bool:
+def _may(customer: Customer, ref: OriginRef, *, url: str | None = None, has_key: bool = False) -> bool:
     source = "file:///pictures/a.jpg" if ref.alias else str(ref)
     home = source if ref.alias else f"https://{ref}"
     return may_spend(customer, ref=ref, source=source, url=home if url is None else url, has_key=has_key)
@@ -35,10 +35,10 @@ def _may(customer: Customer | None, ref: OriginRef, *, url: str | None = None, h
         (replace(SHOP, credits_per_month=0), [OWN, ALIASED]),
         (replace(SHOP, open=True), [OWN, STRANGE, ALIASED, UPLOADED]),
         (replace(SHOP, credits_per_month=None, origins=()), [OWN, STRANGE, ALIASED, UPLOADED]),
-        (None, [OWN, STRANGE, ALIASED, UPLOADED]),
+        (DEFAULT_CUSTOMER, [OWN, STRANGE, ALIASED, UPLOADED]),
     ],
 )
-def test_who_has_a_limit_says_whose_pictures_count(customer: Customer | None, refs: list[OriginRef]) -> None:
+def test_who_has_a_limit_says_whose_pictures_count(customer: Customer, refs: list[OriginRef]) -> None:
     assert [ref for ref in (OWN, STRANGE, ALIASED, UPLOADED) if _may(customer, ref)] == refs
     assert all(_may(customer, ref, has_key=True) for ref in (OWN, STRANGE, ALIASED, UPLOADED))
 

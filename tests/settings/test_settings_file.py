@@ -76,6 +76,9 @@ def test_a_typo_in_the_name_of_a_table(section: str, tmp_path: Path) -> None:
         ("[shop]\nhosts = ['a.example']", "tokens.shop"),
         ("[token.shop]\nhosts = ['a.example']", "tokens"),
         ("key_hash = ''", "tokens.NAME.key_hash"),
+        ("browser_s = 1", "cache.browser_s or tokens.NAME.browser_s"),
+        ("[shop]\nbrowser_s = 1", "cache.browser_s or tokens.shop"),
+        ("[shop]\nbrowser_s = 1\nhosts = ['a.example']", "tokens.shop"),
     ],
 )
 def test_a_name_in_the_wrong_place_is_told_the_right_one(text: str, meant: str, tmp_path: Path) -> None:
@@ -158,6 +161,24 @@ def test_a_value_of_another_type(path: tuple[str, ...], tmp_path: Path) -> None:
         ("tokens.Shop = {}", "tokens.Shop: a customer's name has lower-case letters, digits and -, at most 40"),
         ("tokens.shop = 1", "tokens.shop: it must be a table, [tokens.shop]"),
         ("tokens.shop.open = 'x'", "tokens.shop.open = 'x': it must be true or false"),
+        ("tokens.shop.quality = 'x'", "tokens.shop.quality = 'x': it must be 'fast', 'standard' or 'best'"),
+        ("tokens.shop.cdn_s = -1", "tokens.shop.cdn_s = -1: it must be 0 or more"),
+        ("tokens.shop.aliases = 1", "tokens.shop.aliases = 1: it must be a table of names and values"),
+        ("tokens.shop.aliases._a_ = 1", "tokens.shop.aliases._a_ = 1: it must be a text, in quotes"),
+        (
+            "tokens.shop.aliases._a_ = 'ftp://a.example'",
+            "tokens.shop.aliases: alias _a_ leads to 'ftp://a.example', which is no address: write "
+            "https://host/base/, host/base, or file:///folder",
+        ),
+        (
+            "tokens.shop.aliases = '_a_=https://b.example/,_a_b_=https://a.example/'",
+            "tokens.shop.aliases = '_a_=https://b.example/,_a_b_=https://a.example/': the alias _a_ is contained in "
+            "_a_b_; rename one of them",
+        ),
+        (
+            "tokens.shop.aliases.shop = 'https://a.example'",
+            "tokens.shop.aliases: 'shop' is no alias: write letters, digits and -.~ between two _, such as _shop_",
+        ),
         ("[[tokens]]\nname = 'shop'", "tokens: it must be a table for each customer, [tokens.NAME]"),
         (
             "[tokens]\nhosts = ['a.example']",

@@ -122,7 +122,6 @@ def make_fetcher(
     *,
     guard: Guard = LOOPBACK,
     limits: FetchLimits | None = None,
-    allow_hosts: tuple[str, ...] = (),
     ssl_context: ssl.SSLContext | None = None,
     contact: str = "",
 ) -> Fetcher:
@@ -130,7 +129,6 @@ def make_fetcher(
         guard=guard,
         limits=limits or FetchLimits(),
         freshness=FRESHNESS,
-        allow_hosts=allow_hosts,
         contact=contact,
         ssl_context=ssl_context,
     )
@@ -166,5 +164,7 @@ async def fetch(
     headers: HeadersByHost | None = None,
     ssl_context: ssl.SSLContext | None = None,
 ) -> Fetched | NotModified:
-    async with make_fetcher(guard=guard, limits=limits, allow_hosts=allow_hosts, ssl_context=ssl_context) as fetcher:
-        return await fetcher.fetch(url, validators=validators, headers=HostHeaders(headers or {}))
+    async with make_fetcher(guard=guard, limits=limits, ssl_context=ssl_context) as fetcher:
+        return await fetcher.fetch(
+            url, validators=validators, headers=HostHeaders(headers or {}), allow_hosts=allow_hosts
+        )

@@ -93,8 +93,6 @@ class World:
         self,
         fetcher: Fetcher,
         *,
-        aliases: dict[str, str] | None = None,
-        allow_hosts: tuple[str, ...] = (),
         headers: OriginHeaders | None = None,
     ) -> Origins:
         validity = Validity()
@@ -104,8 +102,6 @@ class World:
             records=self.records,
             bodies=Bodies(self.blobs, probe=self.probe, sniff=self.sniff),
             memory=self.memory,
-            aliases=aliases or {},
-            allow_hosts=allow_hosts,
             freshness=FRESHNESS,
             headers=headers,
             validity=validity,

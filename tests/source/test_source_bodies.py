@@ -7,22 +7,23 @@ from aiohttp import web
 from origin_servers import serving
 from origin_world import Picture, World, at, showing
 
+from pellucid.customers.customer import DEFAULT_CUSTOMER, Customer
 from pellucid.errors import ImageLimitError, PellucidError, RenderError
 from pellucid.source.fetch import Fetcher
-from pellucid.spec import DEFAULT_TOKEN, Token
+from pellucid.spec import Token
 from pellucid.store import keys
 
 
 async def test_one_picture_under_many_urls_is_probed_once(world: World, fetcher: Fetcher) -> None:
     async with showing(Picture()) as (server, ref):
         origins = world.origins(fetcher)
-        first = await origins.get(DEFAULT_TOKEN, ref)
+        first = await origins.get(DEFAULT_CUSTOMER, ref)
         others = [
-            await origins.get(DEFAULT_TOKEN, at(server, "/a.png?v=2")),
-            await origins.get(Token("other"), ref),
+            await origins.get(DEFAULT_CUSTOMER, at(server, "/a.png?v=2")),
+            await origins.get(Customer(token=Token("other")), ref),
         ]
         world.blobs.evict("bytes")
-        others.append(await origins.get(DEFAULT_TOKEN, at(server, "/b.png")))
+        others.append(await origins.get(DEFAULT_CUSTOMER, at(server, "/b.png")))
         assert len(server.requests) == 4
         assert world.probed == [b"picture"]
         assert {(each.digest, each.facts) for each in others} == {(first.digest, first.facts)}
@@ -39,14 +40,14 @@ async def test_a_picture_that_failed_is_probed_again_under_another_url(
         world.probe_error = error
         for each in (ref, ref, other, other):
             with pytest.raises(type(error), match=str(error)):
-                await origins.get(DEFAULT_TOKEN, each)
+                await origins.get(DEFAULT_CUSTOMER, each)
         assert len(server.requests) == len(world.probed) == 2
         world.probe_error = None
-        origin = await origins.get(DEFAULT_TOKEN, at(server, "/c.png"))
-        assert await origins.get(DEFAULT_TOKEN, at(server, "/d.png")) is not None
+        origin = await origins.get(DEFAULT_CUSTOMER, at(server, "/c.png"))
+        assert await origins.get(DEFAULT_CUSTOMER, at(server, "/d.png")) is not None
         assert len(world.probed) == 3
         with pytest.raises(type(error)):
-            await origins.get(DEFAULT_TOKEN, ref)
+            await origins.get(DEFAULT_CUSTOMER, ref)
         assert await origins.read(origin) == b"picture"
 
 
@@ -60,20 +61,20 @@ async def test_facts_are_kept_of_so_many_pictures(
     async with serving(answer) as server:
         origins = world.origins(fetcher)
         for path in ("/1", "/2", "/1?again", "/3", "/1?once-more", "/2?again"):
-            await origins.get(DEFAULT_TOKEN, at(server, path))
+            await origins.get(DEFAULT_CUSTOMER, at(server, path))
         assert world.probed == [b"/1", b"/2", b"/3", b"/2"], "those that were not used for longest are forgotten"
 
 
 async def test_damaged_bytes_are_removed_and_fetched_again(world: World, fetcher: Fetcher) -> None:
     async with showing(Picture()) as (server, ref):
         origins = world.origins(fetcher)
-        await origins.get(DEFAULT_TOKEN, ref)
+        await origins.get(DEFAULT_CUSTOMER, ref)
         key = keys.origin_bytes_key(keys.digest(b"picture"))
         world.blobs.data[key] = b"pict"
         other = at(server, "/b.png")
-        origin = await origins.get(DEFAULT_TOKEN, other)
+        origin = await origins.get(DEFAULT_CUSTOMER, other)
         assert await origins.read(origin) is None
         assert key not in world.blobs.data
-        assert await origins.refetch(DEFAULT_TOKEN, other) == origin
+        assert await origins.refetch(DEFAULT_CUSTOMER, other) == origin
         assert await origins.read(origin) == b"picture"
         assert len(world.probed) == 1

@@ -6,6 +6,7 @@ import asyncio
 import resource
 import socket
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,10 +16,11 @@ from origin_servers import LOOPBACK, make_fetcher, serving
 from origin_world import LIMITS, Picture, World, showing
 from yarl import URL
 
+from pellucid.customers.customer import DEFAULT_CUSTOMER
 from pellucid.errors import BusyError
 from pellucid.source.limits import FetchLimits
 from pellucid.source.session import GuardedSession, NoReplyError
-from pellucid.spec import DEFAULT_TOKEN, OriginRef
+from pellucid.spec import OriginRef
 
 
 async def _answer(request: web.Request) -> web.Response:
@@ -120,10 +122,10 @@ async def test_a_process_without_descriptors_blames_no_origin(world: World) -> N
         resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
         try:
             with pytest.raises(BusyError, match="no connection left"):
-                await origins.get(DEFAULT_TOKEN, ref)
+                await origins.get(DEFAULT_CUSTOMER, ref)
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-        await origins.get(DEFAULT_TOKEN, ref)  # at once: nothing was remembered
+        await origins.get(DEFAULT_CUSTOMER, ref)  # at once: nothing was remembered
         assert len(server.requests) == 1
 
 
@@ -131,13 +133,14 @@ async def test_a_file_that_cannot_be_opened_for_want_of_descriptors(world: World
     (tmp_path / "a.png").write_bytes(b"picture")
     ref = OriginRef(alias="_files_", path="/a.png")
     async with make_fetcher(limits=LIMITS) as fetcher:
-        origins = world.origins(fetcher, aliases={"_files_": tmp_path.as_uri()})
+        origins = world.origins(fetcher)
+        customer = replace(DEFAULT_CUSTOMER, aliases={"_files_": tmp_path.as_uri()})
         await asyncio.to_thread(bool)  # its thread is there
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
         try:
             with pytest.raises(BusyError):
-                await origins.get(DEFAULT_TOKEN, ref)
+                await origins.get(customer, ref)
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-        await origins.get(DEFAULT_TOKEN, ref)
+        await origins.get(customer, ref)

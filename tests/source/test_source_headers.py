@@ -10,11 +10,12 @@ from origin_servers import Server, fetch, make_fetcher, make_tls_contexts, servi
 from origin_world import LIMITS, World, at
 from yarl import URL
 
+from pellucid.customers.customer import DEFAULT_CUSTOMER, Customer
 from pellucid.errors import OriginForbiddenError, OriginUnreachableError
 from pellucid.source.answers import Fetched
 from pellucid.source.fetch import Fetcher
 from pellucid.source.headers import HeadersByHost, HostHeaders, OriginHeaders, check_headers
-from pellucid.spec import DEFAULT_TOKEN, OriginRef, Token
+from pellucid.spec import OriginRef, Token
 
 KEY = "sesame-5ec4e7"
 SHOP, BLOG = Token("shop"), Token("blog")
@@ -204,13 +205,13 @@ async def test_a_key_is_not_sent_in_clear_when_tls_fails(scheme: str | None) -> 
     async with serving(_guarded) as server, make_fetcher(limits=LIMITS) as fetcher:
         origins = World().origins(fetcher, headers=OriginHeaders({"127.0.0.1": _key()}))
         with pytest.raises(OriginUnreachableError, match=r"by https alone.*PELLUCID_ORIGIN_HEADERS") as caught:
-            await origins.get(DEFAULT_TOKEN, _origins_ref(server.host, scheme))
+            await origins.get(DEFAULT_CUSTOMER, _origins_ref(server.host, scheme))
         assert KEY not in str(caught.value)
         assert not server.requests
         # what has no headers is asked as ever
         open_origins = World().origins(fetcher)
         with pytest.raises(OriginForbiddenError):
-            await open_origins.get(DEFAULT_TOKEN, _origins_ref(server.host, scheme))
+            await open_origins.get(DEFAULT_CUSTOMER, _origins_ref(server.host, scheme))
         assert _keys(server) == [None]
 
 
@@ -218,7 +219,7 @@ async def test_a_key_is_not_sent_in_clear_where_tls_hangs() -> None:
     async with serving_raw(b"", hold=True, wait_for_request=False) as server, make_fetcher(limits=LIMITS) as fetcher:
         origins = World().origins(fetcher, headers=OriginHeaders({"127.0.0.1": _key()}))
         with pytest.raises(Exception, match="by https alone"):
-            await origins.get(DEFAULT_TOKEN, _origins_ref(f"127.0.0.1:{server.port}", None))
+            await origins.get(DEFAULT_CUSTOMER, _origins_ref(f"127.0.0.1:{server.port}", None))
         assert server.connections == 1, "no second one by http"
 
 
@@ -226,7 +227,7 @@ async def test_a_key_is_not_sent_in_clear_where_tls_hangs() -> None:
 async def test_a_key_that_may_go_in_clear_does(scheme: str | None) -> None:
     async with serving(_guarded) as server, make_fetcher(limits=LIMITS) as fetcher:
         origins = World().origins(fetcher, headers=OriginHeaders({"http://127.0.0.1": _key()}))
-        await origins.get(DEFAULT_TOKEN, _origins_ref(server.host, scheme))
+        await origins.get(DEFAULT_CUSTOMER, _origins_ref(server.host, scheme))
         assert _keys(server) == [KEY]
 
 
@@ -236,7 +237,7 @@ async def test_a_host_with_headers_is_asked_by_tls(tmp_path: Path, scheme: str |
     async with serving(_guarded, tls=tls) as server, make_fetcher(limits=LIMITS, ssl_context=trusting) as fetcher:
         world = World()
         origins = world.origins(fetcher, headers=OriginHeaders({"127.0.0.1": _key()}))
-        origin = await origins.get(DEFAULT_TOKEN, _origins_ref(server.host, scheme))
+        origin = await origins.get(DEFAULT_CUSTOMER, _origins_ref(server.host, scheme))
         assert await origins.read(origin) == f"for {KEY}".encode()
         assert origin.url == f"https://{server.host}/a.png"
         assert _keys(server) == [KEY]
@@ -247,7 +248,7 @@ async def test_a_failure_by_tls_says_no_more_than_it_is(tmp_path: Path) -> None:
     async with serving(_guarded) as server, make_fetcher(limits=LIMITS) as fetcher:
         origins = World().origins(fetcher, headers=OriginHeaders({"127.0.0.1": _key()}))
         with pytest.raises(OriginUnreachableError) as caught:
-            await origins.get(DEFAULT_TOKEN, _origins_ref(server.host, "https"))
+            await origins.get(DEFAULT_CUSTOMER, _origins_ref(server.host, "https"))
         assert "PELLUCID_ORIGIN_HEADERS" not in str(caught.value)
 
 
@@ -263,10 +264,10 @@ async def test_each_token_sees_what_its_key_opens(fetcher: Fetcher) -> None:
         origins = world.origins(fetcher, headers=headers)
         for _ in range(2):
             for token in (SHOP, BLOG):
-                origin = await origins.get(token, at(server))
+                origin = await origins.get(Customer(token=token), at(server))
                 assert await origins.read(origin) == f"for {token}".encode()
             with pytest.raises(OriginForbiddenError):
-                await origins.get(DEFAULT_TOKEN, at(server))
+                await origins.get(DEFAULT_CUSTOMER, at(server))
         assert _keys(server) == ["shop", "blog", None]
 
 
@@ -278,7 +279,7 @@ async def test_what_one_key_brought_is_not_shown_under_another(world: World, fet
         async def body(headers: HeadersByHost) -> bytes | None:
             origins = world.origins(fetcher, headers=OriginHeaders(headers))
             world.now += 0 if fresh else 100_000
-            return await origins.read(await origins.get(DEFAULT_TOKEN, at(server)))
+            return await origins.read(await origins.get(DEFAULT_CUSTOMER, at(server)))
 
         assert await body({"http://127.0.0.1": _key("first")}) == b"for first"
         assert await body({"http://127.0.0.1": _key("second")}) == b"for second"
@@ -293,26 +294,26 @@ async def test_no_stale_picture_of_another_key_stands_in(world: World, fetcher: 
     async with serving(_guarded) as server:
         ref = at(server)
         origins = world.origins(fetcher, headers=OriginHeaders({"http://127.0.0.1": _key("first")}))
-        await origins.get(DEFAULT_TOKEN, ref)
+        await origins.get(DEFAULT_CUSTOMER, ref)
     world.now += 100_000
     with pytest.raises(OriginUnreachableError):
         await world.origins(fetcher, headers=OriginHeaders({"http://127.0.0.1": _key("second")})).get(
-            DEFAULT_TOKEN, ref
+            DEFAULT_CUSTOMER, ref
         )
 
 
 async def test_a_failure_without_a_key_is_not_held_against_one(world: World, fetcher: Fetcher) -> None:
     async with serving(_guarded) as server:
         with pytest.raises(OriginForbiddenError):
-            await world.origins(fetcher).get(DEFAULT_TOKEN, at(server))
+            await world.origins(fetcher).get(DEFAULT_CUSTOMER, at(server))
         origins = world.origins(fetcher, headers=OriginHeaders({"http://127.0.0.1": _key()}))
-        assert await origins.get(DEFAULT_TOKEN, at(server))
+        assert await origins.get(DEFAULT_CUSTOMER, at(server))
 
 
 async def test_no_value_is_written_down(world: World, fetcher: Fetcher) -> None:
     async with serving(_guarded) as server:
         origins = world.origins(fetcher, headers=OriginHeaders({"http://127.0.0.1": _key()}))
-        await origins.get(DEFAULT_TOKEN, at(server))
+        await origins.get(DEFAULT_CUSTOMER, at(server))
     assert world.records.data
     assert not any(KEY.encode() in data for data in world.records.data.values())
 

@@ -10,10 +10,10 @@ from aiohttp import web
 from origin_servers import make_fetcher, serving
 from origin_world import World, at
 
+from pellucid.customers.customer import DEFAULT_CUSTOMER
 from pellucid.errors import LoopDetectedError, OriginError, PellucidError
 from pellucid.source.fetch import Fetcher
 from pellucid.source.loops import Trail, current_trail, following, read_trail
-from pellucid.spec import DEFAULT_TOKEN
 
 OURS = "pellucid-000000000000"
 OTHERS = [f"pellucid-{number:012x}" for number in range(1, 10)]
@@ -116,8 +116,8 @@ async def test_a_508_is_a_circle_and_one_of_this_request_no_longer(world: World)
     async with serving(answer) as server, make_fetcher() as fetcher:
         origins, ref = world.origins(fetcher), at(server)
         with following(Trail(cdn_loop="edge")), pytest.raises(LoopDetectedError, match="508"):
-            await origins.get(DEFAULT_TOKEN, ref)
-        await origins.get(DEFAULT_TOKEN, ref)  # at once, for who did not come that way
+            await origins.get(DEFAULT_CUSTOMER, ref)
+        await origins.get(DEFAULT_CUSTOMER, ref)  # at once, for who did not come that way
 
 
 @pytest.mark.parametrize("status", [403, 404, 500, 508, 200])
@@ -132,11 +132,11 @@ async def test_what_an_origin_refuses_for_its_trail_is_not_refused_to_others(wor
         origins, ref = world.origins(fetcher), at(server)
         for _ in range(2):
             with following(Trail(cdn_loop="odd")), pytest.raises(PellucidError):
-                await origins.get(DEFAULT_TOKEN, ref)
+                await origins.get(DEFAULT_CUSTOMER, ref)
         assert len(server.requests) == 1, "those that come the same way are told again"
         with following(Trail(cdn_loop="edge")):
-            await origins.get(DEFAULT_TOKEN, ref)
-        assert (await world.origins(fetcher).get(DEFAULT_TOKEN, ref)).size_bytes == len(b"picture")
+            await origins.get(DEFAULT_CUSTOMER, ref)
+        assert (await world.origins(fetcher).get(DEFAULT_CUSTOMER, ref)).size_bytes == len(b"picture")
         assert len(server.requests) == 2
 
 
@@ -148,7 +148,7 @@ async def test_a_trail_does_not_keep_old_bytes_alive(world: World) -> None:
 
     async with serving(answer) as server, make_fetcher() as fetcher:
         origins, ref = world.origins(fetcher), at(server)
-        old = await origins.get(DEFAULT_TOKEN, ref)
+        old = await origins.get(DEFAULT_CUSTOMER, ref)
         body = b"the new one"
         world.now += 10
         world.invalidate(ref)
@@ -156,12 +156,12 @@ async def test_a_trail_does_not_keep_old_bytes_alive(world: World) -> None:
         world.now += 1
         for _ in range(2):
             with following(Trail(cdn_loop="odd")):
-                assert (await origins.get(DEFAULT_TOKEN, ref)).digest == old.digest, "they stand in"
+                assert (await origins.get(DEFAULT_CUSTOMER, ref)).digest == old.digest, "they stand in"
         assert len(server.requests) == 2
-        assert (await origins.get(DEFAULT_TOKEN, ref)).size_bytes == len(body)
+        assert (await origins.get(DEFAULT_CUSTOMER, ref)).size_bytes == len(body)
         world.now += 11
         with following(Trail(cdn_loop="odd")):
-            assert (await origins.get(DEFAULT_TOKEN, ref)).size_bytes == len(body)
+            assert (await origins.get(DEFAULT_CUSTOMER, ref)).size_bytes == len(body)
 
 
 async def test_a_508_for_everybody_is_left_alone_for_a_while(world: World) -> None:
@@ -172,10 +172,10 @@ async def test_a_508_for_everybody_is_left_alone_for_a_while(world: World) -> No
         origins, ref = world.origins(fetcher), at(server, scheme="http")
         for _ in range(2):
             with pytest.raises(OriginError) as caught:
-                await origins.get(DEFAULT_TOKEN, ref)
+                await origins.get(DEFAULT_CUSTOMER, ref)
             assert type(caught.value) is LoopDetectedError
         assert len(server.requests) == 1
         world.now += 11
         with pytest.raises(LoopDetectedError):
-            await origins.get(DEFAULT_TOKEN, ref)
+            await origins.get(DEFAULT_CUSTOMER, ref)
         assert len(server.requests) == 2

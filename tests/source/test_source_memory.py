@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,11 @@ from origin_servers import make_fetcher, serving
 from origin_world import World, at
 
 from pellucid.concurrency.clients import Client
+from pellucid.customers.customer import DEFAULT_CUSTOMER
 from pellucid.errors import BusyError, UnsupportedFormatError
 from pellucid.source.limits import FetchLimits
 from pellucid.source.memory import FIRST_BYTES, BodyMemory, Reservation
-from pellucid.spec import DEFAULT_TOKEN, OriginRef
+from pellucid.spec import OriginRef
 
 MB = 1 << 20
 A, B, C = Client("a"), Client("b"), Client("c")
@@ -242,7 +244,7 @@ async def test_bodies_that_wait_for_a_renderer_hold_no_memory(world: World) -> N
     async with serving(answer) as server, make_fetcher(limits=FetchLimits(max_bytes=3 * MB)) as fetcher:
         origins = world.origins(fetcher)
         calls = [
-            asyncio.create_task(origins.get(DEFAULT_TOKEN, at(server, f"/{number}"), client=Client(str(number))))
+            asyncio.create_task(origins.get(DEFAULT_CUSTOMER, at(server, f"/{number}"), client=Client(str(number))))
             for number in range(20)
         ]
         async with asyncio.timeout(10):
@@ -296,8 +298,8 @@ async def test_no_memory_is_busy_and_not_the_origins_fault(world: World, monkeyp
         with world.memory.reserve(Client("other")) as room:
             await grow(room, 2 * MB)
             with pytest.raises(BusyError, match="large origins"):
-                await origins.get(DEFAULT_TOKEN, at(server))
-        await origins.get(DEFAULT_TOKEN, at(server))  # at once
+                await origins.get(DEFAULT_CUSTOMER, at(server))
+        await origins.get(DEFAULT_CUSTOMER, at(server))  # at once
 
 
 async def test_files_count_too(world: World, tmp_path: Path) -> None:
@@ -305,10 +307,11 @@ async def test_files_count_too(world: World, tmp_path: Path) -> None:
     world.memory = BodyMemory(2 * MB, largest_bytes=2 * MB)
     ref = OriginRef(alias="_files_", path="/a.png")
     async with make_fetcher(limits=FetchLimits(max_bytes=2 * MB)) as fetcher:
-        origins = world.origins(fetcher, aliases={"_files_": tmp_path.as_uri()})
+        origins = world.origins(fetcher)
+        customer = replace(DEFAULT_CUSTOMER, aliases={"_files_": tmp_path.as_uri()})
         with world.memory.reserve(Client("other")) as room:
             await grow(room, 2 * MB)
-            call = asyncio.create_task(origins.get(DEFAULT_TOKEN, ref))
+            call = asyncio.create_task(origins.get(customer, ref))
             await asyncio.sleep(0.1)
             assert world.memory.waiting == 1
         await call
@@ -322,7 +325,7 @@ async def test_what_begins_like_no_picture_is_not_stored(world: World) -> None:
     async with serving(answer) as server, make_fetcher() as fetcher:
         origins = world.origins(fetcher)
         with pytest.raises(UnsupportedFormatError):
-            await origins.get(DEFAULT_TOKEN, at(server))
+            await origins.get(DEFAULT_CUSTOMER, at(server))
     assert not world.blobs.data
     assert not world.probed
 
@@ -332,16 +335,16 @@ async def test_refused_bytes_are_deleted_unless_they_were_there(world: World) ->
         return web.Response(body=b"damaged")
 
     async with serving(answer) as server, make_fetcher() as fetcher:
-        await world.origins(fetcher).get(DEFAULT_TOKEN, at(server, "/good"))
+        await world.origins(fetcher).get(DEFAULT_CUSTOMER, at(server, "/good"))
         origins = world.origins(fetcher)  # another process: this one has not probed them yet
         world.probe_error = UnsupportedFormatError("damaged")
         for path in ("/1", "/2"):
             with pytest.raises(UnsupportedFormatError):
-                await origins.get(DEFAULT_TOKEN, at(server, path))
+                await origins.get(DEFAULT_CUSTOMER, at(server, path))
             assert len(world.blobs.data) == 1
         world.blobs.evict("bytes")
         with pytest.raises(UnsupportedFormatError):
-            await origins.get(DEFAULT_TOKEN, at(server, "/3"))
+            await origins.get(DEFAULT_CUSTOMER, at(server, "/3"))
         assert not world.blobs.data
 
 
@@ -353,6 +356,6 @@ async def test_bytes_evicted_before_their_turn_are_no_failure_of_the_origin(worl
     async with serving(answer) as server, make_fetcher() as fetcher:
         origins = world.origins(fetcher)
         with pytest.raises(BusyError):
-            await origins.get(DEFAULT_TOKEN, at(server))
+            await origins.get(DEFAULT_CUSTOMER, at(server))
         world.before_probe = lambda: None
-        await origins.get(DEFAULT_TOKEN, at(server))
+        await origins.get(DEFAULT_CUSTOMER, at(server))

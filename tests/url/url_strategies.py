@@ -107,7 +107,7 @@ geometries = st.builds(
     Geometry,
     width=_SIZE,
     height=_SIZE,
-    fit=st.sampled_from(sorted(set(Fit) - {Fit.PROXY})),
+    fit=st.sampled_from(Fit),
     gravity=st.sampled_from(Gravity) | _FOCAL,
     aspect_ratio=st.none() | st.lists(_RATIO, min_size=2, max_size=2).map(lambda two: AspectRatio(*sorted(two))),
     enlarge=st.sampled_from(Enlarge),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -111,11 +111,19 @@ def _as_written(token: TokenSettings) -> dict[str, Any]:
 
 
 def _in_clear(value: object) -> object:
+    if isinstance(value, dict):
+        return {name: _in_clear(each) for name, each in cast("dict[str, object]", value).items()}
     reveal = getattr(value, "get_secret_value", None)
     return value if reveal is None else reveal()
 
 
 def _as_toml(name: str, token: TokenSettings) -> str:
-    # JSON's strings, whole numbers and lists of strings are TOML's as well.
-    lines = [f"{setting} = {json.dumps(value)}" for setting, value in _as_written(token).items()]
+    lines = [f"{setting} = {_toml_of(value)}" for setting, value in _as_written(token).items()]
     return "".join(f"    {line}\n" for line in (f"[tokens.{name}]", *lines))
+
+
+def _toml_of(value: object) -> str:
+    if isinstance(value, dict):
+        pairs = cast("dict[str, object]", value).items()
+        return "{" + ", ".join(f"{json.dumps(key)} = {_toml_of(each)}" for key, each in pairs) + "}"
+    return json.dumps(value)  # JSON's strings, whole numbers and lists of strings are TOML's as well

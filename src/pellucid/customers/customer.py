@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
+from pellucid.customers.defaults import Defaults
+from pellucid.customers.lifetimes import Lifetimes
 from pellucid.spec import DEFAULT_TOKEN, Token
 
 _KEY_PREFIX = "pel_"
@@ -15,8 +17,9 @@ _KEY_PREFIX = "pel_"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Customer:
-    """One token with what belongs to it. `key_hash` is `hash_key` of its key, '' for none; `credits_per_month` None
-    for any number.
+    """One token with what belongs to it: a request is resolved to its customer once, and whatever is decided about it
+    is decided by these values. `key_hash` is `hash_key` of its key, '' for none; `credits_per_month` None for any
+    number.
     """
 
     token: Token
@@ -27,6 +30,25 @@ class Customer:
     """Hosts, with their subdomains, whose pictures anybody may have cut out on this token's account."""
     open: bool = False
     """Whether anybody may have any picture cut out on this token's account."""
+    aliases: Mapping[str, str] = field(default_factory=dict[str, str])
+    """By name (`_shop_`) what each stands for: a web address with or without scheme, or a folder's `file:` URL."""
+    allow_hosts: tuple[str, ...] = ()
+    """Hosts, with their subdomains, that may be fetched from, as `source.weburl.normalise_hosts` writes them; empty for
+    any. Aliases pass always.
+    """
+    defaults: Defaults = field(default_factory=Defaults)
+    lifetimes: Lifetimes = field(default_factory=Lifetimes)
+    notify_urls: tuple[str, ...] = ()
+    """Called for every cutout of this customer that becomes ready or fails."""
+
+    def __hash__(self) -> int:
+        # Every answer in memory is looked up by it, and a mapping has no hash. Equality is that of all fields: what was
+        # answered before a customer changed is not found afterwards.
+        return hash(self.token)
+
+
+DEFAULT_CUSTOMER = Customer(token=DEFAULT_TOKEN)
+"""Everybody, on a server where nothing is set: any origin, no alias, no limit."""
 
 
 class Customers:
@@ -34,8 +56,8 @@ class Customers:
 
     def __init__(self, customers: Iterable[Customer]) -> None:
         self._by_token = {each.token: each for each in customers}
-        self._by_host = {host: each.token for each in self._by_token.values() for host in each.hosts}
-        self._by_hash = {each.key_hash: each.token for each in self._by_token.values() if each.key_hash}
+        self._by_host = {host: each for each in self._by_token.values() for host in each.hosts}
+        self._by_hash = {each.key_hash: each for each in self._by_token.values() if each.key_hash}
 
     def __iter__(self) -> Iterator[Customer]:
         return iter(self._by_token.values())
@@ -50,15 +72,15 @@ class Customers:
         """Whether it matters who asks: there is more to choose from than `default` for everybody."""
         return bool(self._by_host or self._by_hash) or self._by_token.keys() != {DEFAULT_TOKEN}
 
-    def of_host(self, host: str) -> Token | None:
-        """The token of requests to this host name (a port is ignored): the one that names it, else `default` where
-        there is such a token.
+    def of_host(self, host: str) -> Customer | None:
+        """The customer of requests to this host name (a port is ignored): the one that names it, else `default` where
+        there is such a token, else None.
         """
         name = host.lower().rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host.lower()
-        return self._by_host.get(name.rstrip("."), DEFAULT_TOKEN if DEFAULT_TOKEN in self._by_token else None)
+        return self._by_host.get(name.rstrip("."), self._by_token.get(DEFAULT_TOKEN))
 
-    def of_key(self, key: str) -> Token | None:
-        """The token whose key this is."""
+    def of_key(self, key: str) -> Customer | None:
+        """The customer whose key this is; None if it is nobody's."""
         return self._by_hash.get(hash_key(key))
 
     def get(self, token: Token) -> Customer | None:

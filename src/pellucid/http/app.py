@@ -16,7 +16,7 @@ from pellucid.errors import LoopDetectedError, PellucidError
 from pellucid.http.authentication import Authenticator
 from pellucid.http.connections import ConnectionLimits
 from pellucid.http.demo import demo_routes
-from pellucid.http.headers import ALWAYS, UPLOAD_LIFE_S, Lifetimes
+from pellucid.http.headers import ALWAYS
 from pellucid.http.hot import HotCache
 from pellucid.http.hub import CutoutHub, HubLimits
 from pellucid.http.images import ImageApp
@@ -103,24 +103,12 @@ class App:
             yield
 
     def _open(self, web: Web, hub: CutoutHub) -> HotCache:
-        cache = self._settings.cache
-        lifetimes = Lifetimes(
-            browser_s=cache.browser_s,
-            cdn_s=cache.cdn_s,
-            pending_s=cache.pending_s,
-            failed_s=cache.failed_s,
-            stale_s=cache.stale_s,
-            upload_s=min(UPLOAD_LIFE_S, int(self._settings.uploads.keep_s)),
-            targeted=self._settings.cdn.targeted,
-            respect_origin=self._settings.origin.cache_control == "respect",
-        )
-        hot = HotCache(max_bytes=cache.memory_bytes // 2)
+        hot = HotCache(max_bytes=self._settings.cache.memory_bytes // 2)
         authenticator = Authenticator(web.customers, admin_key=self._settings.web.admin_key.get_secret_value())
         send_credits_header = self._settings.credits.header
         self._images = ImageApp(
             web.pipeline,
             authenticator=authenticator,
-            lifetimes=lifetimes,
             hot=hot,
             hub=hub,
             send_credits_header=send_credits_header,

@@ -1,4 +1,4 @@
-"""Who asks: the token of a request, by its key or the host name that it was sent to; and whether it is the operator."""
+"""Who asks: the customer of a request, by its key or the host name it was sent to; and whether it is the operator."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NamedTuple
 from starlette.types import Scope
 
 from pellucid.concurrency.clients import Client, client_network
-from pellucid.customers.customer import Customers
+from pellucid.customers.customer import Customer, Customers
 from pellucid.errors import AuthenticationError
 from pellucid.spec import DEFAULT_TOKEN, Token
 
@@ -20,11 +20,8 @@ _IDENTIFYING = frozenset({b"host", b"authorization"})
 class Caller(NamedTuple):
     """Whose request it is; `has_key` if a key said so: such an answer is for this caller alone."""
 
-    token: Token
+    customer: Customer
     has_key: bool = False
-
-
-EVERYBODY = Caller(DEFAULT_TOKEN)
 
 
 class Authenticator:
@@ -34,29 +31,31 @@ class Authenticator:
         self._customers = customers
         self._admin_key = admin_key
         self.has_customers = customers.has_customers
-        """Whether answers may differ from token to token."""
+        """Whether answers may differ from customer to customer."""
+        default = customers.get(DEFAULT_TOKEN)
+        self._everybody = Caller(default) if default is not None and not self.has_customers else None
 
     def authenticate_values(self, host: str, authorization: str) -> Caller:
         """Whose request it is, from the values of the two headers ('' for none). A key goes before the host. Raises
         AuthenticationError for a key that nobody has, and for a host without a token.
         """
-        if not self.has_customers:
-            return EVERYBODY
+        if self._everybody is not None:
+            return self._everybody
         key = bearer_key(authorization)
         if key and not self.is_operator(authorization):
-            token = self._customers.of_key(key)
-            if token is None:
+            customer = self._customers.of_key(key)
+            if customer is None:
                 raise AuthenticationError("the key in Authorization is nobody's")
-            return Caller(token, has_key=True)
-        token = self._customers.of_host(host)
-        if token is None:
+            return Caller(customer, has_key=True)
+        customer = self._customers.of_host(host)
+        if customer is None:
             raise AuthenticationError(f"the host {host!r} is none of a customer's; send Authorization: Bearer KEY")
-        return Caller(token)
+        return Caller(customer)
 
     def authenticate(self, headers: Iterable[tuple[bytes, bytes]]) -> Caller:
         """`authenticate_values` from the headers of an ASGI scope."""
-        if not self.has_customers:
-            return EVERYBODY
+        if self._everybody is not None:
+            return self._everybody
         values = {name: value.decode("latin-1") for name, value in headers if name in _IDENTIFYING}
         return self.authenticate_values(values.get(b"host", ""), values.get(b"authorization", ""))
 
@@ -69,12 +68,13 @@ class Authenticator:
 
     def token_of(self, host: str, authorization: str) -> Token:
         """The token alone."""
-        return self.authenticate_values(host, authorization).token
+        return self.authenticate_values(host, authorization).customer.token
 
     def token_of_key(self, authorization: str) -> Token | None:
         """The token whose key was sent; None without one or with one that nobody has."""
         key = bearer_key(authorization)
-        return self._customers.of_key(key) if key else None
+        customer = self._customers.of_key(key) if key else None
+        return None if customer is None else customer.token
 
     def is_operator(self, authorization: str) -> bool:
         """Whether the operator's key was sent."""

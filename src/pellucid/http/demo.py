@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from pellucid.customers.customer import Customer
 from pellucid.demo.samples import SAMPLE_PATHS
 from pellucid.errors import AuthenticationError
 from pellucid.http.authentication import Authenticator
@@ -52,10 +53,12 @@ class _UploadFacts(msgspec.Struct, frozen=True):
 class _Facts(msgspec.Struct, frozen=True):
     """What the page knows of this server. `samples` are paths of pictures; `uploads` is None where none are taken.
     `key` says whether a customer's key opens anything: not where there are none, more at a customer's host name, all
-    elsewhere. `credits`: whether it matters what a removal costs.
+    elsewhere. `tier` is what is chosen at first, `tier_is_default` if a URL that names none means it, whoever asks.
+    `credits`: whether it matters what a removal costs.
     """
 
     tier: str
+    tier_is_default: bool
     samples: tuple[str, ...]
     uploads: _UploadFacts | None
     key: Literal["optional", "needed"] | None
@@ -74,7 +77,9 @@ def demo_routes(settings: SettingsTree, authenticator: Authenticator, frame: Fra
     main = read_text("demo/main.html")
     limits = upload_limits_of(settings)
     uploads = _UploadFacts(limits.max_bytes, limits.keep_s) if settings.uploads.enabled else None
-    has_limit = any(each.credits_per_month is not None for each in customers_of(settings))
+    customers = customers_of(settings)
+    has_limit = any(each.credits_per_month is not None for each in customers)
+    tiers = {each.defaults.tier for each in customers}
 
     @lru_cache(maxsize=8)  # facts differ by the need of a key, and by samples that come
     def page_of(facts: _Facts) -> PageFile:
@@ -84,11 +89,13 @@ def demo_routes(settings: SettingsTree, authenticator: Authenticator, frame: Fra
     async def front_page(request: Request) -> Response:
         if not accepts_html(request.headers.get("accept", "")):
             return PlainTextResponse(text, headers={"vary": "Accept"})
+        customer = _customer_at(request.headers.get("host", ""), authenticator)
         facts = _Facts(
-            tier=str(settings.model.quality),
+            tier=str(settings.model.quality if customer is None else customer.defaults.tier),
+            tier_is_default=len(tiers) == 1,
             samples=SAMPLE_PATHS,
             uploads=uploads,
-            key=_key_at(request.headers.get("host", ""), authenticator),
+            key=None if not authenticator.has_customers else "needed" if customer is None else "optional",
             credits=authenticator.has_customers or has_limit,
         )
         return file_answer(request, page_of(facts), guards(scripts=True) | {"vary": "Accept, Accept-Encoding"})
@@ -101,12 +108,9 @@ def embedded_json(value: object) -> str:
     return msgspec.json.encode(value).decode().replace("<", "\\u003c")
 
 
-def _key_at(host: str, authenticator: Authenticator) -> Literal["optional", "needed"] | None:
-    """Whether requests to this host name need a customer's key."""
-    if not authenticator.has_customers:
-        return None
+def _customer_at(host: str, authenticator: Authenticator) -> Customer | None:
+    """Whose requests those to this host name are without a key; None where they need one."""
     try:
-        authenticator.token_of(host, "")
+        return authenticator.authenticate_values(host, "").customer
     except AuthenticationError:
-        return "needed"
-    return "optional"
+        return None

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 import random
-from dataclasses import dataclass
 
+from pellucid.customers.customer import Customer
+from pellucid.customers.lifetimes import Lifetimes
 from pellucid.http.filenames import content_disposition
 from pellucid.pipeline.states import Bill, CutoutState, CutoutStatus, ImageResult
 from pellucid.queue.values import Failed, Pending
 from pellucid.source.answers import Sharing
 from pellucid.source.limits import DAMAGED_S
-from pellucid.spec import Spec, Token
+from pellucid.spec import Spec
 from pellucid.store import keys
 from pellucid.store.renditions import RenditionSource
 from pellucid.uploads.store import UPLOADS_ALIAS
@@ -35,9 +36,6 @@ ALWAYS: Headers = [
 
 STATUS, EVENTS = "/-/status", "/-/events"
 """Where the state of a picture is told; its path and query follow."""
-
-UPLOAD_LIFE_S = 3600
-"""Who deletes an upload means all of it, and it expires by itself: no cache may show it for longer than this then."""
 
 MISSPELT_LIFE_S = 300
 """The most for an answer that left a misspelt parameter out, or one that is not there yet: the wrong picture goes soon
@@ -71,45 +69,31 @@ _LINK_BYTES = 1800
 _IGNORED_BYTES = 700
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lifetimes:
-    """Seconds that answers live: finished pictures in browsers and CDNs, interims in both."""
-
-    browser_s: int
-    cdn_s: int
-    pending_s: int
-    failed_s: int
-    stale_s: int
-    upload_s: int = UPLOAD_LIFE_S
-    """The most for a picture of an upload, whatever its state."""
-    targeted: bool = False
-    """Whether CDNs are told their seconds in `CDN-Cache-Control` (RFC 9213) as well."""
-    respect_origin: bool = True
-    """Whether an origin's `private` or `no-store` holds for what is made of it."""
-
-    def for_upload(self, cutout: CutoutStatus | None) -> tuple[int, int]:
-        """`for_state`, for images of uploads."""
-        browser_s, cdn_s = self.for_state(cutout)
-        return min(browser_s, self.upload_s), min(cdn_s, self.upload_s)
-
-    def for_state(self, cutout: CutoutStatus | None) -> tuple[int, int]:
-        """Seconds in browsers and in CDNs of a picture in the given state (design: the table of states)."""
-        match cutout.state if cutout is not None else None:
-            case None | CutoutState.READY | CutoutState.NO_SUBJECT:
-                return self.browser_s, self.cdn_s
-            case CutoutState.PENDING | CutoutState.UNASKED:
-                return self.pending_s, self.pending_s
-            case CutoutState.BUSY:
-                seconds = random.randint(_BUSY_MIN_S, _BUSY_MAX_S)  # noqa: S311 - jitter, no secret
-                return seconds, seconds
-            case CutoutState.STALE:
-                return self.stale_s, self.stale_s
-            case CutoutState.FAILED | CutoutState.NO_CREDITS:
-                return self.failed_s, self.failed_s
-
-
 NO_STORE: Headers = [(b"cache-control", b"no-store")]
 _LIVES = frozenset({b"cache-control", b"cdn-cache-control"})
+
+
+def lifetimes_of(cutout: CutoutStatus | None, lifetimes: Lifetimes, *, upload: bool = False) -> tuple[int, int]:
+    """Seconds in browsers and in CDNs of a picture whose cutout stands so (design: the table of states); None for one
+    of which nothing is removed. `upload` if its origin is one.
+    """
+    browser_s, cdn_s = _of_state(cutout, lifetimes)
+    return (min(browser_s, lifetimes.upload_s), min(cdn_s, lifetimes.upload_s)) if upload else (browser_s, cdn_s)
+
+
+def _of_state(cutout: CutoutStatus | None, lifetimes: Lifetimes) -> tuple[int, int]:
+    match cutout.state if cutout is not None else None:
+        case None | CutoutState.READY | CutoutState.NO_SUBJECT:
+            return lifetimes.browser_s, lifetimes.cdn_s
+        case CutoutState.PENDING | CutoutState.UNASKED:
+            return lifetimes.pending_s, lifetimes.pending_s
+        case CutoutState.BUSY:
+            seconds = random.randint(_BUSY_MIN_S, _BUSY_MAX_S)  # noqa: S311 - jitter, no secret
+            return seconds, seconds
+        case CutoutState.STALE:
+            return lifetimes.stale_s, lifetimes.stale_s
+        case CutoutState.FAILED | CutoutState.NO_CREDITS:
+            return lifetimes.failed_s, lifetimes.failed_s
 
 
 def cache_control(
@@ -124,7 +108,7 @@ def cache_control(
     """`Cache-Control`, and `CDN-Cache-Control` where that is wanted. `damaged` and `sharing` are what is known of the
     origin; `misspelt` if a parameter counted for nothing that was meant to count.
     """
-    browser_s, cdn_s = lifetimes.for_upload(cutout) if upload else lifetimes.for_state(cutout)
+    browser_s, cdn_s = lifetimes_of(cutout, lifetimes, upload=upload)
     for applies, most_s in ((misspelt, MISSPELT_LIFE_S), (damaged, DAMAGED_LIFE_S)):
         if applies:
             browser_s, cdn_s = min(browser_s, most_s), min(cdn_s, most_s)
@@ -152,10 +136,9 @@ def cutout_state(cutout: CutoutStatus) -> str:
 def delivery_headers(
     delivery: ImageResult,
     *,
-    token: Token,
+    customer: Customer,
     spec: Spec,
     ignored: tuple[str, ...],
-    lifetimes: Lifetimes,
     waited_s: float | None = None,
 ) -> Headers:
     """What a picture's answer says besides what `content_headers` do; the same on a 200 and on a 304.
@@ -163,7 +146,7 @@ def delivery_headers(
     `waited_s` are the seconds of a `Prefer: wait` that was honoured: the answer is for this caller alone. No
     Last-Modified: an origin's date says nothing of its cutout, and ETag serves every case.
     """
-    tag = keys.origin_tag(token, spec.origin).encode()
+    tag = keys.origin_tag(customer.token, spec.origin).encode()
     cutout = delivery.cutout
     upload, damaged = spec.origin.alias == UPLOADS_ALIAS, bool(delivery.origin.facts.damaged)
     headers = [
@@ -171,7 +154,7 @@ def delivery_headers(
         (b"etag", delivery.rendition.etag.encode()),
         *cache_control(
             cutout,
-            lifetimes,
+            customer.lifetimes,
             upload=upload,
             damaged=damaged,
             sharing=delivery.origin.sharing,

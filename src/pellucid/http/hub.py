@@ -22,13 +22,14 @@ import structlog
 
 from pellucid.concurrency.clients import Client
 from pellucid.concurrency.fair_semaphore import FairSemaphore
+from pellucid.customers.customer import Customer
 from pellucid.errors import BusyError, DatabaseError, PellucidError
 from pellucid.http.authentication import Caller
 from pellucid.http.problems import kind_of
 from pellucid.pipeline.states import FINAL, CutoutStatus
 from pellucid.queue.queue import Queue
 from pellucid.queue.values import Pending
-from pellucid.spec import OriginRef, Spec, Tier, Token
+from pellucid.spec import OriginRef, Spec, Tier
 
 _log = structlog.get_logger(__name__)
 
@@ -63,9 +64,9 @@ _FULL_RETRY_S = 10
 class CutoutKey(NamedTuple):
     """What a cutout's state depends on; size and colour do not matter."""
 
-    token: Token
+    customer: Customer
     has_key: bool
-    """Whether the token's key was sent: it may allow what is refused without."""
+    """Whether the customer's key was sent: it may allow what is refused without."""
     origin: OriginRef
     tier: Tier | None
     cutout: bool
@@ -73,13 +74,13 @@ class CutoutKey(NamedTuple):
 
     @classmethod
     def of(cls, caller: Caller, spec: Spec) -> CutoutKey:
-        return cls(caller.token, caller.has_key, spec.origin, spec.removal.tier, spec.removal.remove)
+        return cls(caller.customer, caller.has_key, spec.origin, spec.removal.tier, spec.removal.remove)
 
 
 class ReadStatus(Protocol):
     """How a cutout stands, without owing anything: `Pipeline.cutout_status`."""
 
-    def __call__(self, token: Token, spec: Spec, *, client: Client, has_key: bool) -> Awaitable[CutoutStatus]: ...
+    def __call__(self, customer: Customer, spec: Spec, *, client: Client, has_key: bool) -> Awaitable[CutoutStatus]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,7 +247,7 @@ class CutoutHub:
                 watcher.read_at = time.monotonic()
                 async with asyncio.timeout(_READ_TIMEOUT_S):
                     cutout = await self._read_status(
-                        watcher.key.token, watcher.spec, client=client, has_key=watcher.key.has_key
+                        watcher.key.customer, watcher.spec, client=client, has_key=watcher.key.has_key
                     )
         except (BusyError, DatabaseError, TimeoutError):
             return _RETRY_S  # a stream that said so, and ended, would be asked for no more

@@ -13,7 +13,6 @@ from pellucid.http.authentication import Authenticator, client_of
 from pellucid.http.headers import (
     ALWAYS,
     Headers,
-    Lifetimes,
     content_headers,
     credits_header,
     delivery_headers,
@@ -60,7 +59,6 @@ class ImageApp:
         pipeline: Pipeline,
         *,
         authenticator: Authenticator,
-        lifetimes: Lifetimes,
         hot: HotCache,
         hub: CutoutHub,
         send_credits_header: bool,
@@ -68,7 +66,6 @@ class ImageApp:
     ) -> None:
         self._pipeline = pipeline
         self._authenticator = authenticator
-        self._lifetimes = lifetimes
         self._hot = hot
         self._hub = hub
         self._send_credits_header = send_credits_header
@@ -128,7 +125,7 @@ class ImageApp:
         generation = self._hot.generation
         wait_s = preferred_wait_s(request[b"prefer"]) if b"prefer" in request else None
         delivery = await self._pipeline.deliver(
-            caller.token,
+            caller.customer,
             parsed.spec,
             accepted=accepted,
             client=client_of(scope),
@@ -143,10 +140,9 @@ class ImageApp:
             return status, [*headers, *self._credits(delivery.cutout)], body
         headers = delivery_headers(
             delivery,
-            token=caller.token,
+            customer=caller.customer,
             spec=parsed.spec,
             ignored=_ignored(parsed, delivery.cutout),
-            lifetimes=self._lifetimes,
             waited_s=dependence.waited_s,
         )
         headers += self._credits(delivery.cutout)

@@ -57,7 +57,7 @@ def service_routes(web: Web, authenticator: Authenticator, hub: CutoutHub, frame
         spec = parse_url(*image_of(request, STATUS)).spec
         caller = authenticator.authenticate(request.scope["headers"])
         cutout = await web.pipeline.cutout_status(
-            caller.token, spec, client=client_of(request.scope), has_key=caller.has_key
+            caller.customer, spec, client=client_of(request.scope), has_key=caller.has_key
         )
         return json_answer(describe_cutout(cutout, spec))
 

@@ -2,43 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
+from pellucid.customers.customer import Customer
 from pellucid.errors import BadValueError
 from pellucid.queue.values import Listener
 from pellucid.source.weburl import covers, normalise_hosts, parse_web_url
-from pellucid.spec import Spec, Token
+from pellucid.spec import Spec
 from pellucid.url.build import build_url
 
 _PARAMETER = "bg_notify"
 
 
 class WebhookTargets:
-    """`urls` are called for every cutout, those of `by_token` for each of their token; a URL's own `bg_notify` may name
-    the hosts of `allow_hosts` and their subdomains, none if that is empty. Raises SettingsError for an entry that is no
-    host name.
+    """`urls` are called for every cutout, besides those of its customer; a URL's own `bg_notify` may name the hosts of
+    `allow_hosts` and their subdomains, none if that is empty. Raises SettingsError for an entry that is no host name.
     """
 
-    def __init__(
-        self,
-        *,
-        urls: tuple[str, ...] = (),
-        allow_hosts: tuple[str, ...] = (),
-        by_token: Mapping[Token, tuple[str, ...]] | None = None,
-    ) -> None:
+    def __init__(self, *, urls: tuple[str, ...] = (), allow_hosts: tuple[str, ...] = ()) -> None:
         self._urls = urls
-        self._by_token = dict(by_token or {})
         self._allow_hosts = normalise_hosts(allow_hosts)
 
-    def for_spec(self, token: Token, spec: Spec) -> tuple[Listener, ...]:
-        """Those to be told of the token's cutout of `spec`, the operator's first. Raises BadValueError for a callback
-        to a host that is not allowed, also where the spec wants no cutout.
+    def for_spec(self, customer: Customer, spec: Spec) -> tuple[Listener, ...]:
+        """Those to be told of the customer's cutout of `spec`, the operator's first. Raises BadValueError for a
+        callback to a host that is not allowed, also where the spec wants no cutout.
         """
         if spec.removal.notify is not None:
             self._check(spec.removal.notify)
         if not spec.removal.remove:
             return ()
-        urls = (*self._urls, *self._by_token.get(token, ()))
+        urls = (*self._urls, *customer.notify_urls)
         if spec.removal.notify is not None:
             urls = (*urls, spec.removal.notify)
         if not urls:

@@ -9,7 +9,7 @@ import structlog
 from cachetools import LRUCache
 
 from pellucid.concurrency.single_flight import SingleFlight
-from pellucid.customers.customer import Customers
+from pellucid.customers.customer import Customer, Customers
 from pellucid.cutout.recipe import Recipe
 from pellucid.errors import DatabaseError, StoreError
 from pellucid.image.box import Box
@@ -50,15 +50,25 @@ nothing is asked of the database, which may be away.
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CutoutRequest:
-    """Whose cutout of what: `ref` is how the URL named `origin`, `tier` None for the server's default. `has_key` if the
-    token's key was sent.
+    """Whose cutout of what: `ref` is how the URL named `origin`, `tier` None for the customer's default. `has_key` if
+    the customer's key was sent.
     """
 
-    token: Token
+    customer: Customer
     ref: OriginRef
     origin: Origin
     tier: Tier | None
     has_key: bool = False
+
+    @property
+    def token(self) -> Token:
+        """Under which name it is written down what is owed and paid."""
+        return self.customer.token
+
+    @property
+    def effective_tier(self) -> Tier:
+        """The tier that is wished, whoever said so."""
+        return self.tier or self.customer.defaults.tier
 
 
 Adopt = Callable[[Sequence[str]], Awaitable[bool]]
@@ -76,10 +86,11 @@ class _PaidCutout:
 
 
 class CutoutResolver:
-    """Looks mattes up, has them paid and owes those that are missing. `recipe` is what new ones are made with; its tier
-    is that of URLs that name none. With `show_stale`, an older cutout is shown rather than the background. While the
-    disk `lacks_space` nothing new is owed. `customers` say whose pictures may cost them credits, `charge_every_s` how
-    often one origin may whose bytes change. `adopt` looks for mattes that the database does not know yet.
+    """Looks mattes up, has them paid and owes those that are missing. `recipe` is what new ones are made with, in the
+    tier of each request. With `show_stale`, an older cutout is shown rather than the background. While the disk
+    `lacks_space` nothing new is owed. `customers` are all who may have paid for a matte; `charge_every_s` says how
+    often one origin may cost something whose bytes change. `adopt` looks for mattes that the database does not know
+    yet.
     """
 
     def __init__(
@@ -100,7 +111,6 @@ class CutoutResolver:
         self._ledger = ledger
         self._customers = customers
         self._recipe_ids = {tier: each.id for tier, each in recipe.by_tier.items()}
-        self._tier = recipe.tier
         self._show_stale = show_stale
         self._charge_every_s = charge_every_s
         self._lacks_space = lacks_space
@@ -307,9 +317,12 @@ class CutoutResolver:
         )
 
     def _may_spend(self, request: CutoutRequest) -> bool:
-        customer = self._customers.get(request.token)
         return may_spend(
-            customer, ref=request.ref, source=request.origin.source, url=request.origin.url, has_key=request.has_key
+            request.customer,
+            ref=request.ref,
+            source=request.origin.source,
+            url=request.origin.url,
+            has_key=request.has_key,
         )
 
     def _may_submit(self, origin: Origin) -> bool:
@@ -319,14 +332,14 @@ class CutoutResolver:
     def _job(self, request: CutoutRequest) -> Job:
         digest = request.origin.digest
         page = request.origin.facts.page - 1
-        recipe_id = self._recipe_ids[request.tier or self._tier]
+        recipe_id = self._recipe_ids[request.effective_tier]
         return Job(key=keys.matte_name(digest, page, recipe_id), origin_digest=digest, page=page, recipe_id=recipe_id)
 
     def _claim(self, request: CutoutRequest) -> Claim:
         return Claim(
             token=request.token,
             origin_digest=request.origin.picture,
-            tier=request.tier or self._tier,
+            tier=request.effective_tier,
             origin_host=request.ref.alias or request.ref.host,
             origin=keys.page_digest(keys.origin_digest_of(request.ref), request.origin.facts.page),
             charge_every_s=self._charge_every_s(request.ref),
@@ -347,7 +360,8 @@ class CutoutResolver:
         usable = [each for each in mattes if each.newest and not each.facts.empty and each.charged is not None]
         if not usable:
             return None
-        tiers = (request.tier,) if request.tier is not None else (self._tier, *(set(Tier) - {self._tier}))
+        wished = request.effective_tier
+        tiers = (wished,) if request.tier is not None else (wished, *(set(Tier) - {wished}))
         async for pixels in self._pixels(request.origin):
             of_pixels = {each.facts.tier: each for each in usable if each.facts.origin_digest == pixels.digest}
             for tier in tiers:

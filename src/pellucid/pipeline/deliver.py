@@ -9,6 +9,7 @@ import structlog
 
 from pellucid.concurrency.clients import SERVER, Client
 from pellucid.concurrency.single_flight import SingleFlight
+from pellucid.customers.customer import Customer
 from pellucid.errors import (
     BusyError,
     DamagedImageError,
@@ -28,6 +29,7 @@ from pellucid.pipeline.failures import Failures
 from pellucid.pipeline.insights import InsightResolver
 from pellucid.pipeline.pages import PageResolver
 from pellucid.pipeline.states import CutoutState, CutoutStatus, Dependence, ImageResult, Stages, StatusResult
+from pellucid.pipeline.untouched import UntouchedOrigins
 from pellucid.render.cost import is_light_output
 from pellucid.render.job import RenderJob, make_blank_job, make_job
 from pellucid.render.output import DEFAULT_MEMORY_BYTES, choose_output, is_negotiable
@@ -35,7 +37,7 @@ from pellucid.render.plan import Plan, plan
 from pellucid.render.pool import RenderPool
 from pellucid.source.origin import Origin
 from pellucid.source.origins import Origins
-from pellucid.spec import Interim, Spec, Token
+from pellucid.spec import Fit, Interim, Spec, Token
 from pellucid.store import keys
 from pellucid.store.renditions import Rendition, Renditions, RenditionSource, make_rendition
 
@@ -70,6 +72,7 @@ class Pipeline:
         webhook_targets: WebhookTargets | None = None,
     ) -> None:
         self._origins = origins
+        self._untouched = UntouchedOrigins(origins)
         self._pages = pages
         self._insights = insights
         self._mattes = mattes
@@ -86,7 +89,7 @@ class Pipeline:
 
     async def deliver(
         self,
-        token: Token,
+        customer: Customer,
         spec: Spec,
         *,
         accepted: frozenset[ImageFormat],
@@ -98,12 +101,12 @@ class Pipeline:
         """The rendition for `spec` as it can be answered now: the cutout, or the interim while its matte is owed.
 
         `accepted` are the formats that the `client` names; it shares fetches and rendering with others. A pending
-        cutout is waited for `max_wait_s`, or longer where the spec says so. `has_key` if the token's key was sent.
+        cutout is waited for `max_wait_s`, or longer where the spec says so. `has_key` if the customer's key was sent.
         `dependence` is filled in, also when this raises. Raises OriginError, ImageError, SpecError, RenderError,
         BusyError, StoreError when not even the interim can be made.
         """
         answer = _Answer(
-            token=token,
+            customer=customer,
             spec=spec,
             accepted=accepted,
             client=client,
@@ -121,16 +124,29 @@ class Pipeline:
         """None when the matte, or the origin's former bytes, vanished between look-up and rendering, or the origin
         turned out to be damaged.
         """
-        token, spec, client, stages = answer.token, answer.spec, answer.client, answer.stages
-        notify = self._webhook_targets.for_spec(token, spec)
+        customer, spec, client, stages = answer.customer, answer.spec, answer.client, answer.stages
+        notify = self._webhook_targets.for_spec(customer, spec)
         with stages.measure("origin"):
-            origin = await self._origins.get(token, spec.origin, client=client)
-            origin = await self._pages.turn_to(token, spec, origin, client=client)
+            origin = await self._origins.get(customer, spec.origin, version=spec.version, client=client)
+        if spec.geometry.fit is Fit.PROXY:
+            with stages.measure("read"):
+                rendition = await self._untouched.read(customer, spec.origin, origin, client=client)
+            return ImageResult(
+                rendition=rendition,
+                found=RenditionSource.DISK,
+                origin=origin,
+                negotiable=False,
+                cutout=None,
+                stages=stages,
+            )
+        if spec.source.page != 1:
+            with stages.measure("origin"):
+                origin = await self._pages.turn_to(customer, spec, origin, client=client)
         self._shape(answer, origin, cut=False)  # what cannot be rendered owes no matte
         cutout = None
         if spec.removal.remove:
             request = CutoutRequest(
-                token=token, ref=spec.origin, origin=origin, tier=spec.removal.tier, has_key=answer.has_key
+                customer=customer, ref=spec.origin, origin=origin, tier=spec.removal.tier, has_key=answer.has_key
             )
             with stages.measure("cutout"):
                 cutout = await self._cutouts.resolve(request, notify=notify)
@@ -141,7 +157,7 @@ class Pipeline:
                     await self._cutouts.wait(cutout, timeout_s=max_wait_s)
                     cutout = await self._cutouts.resolve(request, notify=notify)
             if cutout.found_damaged and not origin.facts.damaged:
-                await self._origins.mark_damaged(token, spec.origin, origin)
+                await self._origins.mark_damaged(customer, spec.origin, origin)
                 return None
             if cutout.unknown:
                 kept = await self._kept(answer, origin, cutout)
@@ -161,10 +177,10 @@ class Pipeline:
         target, output = self._shape(answer, pixels, cut=cut, insights=insights)
         with stages.measure("render"):
             made = await (
-                self._blank(token, spec, target, output, insights, client=client)
+                self._blank(customer, spec, target, output, insights, client=client)
                 if blank
                 else self._render(
-                    token,
+                    customer,
                     spec,
                     pixels,
                     target=target,
@@ -198,7 +214,7 @@ class Pipeline:
             return None  # the plan may depend on the subject, which the database knows
         target, output = self._shape(answer, origin, cut=True)
         job = make_job(answer.spec, origin.facts, target, output)
-        key = _rendition_key(answer.token, answer.spec, origin, job, matte=cutout.job)
+        key = _rendition_key(answer.customer.token, answer.spec, origin, job, matte=cutout.job)
         found = await self._renditions.get(key, client=answer.client)
         if found is None:
             return None
@@ -212,16 +228,18 @@ class Pipeline:
         )
 
     async def cutout_status(
-        self, token: Token, spec: Spec, *, client: Client = SERVER, has_key: bool = False
+        self, customer: Customer, spec: Spec, *, client: Client = SERVER, has_key: bool = False
     ) -> CutoutStatus:
         """Where the cutout of `spec` stands, without owing anything. Raises what `deliver` raises,
         DatabaseError, and SpecError for a spec that removes nothing.
         """
         if not spec.removal.remove:
             raise SpecError("the URL removes no background; add bg_remove=1")
-        origin = await self._origins.get(token, spec.origin, client=client)
-        origin = await self._pages.turn_to(token, spec, origin, client=client)
-        request = CutoutRequest(token=token, ref=spec.origin, origin=origin, tier=spec.removal.tier, has_key=has_key)
+        origin = await self._origins.get(customer, spec.origin, client=client)
+        origin = await self._pages.turn_to(customer, spec, origin, client=client)
+        request = CutoutRequest(
+            customer=customer, ref=spec.origin, origin=origin, tier=spec.removal.tier, has_key=has_key
+        )
         return await self._cutouts.status(request)
 
     def _renderable(self, answer: _Answer, cutout: CutoutStatus, origin: Origin) -> CutoutStatus:
@@ -242,7 +260,7 @@ class Pipeline:
         if needs:
             with answer.stages.measure("look"):
                 insights = await self._insights.get(
-                    answer.token, answer.spec.origin, origin, needs, client=answer.client
+                    answer.customer, answer.spec.origin, origin, needs, client=answer.client
                 )
         # What is centred, and what is left by `trim`.
         return insights if subject is None else replace(insights, subject=subject, content=subject)
@@ -273,7 +291,7 @@ class Pipeline:
 
     async def _render(
         self,
-        token: Token,
+        customer: Customer,
         spec: Spec,
         origin: Origin,
         *,
@@ -284,7 +302,7 @@ class Pipeline:
         client: Client,
     ) -> tuple[Rendition, RenditionSource] | None:
         job = make_job(spec, origin.facts, target, output, insights)
-        key = _rendition_key(token, spec, origin, job, matte=matte)
+        key = _rendition_key(customer.token, spec, origin, job, matte=matte)
         light = is_light_output(job, cut=matte is not None)
         scope = origin.picture if matte is None else f"{origin.picture} {matte}"
 
@@ -303,11 +321,11 @@ class Pipeline:
                     )
                 except (RenderError, ImageError) as error:
                     if isinstance(error, DamagedImageError):
-                        await self._origins.mark_damaged(token, spec.origin, origin)
+                        await self._origins.mark_damaged(customer, spec.origin, origin)
                     self._failures.remember(key, scope, error, light=light)
                     raise
                 if made is not None and made.damaged and not origin.facts.damaged:
-                    await self._origins.mark_damaged(token, spec.origin, origin)
+                    await self._origins.mark_damaged(customer, spec.origin, origin)
                     return None
                 if made is not None:
                     return self._keep(key, made.body, output)
@@ -315,17 +333,17 @@ class Pipeline:
                     if matte is not None and not self._mattes.is_unreadable(matte):
                         await self._cutouts.forget(matte)
                     return None
-                if not await self._bring_back(token, spec, origin, client):
+                if not await self._bring_back(customer, spec, origin, client):
                     return None
             raise OriginUnreachableError("the origin's bytes were lost while it was rendered; ask again")
 
         return await self._found_or_made(key, make, client)
 
     async def _blank(
-        self, token: Token, spec: Spec, target: Plan, output: ImageFormat, insights: Insights, *, client: Client
+        self, customer: Customer, spec: Spec, target: Plan, output: ImageFormat, insights: Insights, *, client: Client
     ) -> tuple[Rendition, RenditionSource] | None:
         job = make_blank_job(spec, target, output, insights)
-        key = keys.rendition_key(token, "blank", repr(job))
+        key = keys.rendition_key(customer.token, "blank", repr(job))
 
         async def make() -> Rendition:
             body = await self._pool.blank(job, client=client)
@@ -351,11 +369,11 @@ class Pipeline:
         self._renditions.put(key, rendition)
         return rendition
 
-    async def _bring_back(self, token: Token, spec: Spec, origin: Origin, client: Client) -> bool:
+    async def _bring_back(self, customer: Customer, spec: Spec, origin: Origin, client: Client) -> bool:
         """Fetch the bytes of `origin` again; False for former ones, which are gone. Raises what `Origins.get` raises,
         and OriginUnreachableError when its server sends other bytes now.
         """
-        again = await self._origins.refetch(token, spec.origin, client=client)
+        again = await self._origins.refetch(customer, spec.origin, client=client)
         if again.digest == origin.digest:
             return True
         if any(each.digest == origin.digest for each in again.former):
@@ -373,7 +391,7 @@ def _rendition_key(token: Token, spec: Spec, origin: Origin, job: RenderJob, *, 
 class _Answer:
     """One request on its way, through all tries: what was measured and waited stays."""
 
-    token: Token
+    customer: Customer
     spec: Spec
     accepted: frozenset[ImageFormat]
     client: Client

@@ -9,6 +9,7 @@ from cachetools import LRUCache
 
 from pellucid.concurrency.clients import SERVER, Client
 from pellucid.concurrency.single_flight import SingleFlight
+from pellucid.customers.customer import Customer
 from pellucid.errors import BusyError, ImageError, RenderError, StoreError
 from pellucid.insights.needs import Needs
 from pellucid.insights.record import InsightRecord, decode_record, encode_record
@@ -16,7 +17,7 @@ from pellucid.insights.values import NO_INSIGHTS, Insights
 from pellucid.render.pool import RenderPool
 from pellucid.source.origin import Origin
 from pellucid.source.origins import Origins
-from pellucid.spec import OriginRef, Token
+from pellucid.spec import OriginRef
 from pellucid.store import keys
 from pellucid.store.port import BlobStore
 
@@ -41,7 +42,7 @@ class InsightResolver:
         self._looks: SingleFlight[tuple[str, Needs], InsightRecord] = SingleFlight()
 
     async def get(
-        self, token: Token, ref: OriginRef, origin: Origin, needs: Needs, *, client: Client = SERVER
+        self, customer: Customer, ref: OriginRef, origin: Origin, needs: Needs, *, client: Client = SERVER
     ) -> Insights:
         """What `needs` asks for, in the image of `origin`. Nothing is found in an image that cannot be looked at:
         rendering it says why. Raises BusyError, OriginError.
@@ -51,7 +52,7 @@ class InsightResolver:
         record = self._records.get(origin.picture) or await self._load(origin.picture)
         missing = needs if record is None else record.missing(needs)
         if missing:
-            look = partial(self._look, token, ref, origin, missing, client)
+            look = partial(self._look, customer, ref, origin, missing, client)
             try:
                 found = await self._looks.run((origin.picture, missing), look)
             except (ImageError, RenderError) as error:
@@ -63,13 +64,15 @@ class InsightResolver:
                 await self._save(origin.picture, record)
         return NO_INSIGHTS if record is None else record.insights(needs)
 
-    async def _look(self, token: Token, ref: OriginRef, origin: Origin, needs: Needs, client: Client) -> InsightRecord:
+    async def _look(
+        self, customer: Customer, ref: OriginRef, origin: Origin, needs: Needs, client: Client
+    ) -> InsightRecord:
         read = partial(self._origins.read, origin)
         for _ in range(_TRIES):
             found = await self._pool.look(read, origin.facts, needs, size_bytes=origin.size_bytes, client=client)
             if found is not None:
                 return found
-            again = await self._origins.refetch(token, ref, client=client)
+            again = await self._origins.refetch(customer, ref, client=client)
             if again.digest != origin.digest:
                 break
         raise BusyError("the picture changes while it is looked at")

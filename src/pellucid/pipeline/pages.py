@@ -9,13 +9,14 @@ from cachetools import LRUCache
 
 from pellucid.concurrency.clients import SERVER, Client
 from pellucid.concurrency.single_flight import SingleFlight
+from pellucid.customers.customer import Customer
 from pellucid.errors import BusyError, SpecError
 from pellucid.formats import FORMATS
 from pellucid.image.facts import ImageFacts
 from pellucid.render.pool import RenderPool
 from pellucid.source.origin import Origin
 from pellucid.source.origins import Origins
-from pellucid.spec import OriginRef, Spec, Token
+from pellucid.spec import OriginRef, Spec
 
 _IN_MEMORY = 10_000
 """Pages, 0.4 kB each. Another look takes the document through a pipe, and 0.1 to 110 ms."""
@@ -32,7 +33,7 @@ class PageResolver:
         self._facts: LRUCache[str, ImageFacts] = LRUCache(_IN_MEMORY)
         self._looks: SingleFlight[str, ImageFacts] = SingleFlight()
 
-    async def turn_to(self, token: Token, spec: Spec, origin: Origin, *, client: Client = SERVER) -> Origin:
+    async def turn_to(self, customer: Customer, spec: Spec, origin: Origin, *, client: Client = SERVER) -> Origin:
         """`origin` with the facts of the page that `spec` names; `origin` itself for the first.
 
         Raises SpecError for a page that is not there, ImageError for one that cannot be shown, BusyError, OriginError.
@@ -44,17 +45,17 @@ class PageResolver:
         turned = replace(origin, facts=replace(origin.facts, page=page))
         facts = self._facts.get(turned.picture)
         if facts is None:
-            look = partial(self._look, token, spec.origin, origin, page, client)
+            look = partial(self._look, customer, spec.origin, origin, page, client)
             facts = self._facts[turned.picture] = await self._looks.run(turned.picture, look)
         # Damage is a fact about the bytes.
         return replace(origin, facts=replace(facts, damaged=origin.facts.damaged))
 
-    async def _look(self, token: Token, ref: OriginRef, origin: Origin, page: int, client: Client) -> ImageFacts:
+    async def _look(self, customer: Customer, ref: OriginRef, origin: Origin, page: int, client: Client) -> ImageFacts:
         for _ in range(_TRIES):
             facts = await self._pool.probe_page(partial(self._origins.read, origin), page, client=client)
             if facts is not None:
                 return facts
-            again = await self._origins.refetch(token, ref, client=client)
+            again = await self._origins.refetch(customer, ref, client=client)
             if again.digest != origin.digest:
                 break
         raise BusyError("the document changes while it is looked at")

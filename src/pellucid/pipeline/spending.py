@@ -11,7 +11,7 @@ ORIGIN_NOT_LISTED = "origin-not-listed"
 """Why there are no credits for a picture, though some may be left: a parameter of `Pellucid-Cutout`."""
 
 
-def may_spend(customer: Customer | None, *, ref: OriginRef, source: str, url: str, has_key: bool) -> bool:
+def may_spend(customer: Customer, *, ref: OriginRef, source: str, url: str, has_key: bool) -> bool:
     """Whether a request for the picture that the URL named as `ref`, whose bytes came from `url`, may cost the customer
     something new. `source` is where it was looked for: a URL, perhaps without scheme, or a file's.
 
@@ -19,7 +19,7 @@ def may_spend(customer: Customer | None, *, ref: OriginRef, source: str, url: st
     (uploads are anybody's), and bytes from its host; a host that the customer listed, and bytes from one that is listed
     as well. Some shops redirect wherever a URL says.
     """
-    if customer is None or customer.credits_per_month is None or customer.open or has_key:
+    if customer.credits_per_month is None or customer.open or has_key:
         return True
     if ref.alias:
         return ref.alias != UPLOADS_ALIAS and (_is_at_home(source, url) or _is_listed(customer.origins, url))

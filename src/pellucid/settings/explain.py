@@ -68,6 +68,8 @@ def _explain(problem: ErrorDetails, *, variable: str = "") -> tuple[str, str]:
     if problem["type"] == "extra_forbidden":
         return (f"{variable}: " if variable else "") + explain_unknown(tuple(map(str, loc)), value), ""
     path = _known_part(loc)
+    if problem["type"] == "value_error" and isinstance(value, dict):
+        value = None  # a table is what it should be: one of its entries is wrong, and the rule says which
     return _wrong(path, value, variable=variable), _rule(problem, path, in_json=bool(variable))
 
 
@@ -79,6 +81,8 @@ def _wrong(path: tuple[int | str, ...], value: object, *, variable: str = "") ->
     if secret:
         return f"{name}: "
     match value:
+        case None:
+            return f"{name}: "
         case dict():
             return f"{name} is a table here; "
         case list() if value and all(isinstance(each, dict) for each in cast("list[object]", value)):

@@ -67,7 +67,8 @@ class SettingsTree(Section):
         default={},
         description='Customers by name: in TOML a table `[tokens.NAME]` each, here as JSON, `{"shop": {"hosts": '
         '["img.shop.example"], "key_hash": "...", "credits_per_month": 100000}}`. Once there are any, requests that '
-        "belong to none are those of the token `default`, or refused where there is no token of that name.",
+        "belong to none are those of the token `default`, or refused where there is no token of that name. "
+        "[What such a table may hold](credits.md#customers).",
     )
     log: LogSettings = Field(default_factory=LogSettings)
 

@@ -12,7 +12,9 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
 from pellucid.errors import SettingsError
+from pellucid.source.aliases import check_alias_names
 from pellucid.source.headers import check_headers
+from pellucid.source.location import check_aliases
 from pellucid.source.weburl import normalise_hosts, parse_web_url
 
 KIB = 1 << 10
@@ -98,6 +100,15 @@ def _check_headers(headers: dict[str, dict[str, SecretStr]]) -> dict[str, dict[s
     return headers
 
 
+def _check_aliases(aliases: dict[str, str]) -> dict[str, str]:
+    try:
+        check_alias_names(aliases)
+        check_aliases(aliases)
+    except SettingsError as error:
+        raise ValueError(str(error)) from error
+    return aliases
+
+
 def plain_headers(headers: Mapping[str, Mapping[str, SecretStr]]) -> dict[str, dict[str, str]]:
     """Headers by host with their values, which are secrets."""
     return {host: {name: value.get_secret_value() for name, value in pairs.items()} for host, pairs in headers.items()}
@@ -110,6 +121,7 @@ Ports = Annotated[frozenset[Annotated[int, Field(ge=1, le=65535)]] | None, Befor
 Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
 WebUrls = Annotated[tuple[Annotated[str, AfterValidator(check_web_url)], ...], BeforeValidator(_split)]
 StringMap = Annotated[dict[str, str], BeforeValidator(_split_map)]
+Aliases = Annotated[StringMap, AfterValidator(_check_aliases)]
 SecondsMap = Annotated[dict[str, Annotated[float, Field(ge=0)]], BeforeValidator(_split_map)]
 SecretMap = Annotated[dict[str, SecretStr], BeforeValidator(_split_map)]
 FromJson = BeforeValidator(_read_json)

@@ -53,12 +53,14 @@ def _neighbours(path: SettingPath, value: object) -> list[str]:
         return [dotted(same)]  # written as in its variable
     inside = list(cast("dict[str, object]", value)) if isinstance(value, dict) else []
     of_customer = fields_of(_CUSTOMER)
+    elsewhere = [known for known in setting_names() if known[-1] in (inside or [requested])]
     if inside and set(inside) <= set(of_customer):
-        return [dotted(("tokens", name))]
-    if requested in of_customer:
-        return [dotted((*_CUSTOMER, requested))]
-    if elsewhere := [known for known in setting_names() if known[-1] in (inside or [requested])]:
-        return [dotted(known) for known in elsewhere[:_NEIGHBOURS]]
+        # Some names, such as `hosts`, only a customer has; others, such as `browser_s`, stand in another table, too.
+        shared = elsewhere if {known[-1] for known in elsewhere} >= set(inside) else []
+        return [dotted(known) for known in (*shared[:_NEIGHBOURS], ("tokens", name))]
+    own = [(*_CUSTOMER, requested)] if requested in of_customer else []
+    if elsewhere or own:
+        return [dotted(known) for known in (*elsewhere[:_NEIGHBOURS], *own)]
     known = {path_[-1]: path_ for path_ in setting_names()}
     return [dotted(known[each]) for each in difflib.get_close_matches(requested, known, n=1, cutoff=0.8)]
 

@@ -10,6 +10,7 @@ from functools import partial
 from cachetools import TTLCache
 
 from pellucid.concurrency.clients import Client
+from pellucid.customers.customer import Customer
 from pellucid.errors import LoopDetectedError, OriginError, OriginRefusedError, OriginTimeoutError
 from pellucid.source.answers import Fetched, NotModified, Validators
 from pellucid.source.fetch import ConnectTimeoutError, Fetcher, NoConnectionError
@@ -50,7 +51,7 @@ class OriginClient:
 
     async def ask(
         self,
-        token: Token,
+        customer: Customer,
         location: Location,
         known: Conditions,
         *,
@@ -58,23 +59,23 @@ class OriginClient:
         hint: str | None,
         room: Reservation,
     ) -> tuple[str, Fetched | NotModified]:
-        """The answer, and the scheme that brought it. `hint` is the scheme that worked before; in `room` the memory for
-        the body is reserved. Raises OriginError, BusyError.
+        """The answer, and the scheme that brought it. Redirects lead to hosts that the customer may fetch from; `hint`
+        is the scheme that worked before; in `room` the memory for the body is reserved. Raises OriginError, BusyError.
         """
         if isinstance(location, FileLocation):
             return "file", await self._read_file(location, known.validators, room)
-        if not self._may_go_in_clear(token, location):
-            return "https", await self._ask_by_tls_alone(token, location, known, client=client, room=room)
-        first, *others = self._schemes(token, location, hint)
+        if not self._may_go_in_clear(customer.token, location):
+            return "https", await self._ask_by_tls_alone(customer, location, known, client=client, room=room)
+        first, *others = self._schemes(customer.token, location, hint)
         if not others:
-            return first, await self._ask_web(token, location, first, known, client=client, room=room)
+            return first, await self._ask_web(customer, location, first, known, client=client, room=room)
         try:
             return first, await self._ask_web(
-                token, location, first, known, client=client, room=room, connect_timeout_s=_PROBE_TIMEOUT_S
+                customer, location, first, known, client=client, room=room, connect_timeout_s=_PROBE_TIMEOUT_S
             )
         except (NoConnectionError, ConnectTimeoutError) as error:
             try:
-                return others[0], await self._ask_web(token, location, others[0], known, client=client, room=room)
+                return others[0], await self._ask_web(customer, location, others[0], known, client=client, room=room)
             except (NoConnectionError, ConnectTimeoutError):
                 raise error from None
 
@@ -92,13 +93,13 @@ class OriginClient:
         return not sent or sent.in_clear
 
     async def _ask_by_tls_alone(
-        self, token: Token, location: WebLocation, known: Conditions, *, client: Client, room: Reservation
+        self, customer: Customer, location: WebLocation, known: Conditions, *, client: Client, room: Reservation
     ) -> Fetched | NotModified:
         """A host with headers is asked by https, whatever the URL says: without TLS anybody on the way could read a
         key, and without the key another picture may come, which would be kept as the host's.
         """
         try:
-            return await self._ask_web(token, location, "https", known, client=client, room=room)
+            return await self._ask_web(customer, location, "https", known, client=client, room=room)
         except (NoConnectionError, ConnectTimeoutError) as error:
             if location.schemes == ("https",):
                 raise
@@ -123,7 +124,7 @@ class OriginClient:
 
     async def _ask_web(
         self,
-        token: Token,
+        customer: Customer,
         location: WebLocation,
         scheme: str,
         known: Conditions,
@@ -136,7 +137,8 @@ class OriginClient:
             answer = await self._fetcher.fetch(
                 location.url(scheme),
                 client=client,
-                headers=self._headers.of(token),
+                headers=self._headers.of(customer.token),
+                allow_hosts=customer.allow_hosts,
                 validators=known.validators,
                 validators_of=known.url,
                 connect_timeout_s=connect_timeout_s,
@@ -146,9 +148,9 @@ class OriginClient:
             raise
         except OriginError:
             # A status that is no success is an answer: the scheme works.
-            self._worked[token, location.host] = scheme
+            self._worked[customer.token, location.host] = scheme
             raise
-        self._worked[token, location.host] = scheme
+        self._worked[customer.token, location.host] = scheme
         return answer
 
     def _schemes(self, token: Token, location: WebLocation, hint: str | None) -> tuple[str, ...]:

@@ -36,7 +36,7 @@ from pellucid.source.netguard import Guard
 from pellucid.source.resolver import LookupTimeoutError, NameNotFoundError
 from pellucid.source.session import GuardedSession, explain, user_agent
 from pellucid.source.slots import FetchSlots
-from pellucid.source.weburl import bare_host, covers, join_web_url, normalise_hosts, parse_web_url
+from pellucid.source.weburl import bare_host, covers, join_web_url, parse_web_url
 
 _CHUNK_BYTES = 64 << 10
 _MARGIN_S = 0.1
@@ -62,9 +62,8 @@ class ConnectTimeoutError(OriginTimeoutError):
 class Fetcher:
     """Fetches origins. Use as an async context manager.
 
-    `allow_hosts` (empty = any) is applied to redirects; they may also stay on the host where they began, which
-    was judged when the location was resolved. `instance` names this server to those it fetches from (`source.loops`),
-    `contact` says in `User-Agent` who runs it. `ssl_context` and `resolver` replace the system's.
+    `instance` names this server to those it fetches from (`source.loops`), `contact` says in `User-Agent` who runs it.
+    `ssl_context` and `resolver` replace the system's.
     """
 
     def __init__(
@@ -73,7 +72,6 @@ class Fetcher:
         guard: Guard,
         limits: FetchLimits,
         freshness: Freshness,
-        allow_hosts: tuple[str, ...] = (),
         instance: str = "pellucid-000000000000",
         contact: str = "",
         ssl_context: ssl.SSLContext | None = None,
@@ -82,7 +80,6 @@ class Fetcher:
         self.limits = limits
         self._guard = guard
         self._freshness = freshness
-        self._allow_hosts = normalise_hosts(allow_hosts)
         self._instance = instance
         self._slots = FetchSlots(total=limits.max_concurrency, per_host=limits.max_per_host)
         self._session = GuardedSession(
@@ -111,13 +108,16 @@ class Fetcher:
         *,
         client: Client = SERVER,
         headers: HostHeaders | None = None,
+        allow_hosts: tuple[str, ...] = (),
         validators: Validators | None = None,
         validators_of: str | None = None,
         connect_timeout_s: float | None = None,
         room: Reservation | None = None,
     ) -> Fetched | NotModified:
         """The origin at `url`, on behalf of `client`; NotModified when its server says that `validators` still hold.
-        `headers` are sent to the hosts they are meant for.
+        `headers` are sent to the hosts they are meant for. Redirects may lead to the hosts of `allow_hosts` (made by
+        `normalise_hosts`, empty = any), and within the host where they began, which was judged when the location was
+        resolved.
 
         `validators_of` is the URL whose answer had them, None for `url`. They are sent to that URL alone (RFC 9110,
         section 13.1): where a redirect leads to another file, that file may well not have changed.
@@ -141,6 +141,7 @@ class Fetcher:
                 client=client,
                 start=start,
                 headers=headers or HostHeaders(),
+                allow_hosts=allow_hosts,
                 validators=validators or Validators(),
                 validators_of=validators_of or str(start),
                 connect_s=connect_s,
@@ -176,17 +177,17 @@ class Fetcher:
             if not isinstance(answer, _Redirect):
                 return answer
             call.cookies.take(current, answer.set_cookies)
-            current = self._next_hop(start, current, answer.location)
+            current = self._next_hop(current, answer.location, call)
         raise OriginUnreachableError(f"the origin redirects more than {self.limits.max_redirects} times")
 
-    def _next_hop(self, start: URL, current: URL, location: str) -> URL:
+    def _next_hop(self, current: URL, location: str, call: _Call) -> URL:
         try:
             target = join_web_url(current, location)
         except ValueError as error:
             raise OriginRefusedError("the origin redirects to what is no http or https URL") from error
         if current.scheme == "https" and target.scheme == "http":
             raise OriginRefusedError("the origin redirects from https to http")
-        if bare_host(target) != bare_host(start) and not covers(self._allow_hosts, target):
+        if bare_host(target) != bare_host(call.start) and not covers(call.allow_hosts, target):
             raise OriginRefusedError(
                 "the origin redirects to a host that this server does not fetch from; "
                 "PELLUCID_ORIGIN_ALLOW_HOSTS lists those it does"
@@ -298,6 +299,7 @@ class _Call:
     client: Client
     start: URL
     headers: HostHeaders
+    allow_hosts: tuple[str, ...]
     validators: Validators
     validators_of: str
     connect_s: float

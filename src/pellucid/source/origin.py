@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from pellucid.concurrency.clients import Client
+from pellucid.customers.customer import Customer
 from pellucid.image.facts import ImageFacts
 from pellucid.source.answers import Sharing
 from pellucid.source.location import Location
 from pellucid.source.memory import HeldBody
 from pellucid.source.records import FormerBytes, KnownOrigin
-from pellucid.spec import OriginRef, Token
+from pellucid.spec import OriginRef
 from pellucid.store import keys
 
 
@@ -47,7 +48,7 @@ class Origin:
 class Wanted:
     """An origin that somebody wants: what it is called, where it lies, and on whose behalf it is asked for."""
 
-    token: Token
+    customer: Customer
     ref: OriginRef
     key: str
     """Store key of its record."""
@@ -55,6 +56,8 @@ class Wanted:
     scope: str
     """The credential scope (`source.headers`) that it is asked for in."""
     client: Client
+    version: str = ""
+    """The cache buster of the URL; '' for none."""
 
 
 def origin_of(record: KnownOrigin, key: str) -> Origin:

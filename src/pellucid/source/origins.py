@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
 from pellucid.concurrency.clients import SERVER, Client
 from pellucid.concurrency.single_flight import SingleFlight
+from pellucid.customers.customer import Customer
 from pellucid.invalidation.validity import Validity
 from pellucid.source.bodies import Bodies
 from pellucid.source.client import OriginClient
@@ -17,14 +18,13 @@ from pellucid.source.fetch import Fetcher
 from pellucid.source.headers import OriginHeaders
 from pellucid.source.known import KnownOrigins
 from pellucid.source.limits import Freshness
-from pellucid.source.location import check_aliases, resolve
+from pellucid.source.location import resolve
 from pellucid.source.loops import current_trail
 from pellucid.source.memory import BodyMemory
 from pellucid.source.origin import Origin, Wanted, origin_of
 from pellucid.source.records import FormerBytes, KnownFailure, KnownOrigin, recall_failure
 from pellucid.source.renewing import STALE_IF_ERROR, Changed, Renewer
-from pellucid.source.weburl import normalise_hosts
-from pellucid.spec import OriginRef, Token
+from pellucid.spec import OriginRef
 from pellucid.store import keys
 from pellucid.store.port import BlobStore
 
@@ -50,20 +50,15 @@ class Origins:
         records: BlobStore,
         bodies: Bodies,
         memory: BodyMemory,
-        aliases: Mapping[str, str],
-        allow_hosts: tuple[str, ...],
         freshness: Freshness,
         headers: OriginHeaders | None = None,
         validity: Validity | None = None,
         changed: Changed | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        check_aliases(aliases)
         self._known = KnownOrigins(records, validity=validity or Validity(), clock=clock)
         self._client = OriginClient(fetcher, freshness=freshness, clock=clock, headers=headers or OriginHeaders())
         self._bodies = bodies
-        self._aliases = dict(aliases)
-        self._allow_hosts = normalise_hosts(allow_hosts)
         self._clock = clock
         self._renewer = Renewer(
             origin_client=self._client,
@@ -78,27 +73,30 @@ class Origins:
         self._refetches: SingleFlight[str, Origin] = SingleFlight()
         self._renewals: SingleFlight[str, Origin] = SingleFlight()
 
-    async def get(self, token: Token, ref: OriginRef, *, client: Client = SERVER) -> Origin:
-        """The origin, from memory, the store or its server, which is asked on behalf of `client`. Simultaneous calls
-        share one fetch.
+    async def get(self, customer: Customer, ref: OriginRef, *, version: str = "", client: Client = SERVER) -> Origin:
+        """The origin as the customer's aliases and allow-list have it, from memory, the store or its server, which is
+        asked on behalf of `client`. Simultaneous calls share one fetch.
 
-        A stale origin is revalidated; when its server cannot be reached, it is answered as it is. Failures are
-        remembered and raised again without asking.
+        A stale origin is revalidated, and so is a fresh one for a `version` (the URL's cache buster) that its server
+        was not asked for yet: a page with another one means that the image may have changed. When the server
+        cannot be reached, the origin is answered as it is. Failures are remembered and raised again without asking.
 
         Raises OriginError, ImageError or RenderError for an origin that cannot be had or used, SpecError for what is no
         address, BusyError, StoreError.
         """
-        return self._with_damage(await self._get(self._wanted(token, ref, client)))
+        return self._with_damage(await self._get(self._wanted(customer, ref, client, version)))
 
     async def _get(self, wanted: Wanted) -> Origin:
         key = wanted.key
         match self._known.get_fresh(key, wanted.location.name, wanted.scope):
-            case KnownOrigin() as record:
+            case KnownOrigin() as record if not _is_new(wanted, record):
                 return origin_of(record, key)
             case KnownFailure() as failure:
                 raise recall_failure(failure)
-            case None:
-                return await self._flights.run(self._flight(key), partial(self._resolve, wanted))
+            case _:
+                # A fetch for another version may have begun before the image changed.
+                flight = f"{self._flight(key)}\n{wanted.version}"
+                return await self._flights.run(flight, partial(self._resolve, wanted))
 
     async def read(self, origin: Origin) -> bytes | None:
         """The bytes of `origin`; None when they were evicted or damaged: then `refetch`. Raises StoreError."""
@@ -106,12 +104,12 @@ class Origins:
             return bytes(origin.body.data)
         return await self._bodies.read(origin.digest)
 
-    async def refetch(self, token: Token, ref: OriginRef, *, client: Client = SERVER) -> Origin:
+    async def refetch(self, customer: Customer, ref: OriginRef, *, client: Client = SERVER) -> Origin:
         """The origin with bytes in the store for certain, fetched again if need be, whatever its freshness.
 
         Raises what `get` raises.
         """
-        wanted = self._wanted(token, ref, client)
+        wanted = self._wanted(customer, ref, client)
         return self._with_damage(await self._refetches.run(self._flight(wanted.key), partial(self._restore, wanted)))
 
     async def former(self, origin: Origin, former: FormerBytes) -> Origin | None:
@@ -124,12 +122,12 @@ class Origins:
             )
         )
 
-    async def mark_damaged(self, token: Token, ref: OriginRef, origin: Origin) -> None:
+    async def mark_damaged(self, customer: Customer, ref: OriginRef, origin: Origin) -> None:
         """The bytes of `origin` turned out to be damaged when they were decoded: its server is asked for them again
         before long, and nothing is made of them meanwhile that lasts. If the same come, they are tried anew.
         """
         self._bodies.mark_damaged(origin.digest)
-        await self._renewer.mark_damaged(self._wanted(token, ref, SERVER), origin.digest)
+        await self._renewer.mark_damaged(self._wanted(customer, ref, SERVER), origin.digest)
 
     def _with_damage(self, origin: Origin) -> Origin:
         """`origin` with what was learnt of its bytes since its record was written."""
@@ -137,11 +135,13 @@ class Origins:
             return origin
         return replace(origin, facts=replace(origin.facts, damaged=True))
 
-    def _wanted(self, token: Token, ref: OriginRef, client: Client) -> Wanted:
-        location = resolve(ref, aliases=self._aliases, allow_hosts=self._allow_hosts)
-        key = keys.origin_record_key(token, ref)
-        scope = self._client.scope(token, location)
-        return Wanted(token=token, ref=ref, key=key, location=location, scope=scope, client=client)
+    def _wanted(self, customer: Customer, ref: OriginRef, client: Client, version: str = "") -> Wanted:
+        location = resolve(ref, aliases=customer.aliases, allow_hosts=customer.allow_hosts)
+        key = keys.origin_record_key(customer.token, ref)
+        scope = self._client.scope(customer.token, location)
+        return Wanted(
+            customer=customer, ref=ref, key=key, location=location, scope=scope, client=client, version=version
+        )
 
     def _flight(self, key: str) -> str:
         """Who shares a question: nobody who comes after an invalidation shares one that was put before it, and who came
@@ -155,7 +155,8 @@ class Origins:
         record = await self._usable(wanted)
         believed = record is not None and self._known.is_valid(key, record)
         present = record is not None and await self._bodies.exists(record.digest)
-        if record is not None and present and believed and self._clock() < record.fresh_until:
+        is_new = record is not None and _is_new(wanted, record)
+        if record is not None and present and believed and not is_new and self._clock() < record.fresh_until:
             self._known.remember(key, record)
             return origin_of(record, key)
         failure = self._renewer.refused(key)
@@ -165,7 +166,7 @@ class Origins:
                 return origin_of(record, key)
             raise error
         renew = partial(self._renewer.renew, wanted, known=record, present=present)
-        if record is None or not present or not believed:
+        if record is None or not present or not believed or is_new:
             return await renew()
         # A slow origin does not slow what is there: past a short patience the stale one is answered, while the
         # question goes on and settles the next answer.
@@ -192,3 +193,8 @@ class Origins:
                 raise recall_failure(record)
             return None
         return record
+
+
+def _is_new(wanted: Wanted, record: KnownOrigin) -> bool:
+    """Whether the origin's server was not asked yet for the version that is wanted."""
+    return bool(wanted.version) and wanted.version not in record.versions

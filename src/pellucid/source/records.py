@@ -22,7 +22,8 @@ class KnownOrigin(msgspec.Struct, frozen=True, kw_only=True, tag="origin"):
     """An origin whose bytes are in the store. `source` is where it was fetched from, `scope` the credential scope
     (`source.headers`); a record of another location or scope (an alias or a key was changed) is void. Times are seconds
     since the epoch. `position` is what its process had read of the invalidation log (`invalidation.validity`) when the
-    fetch began; stored as `heard`, its name in older versions. `former` are the bytes before these, newest first.
+    fetch began; stored as `heard`, its name in older versions. `former` are the bytes before these, newest first;
+    `versions` the cache busters of URLs for which its server was asked, newest last.
     """
 
     source: str
@@ -40,6 +41,7 @@ class KnownOrigin(msgspec.Struct, frozen=True, kw_only=True, tag="origin"):
     scope: str = ""
     damaged_s: float = 0.0
     """Of damaged bytes: how long they are believed at most."""
+    versions: tuple[str, ...] = ()
 
 
 class KnownFailure(msgspec.Struct, frozen=True, kw_only=True, tag="failure"):
@@ -55,6 +57,16 @@ class KnownFailure(msgspec.Struct, frozen=True, kw_only=True, tag="failure"):
 
 _FORMER = 3
 """Former bytes remembered: those of a picture that changed again before its cutout was made."""
+
+_VERSIONS = 8
+"""Versions remembered; one that comes back after eight others asks the origin's server once more."""
+
+
+def with_version(known: KnownOrigin | None, version: str) -> tuple[str, ...]:
+    """The versions of a record that was confirmed or replaced for `version`, '' for none."""
+    versions = known.versions if known is not None else ()
+    return versions if not version or version in versions else (*versions, version)[-_VERSIONS:]
+
 
 Record = KnownOrigin | KnownFailure
 

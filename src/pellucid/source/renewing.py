@@ -31,7 +31,7 @@ from pellucid.source.limits import DAMAGED_MOST_S, DAMAGED_S, Freshness
 from pellucid.source.loops import Trail, current_trail
 from pellucid.source.memory import BodyMemory, Reservation
 from pellucid.source.origin import Origin, Wanted, origin_of
-from pellucid.source.records import KnownFailure, KnownOrigin, former_of, remember_failure
+from pellucid.source.records import KnownFailure, KnownOrigin, former_of, remember_failure, with_version
 from pellucid.spec import OriginRef, Token
 
 _log = structlog.get_logger(__name__)
@@ -115,7 +115,7 @@ class Renewer:
         try:
             with self._memory.reserve(wanted.client) as room:
                 scheme, answer = await self._client.ask(
-                    wanted.token, wanted.location, conditions, client=wanted.client, hint=hint, room=room
+                    wanted.customer, wanted.location, conditions, client=wanted.client, hint=hint, room=room
                 )
                 if isinstance(answer, NotModified):
                     if known is None:
@@ -143,7 +143,7 @@ class Renewer:
         origin = await self._save(fetch, record) if stored else origin_of(record, wanted.key)
         # Of damaged bytes nobody is told: who has the former ones shows the better picture.
         if self._changed is not None and not facts.damaged and former_digest not in (None, record.digest):
-            self._changed(wanted.token, wanted.ref, record.digest, wanted.client)
+            self._changed(wanted.customer.token, wanted.ref, record.digest, wanted.client)
         return replace(origin, body=arrived.body, stored=stored)
 
     async def mark_damaged(self, wanted: Wanted, digest: str) -> None:
@@ -188,6 +188,7 @@ class Renewer:
             fresh_until=self._clock() + _ttl_s(fresh_for_s, damaged_s),
             damaged_s=damaged_s,
             sharing=known.sharing if answer.sharing is None else answer.sharing,
+            versions=with_version(known, fetch.wanted.version),
         )
 
     async def _store(self, fetch: _Fetch, answer: Fetched, *, known: KnownOrigin | None, room: Reservation) -> Arrived:
@@ -243,6 +244,7 @@ class Renewer:
             damaged_s=damaged_s,
             former=former_of(known, digest),
             sharing=answer.sharing,
+            versions=with_version(known, fetch.wanted.version),
         )
 
     async def _save(self, fetch: _Fetch, record: KnownOrigin) -> Origin:

@@ -26,7 +26,7 @@ class Fit(enum.StrEnum):
     FACE = "face"
     """`CROP` to the one face of the image."""
     PROXY = "proxy"
-    """The file as it is: nothing else of the URL counts."""
+    """The file of an image as it is: nothing else of the URL counts."""
 
 
 class Enlarge(enum.StrEnum):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pellucid.demo.samples import SAMPLES_ALIAS, SAMPLES_FOLDER
 from pellucid.errors import OriginRefusedError, SettingsError
 from pellucid.notify.cdn import CdnApi
 from pellucid.notify.signature import SigningKeys, signing_keys
@@ -16,10 +15,9 @@ from pellucid.source.netguard import Guard
 from pellucid.source.resolver import NameResolver
 from pellucid.source.session import MAX_IDLE, GuardedSession, max_sockets
 from pellucid.source.weburl import parse_web_url
-from pellucid.spec import DEFAULT_TOKEN, Token
-from pellucid.uploads.store import UPLOADS_ALIAS
+from pellucid.spec import Token
 from pellucid.uploads.table import UploadLimits
-from pellucid.wiring.paths import Paths
+from pellucid.wiring.accounts import customers_of
 
 
 def webhook_targets_of(settings: SettingsTree, guard: Guard) -> WebhookTargets:
@@ -32,8 +30,7 @@ def webhook_targets_of(settings: SettingsTree, guard: Guard) -> WebhookTargets:
                 guard.check_port(parse_web_url(url).port or 0)
             except OriginRefusedError as error:
                 raise SettingsError(f"{setting} names {url}, but {error}") from error
-    by_token = {Token(name): each.notify_urls for name, each in settings.tokens.items()}
-    return WebhookTargets(urls=settings.notify.urls, allow_hosts=settings.notify.allow_hosts, by_token=by_token)
+    return WebhookTargets(urls=settings.notify.urls, allow_hosts=settings.notify.allow_hosts)
 
 
 def signing_keys_of(settings: SettingsTree) -> SigningKeys:
@@ -55,16 +52,6 @@ def cdn_api_of(settings: SettingsTree) -> CdnApi | None:
     return CdnApi(method=cdn.purge_method, url=cdn.purge_url, headers=headers, body=cdn.purge_body)
 
 
-def aliases_of(settings: SettingsTree, paths: Paths) -> dict[str, str]:
-    """The aliases that are set, and ours. Raises SettingsError where one is in the way."""
-    built_in = {SAMPLES_ALIAS: SAMPLES_FOLDER.resolve().as_uri()}
-    if UPLOADS_ALIAS in settings.aliases:
-        raise SettingsError(f"PELLUCID_ALIASES names {UPLOADS_ALIAS}, which is where uploads are; choose another name")
-    if settings.uploads.enabled:
-        built_in[UPLOADS_ALIAS] = paths.uploads.resolve().as_uri()
-    return built_in | settings.aliases
-
-
 def upload_limits_of(settings: SettingsTree) -> UploadLimits:
     """No upload may be larger than an origin."""
     uploads = settings.uploads
@@ -84,14 +71,15 @@ def origin_headers_of(settings: SettingsTree) -> OriginHeaders:
     """
     by_token = {Token(name): plain_headers(each.origin_headers) for name, each in settings.tokens.items()}
     headers = OriginHeaders(plain_headers(settings.origin.headers), by_token)
-    for alias, base in settings.aliases.items():
-        for token in (DEFAULT_TOKEN, *by_token):
-            sent = headers.of(token).of(parse_web_url(base)) if base.lower().startswith("http://") else None
+    for customer in customers_of(settings):
+        for alias, base in customer.aliases.items():
+            sent = headers.of(customer.token).of(parse_web_url(base)) if base.lower().startswith("http://") else None
             if sent and not sent.in_clear:
+                own = customer.token in settings.tokens and alias in settings.tokens[customer.token].aliases
                 raise SettingsError(
                     f"the alias {alias} leads to {base}, and the headers of that host go by https alone; write "
-                    "https:// in PELLUCID_ALIASES, or http:// before the host's name in PELLUCID_ORIGIN_HEADERS if "
-                    "they may go in clear"
+                    f"https:// in {f'tokens.{customer.token}.aliases' if own else 'PELLUCID_ALIASES'}, or http:// "
+                    "before the host's name in PELLUCID_ORIGIN_HEADERS if they may go in clear"
                 )
     return headers
 

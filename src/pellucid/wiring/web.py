@@ -63,7 +63,6 @@ from pellucid.wiring.storage import (
     store_name,
 )
 from pellucid.wiring.values import (
-    aliases_of,
     cdn_api_of,
     fetch_limits_of,
     freshness_of,
@@ -246,7 +245,6 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
                 guard=guard,
                 limits=fetch_limits_of(settings),
                 freshness=freshness,
-                allow_hosts=settings.origin.allow_hosts,
                 instance=instance,
                 contact=settings.origin.contact,
                 resolver=resolver,
@@ -257,8 +255,6 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
             records=cache,
             bodies=Bodies(cache, probe=pool.probe_when_read),
             memory=BodyMemory(settings.origin.memory_bytes, largest_bytes=settings.origin.max_bytes),
-            aliases=aliases_of(settings, paths),
-            allow_hosts=settings.origin.allow_hosts,
             freshness=freshness,
             headers=origin_headers_of(settings),
             validity=validity,

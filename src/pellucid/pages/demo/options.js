@@ -8,8 +8,9 @@ export const PREVIEW = { width: 1600, height: 4096 };
 const CLOSE_PIXELS = 24e6;
 
 export class Options {
-  constructor(tier) {
-    Object.assign(this, { defaultTier: tier, tier, width: null, format: "webp", backdrop: "clear", colour: null });
+  // `isDefault`: whether a URL that names no tier means this one, whoever asks.
+  constructor(tier, isDefault) {
+    Object.assign(this, { defaultTier: isDefault ? tier : null, tier, width: null, format: "webp", backdrop: "clear", colour: null });
   }
 
   // Whether the browser makes the backdrop, behind a transparent cutout.

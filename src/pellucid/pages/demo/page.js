@@ -17,7 +17,7 @@ const facts = JSON.parse(byId("facts").textContent);
 const stage = new Stage(byId, speak, lookClosely);
 const lines = new Lines(speak);
 const backdrops = new Backdrops(setBackdrop);
-const options = new Options(facts.tier);
+const options = new Options(facts.tier, facts.tier_is_default);
 const SLOW_MS = 300, WIDTHS = [400, 800, 1200, 1600, 2400, 3200];
 const [original, cutout] = [byId("before"), byId("cutout")];
 

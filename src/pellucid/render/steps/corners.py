@@ -19,14 +19,13 @@ def round_corners(image: VipsImage, job: RenderJob) -> VipsImage:
         return image
     rgba = to_array(with_alpha_band(image)).copy()
     top_left, bottom_left, bottom_right, top_right = job.plan.radii
-    alpha = rgba[..., 3]
     for corner, radius in (
-        (alpha, top_left),
-        (alpha[::-1], bottom_left),
-        (alpha[::-1, ::-1], bottom_right),
-        (alpha[:, ::-1], top_right),
+        (rgba, top_left),
+        (rgba[::-1], bottom_left),
+        (rgba[::-1, ::-1], bottom_right),
+        (rgba[:, ::-1], top_right),
     ):
-        _multiply(corner[:radius, :radius], _inside(radius))
+        _cut_off(corner[:radius, :radius], _inside(radius))
     return from_array(rgba)
 
 
@@ -40,5 +39,6 @@ def _inside(radius: int) -> NDArray[np.float32]:
     return np.clip(radius - distance + np.float32(0.5), 0, 1).astype(np.float32)
 
 
-def _multiply(alpha: NDArray[np.uint8], share: NDArray[np.float32]) -> None:
-    alpha[...] = alpha * share + np.float32(0.5)
+def _cut_off(rgba: NDArray[np.uint8], inside: NDArray[np.float32]) -> None:
+    rgba[..., 3] = rgba[..., 3] * inside + np.float32(0.5)
+    rgba[rgba[..., 3] == 0] = 0  # hidden colours would be in the file

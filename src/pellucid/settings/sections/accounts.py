@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 from pellucid.notify.signature import signing_keys
-from pellucid.settings.types import DAY_S, HeadersByHost, Hosts, Names, SecondsMap, Section, WebUrls
+from pellucid.settings.types import DAY_S, Aliases, HeadersByHost, Hosts, Names, SecondsMap, Section, WebUrls
 from pellucid.spec import Tier
 
 TokenName = Annotated[str, Field(pattern="^[a-z0-9][a-z0-9-]{0,39}$")]
@@ -58,7 +58,7 @@ class DatabaseSettings(Section):
 
 
 class TokenSettings(Section):
-    """A customer: who may ask in their name, and how much they may spend."""
+    """A customer: who may ask in their name, how much they may spend, and what else is theirs."""
 
     hosts: Names = Field(default=(), description="Host names of this server whose requests are this customer's.")
     key_hash: SecretStr = Field(
@@ -78,6 +78,19 @@ class TokenSettings(Section):
         description="With a limit: anybody may spend it on pictures from anywhere. Unset: where `origins` is empty, as "
         "the server's `open` says.",
     )
+    aliases: Aliases = Field(
+        default={},
+        description="Like `aliases`, for this customer alone; it sees those of all as well, unless one of its own has "
+        "the name.",
+    )
+    quality: Tier | None = Field(
+        default=None, description="Like `model.quality`: the tier of this customer's URLs that name no `bg_quality`."
+    )
+    browser_s: int | None = Field(default=None, ge=0, description="Like `cache.browser_s`.")
+    cdn_s: int | None = Field(default=None, ge=0, description="Like `cache.cdn_s`.")
+    pending_s: int | None = Field(default=None, ge=0, description="Like `cache.pending_s`.")
+    failed_s: int | None = Field(default=None, ge=0, description="Like `cache.failed_s`.")
+    stale_s: int | None = Field(default=None, ge=0, description="Like `cache.stale_s`.")
     origin_headers: HeadersByHost = Field(
         default={},
         description="Like `origin.headers`, for what is fetched for this customer; of these two, its own go first.",

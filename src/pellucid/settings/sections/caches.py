@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from pellucid.settings.types import DAY_S, GIB, MIB, Section
+from pellucid.customers.lifetimes import Lifetimes
+from pellucid.settings.types import GIB, MIB, Section
+
+_USUAL = Lifetimes()
 
 
 class CacheSettings(Section):
@@ -18,13 +21,19 @@ class CacheSettings(Section):
         description="Free space that the disk keeps. Below it origins and renditions are evicted and no more are "
         "stored, no new matte is owed (`busy`), and uploads get a 503.",
     )
-    browser_s: int = Field(default=30 * DAY_S, ge=0, description="Life of a finished picture in browsers (max-age).")
-    cdn_s: int = Field(default=365 * DAY_S, ge=0, description="Life of a finished picture in CDNs (s-maxage).")
-    pending_s: int = Field(default=5, ge=0, description="Life of the interim while a matte is owed, in both.")
-    failed_s: int = Field(
-        default=300, ge=0, description="Life of the interim after a failure, or without credits, in both."
+    browser_s: int = Field(
+        default=_USUAL.browser_s, ge=0, description="Life of a finished picture in browsers (max-age)."
     )
-    stale_s: int = Field(default=60, ge=0, description="Life of an older cutout while a new one is owed, in both.")
+    cdn_s: int = Field(default=_USUAL.cdn_s, ge=0, description="Life of a finished picture in CDNs (s-maxage).")
+    pending_s: int = Field(
+        default=_USUAL.pending_s, ge=0, description="Life of the interim while a matte is owed, in both."
+    )
+    failed_s: int = Field(
+        default=_USUAL.failed_s, ge=0, description="Life of the interim after a failure, or without credits, in both."
+    )
+    stale_s: int = Field(
+        default=_USUAL.stale_s, ge=0, description="Life of an older cutout while a new one is owed, in both."
+    )
     show_stale: bool = Field(
         default=True,
         description="While a matte is made anew (another recipe, a changed origin), show the older cutout, not the "

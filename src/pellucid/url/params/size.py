@@ -49,17 +49,16 @@ SIZE: tuple[Param, ...] = (
     ),
     Param(
         name="func",
-        reader=read_word({fit.value: fit for fit in Fit if fit is not Fit.PROXY}),
+        reader=read_word({fit.value: fit for fit in Fit}),
         writer=write_word(default=Fit.CROP),
         field="geometry.fit",
         doc="How the image meets the `w` by `h` box. `crop` fills it and cuts what is over; `fit` lies inside, padded "
         "to exactly the box, and is not enlarged unless `fit_enlarge` says so; `cropfit` is `crop` where the box is no "
         "larger than the image, else `fit`; `bound` is the largest image inside the box, `boundmin` the smallest that "
         "covers it; `cover` is exactly the box, proportions are not kept; `face` is `crop` to the one face of the "
-        "image.",
-        grammar="one of crop, fit, cropfit, bound, boundmin, cover, face",
+        "image; `proxy` sends the file of a picture as it is, and nothing else of the URL counts.",
+        grammar="one of crop, fit, cropfit, bound, boundmin, cover, face, proxy",
         default="crop",
-        refused=("proxy",),
     ),
     Param(
         name="org_if_sml",

@@ -36,7 +36,7 @@ VERSION = Param(
     reader=read_version,
     writer=lambda version: write_text(version or None),
     field="version",
-    doc="A cache buster: another value, or a bare `v2`, is another URL to every cache. The image is rendered anew, its "
-    "matte is the same.",
+    doc="A cache buster: another value, or a bare `v2`, is another URL to every cache. The origin's server is asked "
+    "whether the picture changed, and the image is rendered anew; its matte is the same.",
     grammar="any text",
 )
