@@ -31,6 +31,7 @@ from pellucid.spec import (
     Point,
     Radius,
     Removal,
+    Source,
     Spec,
     Tier,
 )
@@ -148,6 +149,7 @@ specs = st.builds(
             gravity=st.sampled_from(COMPASS),
         ),
     ),
+    source=st.builds(Source, page=st.integers(1, 999_999)),
     output=st.builds(Output, format=st.sampled_from(OutputFormat), quality=st.none() | st.integers(1, 100)),
 )
 

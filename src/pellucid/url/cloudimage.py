@@ -33,7 +33,6 @@ NOT_YET = (
         "Watermarks.",
     ),
     Absent(("optipress",), "Chooses the quality of a JPEG by its looks."),
-    Absent(("doc_page",), "The page of a document."),
     Absent(("force_download",), "Sends the picture as a download."),
     Absent(("p",), "Presets: parameters that are stored under a name."),
     Absent(("ci_cache",), "How long caches keep the answer."),
