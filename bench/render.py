@@ -31,8 +31,10 @@ from pellucid.engine import Engine
 from pellucid.formats import ImageFormat
 from pellucid.image import vips
 from pellucid.image.decode import ignore_damage
-from pellucid.image.encode import DEFAULT_QUALITY, encode, webp_effort
+from pellucid.image.effort import effort_at_most
+from pellucid.image.encode import encode
 from pellucid.image.probe import DEFAULT_MAX_DECODE_BYTES, probe
+from pellucid.image.quality import DEFAULT_QUALITY, own_quality
 from pellucid.models.folder import default_models_dir
 from pellucid.render.job import RenderJob
 from pellucid.render.plan import plan
@@ -160,9 +162,9 @@ def render_by_vips(photo: bytes, job: RenderJob, times: dict[str, list[float]]) 
         "decode",
         lambda: VIPS.Image.thumbnail_buffer(photo, width, height=height, size="force").copy_memory(),
     )
-    saved = timed(
-        times, "encode", lambda: small.webpsave_buffer(Q=DEFAULT_QUALITY, effort=webp_effort(small), keep="none")
-    )
+    effort = effort_at_most(ImageFormat.WEBP, pixels=width * height, transparent=False)
+    quality = own_quality(DEFAULT_QUALITY, ImageFormat.WEBP)
+    saved = timed(times, "encode", lambda: small.webpsave_buffer(Q=quality, effort=effort, keep="none"))
     return len(saved)
 
 

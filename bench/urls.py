@@ -25,10 +25,11 @@ from comparison.pictures import Pictures
 
 from pellucid.formats import ImageFormat
 from pellucid.image import vips
-from pellucid.image.encode import DEFAULT_QUALITY
 from pellucid.image.probe import probe
+from pellucid.image.quality import DEFAULT_QUALITY
 from pellucid.insights.values import Area, Insights, Salience
 from pellucid.render.job import make_job
+from pellucid.render.output import Choice
 from pellucid.render.plan import plan
 from pellucid.render.run import render
 from pellucid.system.memory import keep_freed
@@ -61,12 +62,12 @@ def ours(photo: bytes, query: str) -> bytes:
     facts = probe(photo, max_pixels=MAX_PIXELS)
     spec = parse_url("/h.example/a.jpg", query).spec
     target = plan(spec.geometry, width=facts.width, height=facts.height, max_pixels=MAX_PIXELS, insights=INSIGHTS)
-    return render(photo, None, make_job(spec, facts, target, ImageFormat.JPEG, INSIGHTS)).body
+    return render(photo, None, make_job(spec, facts, target, Choice(format=ImageFormat.JPEG), INSIGHTS)).body
 
 
 def alone(photo: bytes) -> bytes:
     small = VIPS.Image.thumbnail_buffer(photo, 400)
-    options = {"optimize_coding": True, "interlace": True, "subsample_mode": "auto", "keep": "none"}
+    options = {"quant_table": 3, "optimize_coding": True, "interlace": True, "subsample_mode": "auto", "keep": "none"}
     return small.jpegsave_buffer(Q=DEFAULT_QUALITY, **options)
 
 

@@ -46,12 +46,13 @@ class FormatTraits:
     """Memory that a pixel of a picture with transparency takes while it is written, where that is more than cutting it
     out takes (12 bytes).
     """
+    opaque_bytes: int = 0
+    """The same of a picture without."""
 
     def most_pixels(self, *, transparent: bool, memory_bytes: int) -> int | None:
         """How many pixels a process of `memory_bytes` can write, None for as many as it can render."""
-        if not (transparent and self.transparent_bytes):
-            return None
-        return max(0, memory_bytes - _RESIDENT_BYTES) // self.transparent_bytes
+        pixel_bytes = self.transparent_bytes if transparent else self.opaque_bytes
+        return max(0, memory_bytes - _RESIDENT_BYTES) // pixel_bytes if pixel_bytes else None
 
     def holds(self, width: int, height: int, *, transparent: bool, memory_bytes: int) -> bool:
         """Whether a process of `memory_bytes` can write a picture of `width` x `height` pixels in this format."""
@@ -73,10 +74,21 @@ FORMATS: dict[ImageFormat, FormatTraits] = {
     ImageFormat.WEBP: FormatTraits(
         media_type="image/webp", alpha=True, written_as=_W, largest_side=16_383, transparent_bytes=26
     ),
-    # AVIF encoding takes seconds per megapixel on one core; WebP keeps alpha and every browser with AVIF shows it.
-    ImageFormat.AVIF: FormatTraits(media_type="image/avif", alpha=True, written_as=_W),
-    # A still of a GIF: PNG is lossless and carries its alpha.
-    ImageFormat.GIF: FormatTraits(media_type="image/gif", alpha=True, written_as=_P),
+    # Not written as itself, which not every browser shows, unless one says so (`render.output`): WebP keeps alpha, too.
+    # Encoding takes 55 ms a megapixel at libaom's effort 0, 2300 at its usual 4. The side is libvips' bound. Memory:
+    # 20.3 bytes a pixel, with alpha 35.
+    ImageFormat.AVIF: FormatTraits(
+        media_type="image/avif",
+        alpha=True,
+        written_as=_W,
+        largest_side=16_384,
+        transparent_bytes=36,
+        opaque_bytes=21,
+    ),
+    # A still of a GIF: PNG is lossless and carries its alpha. libimagequant takes 13 bytes a pixel.
+    ImageFormat.GIF: FormatTraits(
+        media_type="image/gif", alpha=True, written_as=_P, largest_side=65_535, transparent_bytes=14, opaque_bytes=14
+    ),
     ImageFormat.HEIC: FormatTraits(media_type="image/heic", alpha=True, written_as=_J),
     ImageFormat.TIFF: FormatTraits(media_type="image/tiff", alpha=True, written_as=_J, paged=True),
     ImageFormat.BMP: FormatTraits(media_type="image/bmp", alpha=True, written_as=_P),
@@ -88,5 +100,10 @@ FORMATS: dict[ImageFormat, FormatTraits] = {
     ImageFormat.PDF: FormatTraits(media_type="application/pdf", alpha=False, written_as=_J, paged=True),
 }
 
-WRITABLE = frozenset({ImageFormat.JPEG, ImageFormat.PNG, ImageFormat.WEBP})
+WRITABLE = frozenset({ImageFormat.JPEG, ImageFormat.PNG, ImageFormat.WEBP, ImageFormat.AVIF, ImageFormat.GIF})
 """What the encoder makes."""
+
+NEGOTIATED = frozenset({ImageFormat.WEBP, ImageFormat.AVIF})
+"""What is sent to those alone who name it in `Accept`, unless a URL forces it. The rest of `WRITABLE` every browser
+shows.
+"""

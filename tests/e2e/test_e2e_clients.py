@@ -666,7 +666,7 @@ def check_expected(shown: Shown, expected: Expected) -> None:
         assert max(red, green, blue) - min(red, green, blue) <= 4
 
 
-NOT_BUILT = {"f=grey", "blur=10", "bright", "force_format=webp,jpg", "force_format=avif"}
+NOT_BUILT = {"f=grey", "blur=10", "bright"}
 """What this server does not do yet."""
 
 

@@ -214,13 +214,31 @@ def test_formats_follow_accept_and_all_browsers_of_a_kind_share_one(
     assert (png.image.format, whence(png)) == ("PNG", MISS)
     for accept in (CHROME, OLD_BROWSER):
         ask_until_kept(edge, url, Accept=accept)
-    for accept, first in ((FIREFOX, webp), ("image/webp;q=0.5", webp), ("image/webp;q=0, */*", png), ("*/*", png)):
+    for accept, first in (
+        (FIREFOX, webp),
+        ("image/avif;q=0.1, image/webp;q=0.5", webp),
+        ("image/avif, image/webp;q=0, */*", png),
+        ("*/*", png),
+    ):
         again = edge.ask(url, Accept=accept)
         assert (whence(again), again.body) == (HIT, first.body), accept
         assert again.body == edge.behind().ask(url, Accept=accept).body, "as the server itself reads the header"
         assert again.headers["vary"] == "Accept", "the browser's own cache needs it"
     bare = edge.ask(url)
     assert (whence(bare), bare.body) == (HIT, png.body)
+
+
+def test_an_opaque_picture_has_three_variants(edge: Edge, origin: PhotoOrigin, bowl_jpg: bytes) -> None:
+    url = origin.put("/nginx/opaque.jpg", bowl_jpg) + "?w=240"
+    firsts = {accept: edge.ask(url, Accept=accept) for accept in (CHROME, "image/webp, image/avif;q=0.0", OLD_BROWSER)}
+    assert [whence(first) for first in firsts.values()] == [MISS] * 3
+    avif, webp, jpeg = firsts.values()
+    assert (avif.image.format, jpeg.image.format) == ("AVIF", "JPEG")
+    assert len(avif.body) < len(webp.body) <= len(jpeg.body)
+    for accept, first in firsts.items():
+        assert ask_until_kept(edge, url, Accept=accept).body == first.body
+        assert edge.behind().ask(url, Accept=accept).body == first.body
+    assert edge.ask(url, Accept=FIREFOX).body == avif.body
 
 
 def test_a_head_is_no_answer_to_a_get(edge: Edge, origin: PhotoOrigin, bowl_jpg: bytes) -> None:

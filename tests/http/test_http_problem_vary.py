@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import itertools
 from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -22,9 +24,9 @@ def _without_pixels(seed: int, suffix: str) -> bytes:
     return data[: data.index(pixels) + 4] + end
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def app(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[ASGIApp, None]:
-    settings = settings_for(tmp_path_factory.mktemp("vary"), image={"max_output_pixels": 10_000})
+@asynccontextmanager
+async def _running(folder: Path, **image: object) -> AsyncGenerator[ASGIApp, None]:
+    settings = settings_for(folder, image={"max_output_pixels": 10_000, **image})
     pictures = Path(settings.data_dir).parent / "pictures"
     for seed, suffix, ending in ((1, "JPEG2000", "jp2"), (2, "PNG", "png")):
         (pictures / f"broken.{ending}").write_bytes(_without_pixels(seed, suffix))
@@ -40,21 +42,38 @@ async def app(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[ASGIAp
         yield app
 
 
-# URL, status, whether it varies by Accept
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def app(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[ASGIApp, None]:
+    async with _running(tmp_path_factory.mktemp("vary")) as app:
+        yield app
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def without(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[ASGIApp, None]:
+    """A server that negotiates no opaque pictures."""
+    async with _running(tmp_path_factory.mktemp("without"), negotiate="") as app:
+        yield app
+
+
+# URL, status, whether it varies by Accept (None: where opaque pictures are negotiated)
 CASES = [
     # From rendering: another format might have been rendered.
     ("/_p_/broken.jp2?bg_remove=1", 422, True),
     ("/_p_/broken-ready.jp2?bg_remove=1", 422, True),
-    ("/_p_/broken.jp2", 422, False),
+    ("/_p_/broken.jp2", 422, None),
+    ("/_p_/broken.jp2?force_format=webp,jpg", 422, True),
+    ("/_p_/broken.jp2?force_format=jpg,webp", 422, False),
+    ("/_p_/broken.jp2?force_format=jpg", 422, False),
+    ("/_p_/broken.png", 422, None),
     ("/_p_/broken.png?bg_remove=1", 422, False),
     ("/_p_/broken.jp2?bg_remove=1&force_format=png", 422, False),
     ("/_p_/broken.jp2?bg_remove=1&force_format=original", 422, False),
-    ("/_p_/broken.jp2?bg_remove=1&bg_color=456", 422, False),
+    ("/_p_/broken.jp2?bg_remove=1&bg_color=456", 422, None),
     ("/_p_/broken.jp2?bg_remove=1&bg_color=4568", 422, True),
     # From planning.
     ("/_p_/sound.jp2?bg_remove=1&w=5000", 400, True),
     ("/_p_/alpha.tiff?w=5000", 400, True),
-    ("/_p_/sound.jp2?w=5000", 400, False),
+    ("/_p_/sound.jp2?w=5000", 400, None),
     ("/_p_/sound.png?bg_remove=1&w=5000", 400, False),
     ("/_p_/sound.jp2?bg_remove=1&w=5000&force_format=webp", 400, False),
     # From reading the URL, and from its origin: whatever anybody accepts.
@@ -71,12 +90,12 @@ CASES = [
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 @pytest.mark.parametrize(("url", "status", "varies"), CASES)
 async def test_what_could_have_been_negotiated_varies(
-    app: ASGIApp, url: str, status: int, varies: bool, method: str
+    app: ASGIApp, without: ASGIApp, url: str, status: int, varies: bool | None, method: str
 ) -> None:
-    for accept in ACCEPTS:
-        answer = await ask(app, method, url, {"accept": accept} if accept else {})
+    for accept, (server, negotiates) in itertools.product(ACCEPTS, ((app, True), (without, False))):
+        answer = await ask(server, method, url, {"accept": accept} if accept else {})
         assert answer.status == status
-        assert answer.headers.get("vary") == ("Accept" if varies else None)
+        assert answer.headers.get("vary") == ("Accept" if (negotiates if varies is None else varies) else None)
         assert "content-disposition" not in answer.headers
 
 

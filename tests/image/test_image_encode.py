@@ -57,12 +57,15 @@ def test_alpha_is_lossless(format_: ImageFormat) -> None:
 @pytest.mark.parametrize("format_", sorted(WRITABLE))
 def test_an_opaque_alpha_band_is_dropped(format_: ImageFormat) -> None:
     rgba = np.full((10, 10, 4), 255, np.uint8)
-    assert opened(encode(vips.from_array(rgba), format=format_, quality=None)).mode == "RGB"
+    mode = "P" if format_ is ImageFormat.GIF else "RGB"
+    written = opened(encode(vips.from_array(rgba), format=format_, quality=None))
+    assert written.mode == mode
+    assert (np.asarray(written.convert("RGBA"))[..., 3] == 255).all()
 
 
 def test_quality_counts() -> None:
     image = vips.from_array(np.asarray(samples.noise(200, 200)))
-    for format_ in (ImageFormat.JPEG, ImageFormat.WEBP):
+    for format_ in (ImageFormat.JPEG, ImageFormat.WEBP, ImageFormat.AVIF):
         sizes = [len(encode(image, format=format_, quality=quality)) for quality in (10, 50, 95)]
         assert sizes == sorted(sizes)
         assert sizes[0] < sizes[1] < sizes[2]
@@ -75,8 +78,46 @@ def test_what_a_format_cannot_hold_is_refused() -> None:
     wide = vips.from_array(np.zeros((1, 16_384, 3), np.uint8))
     with pytest.raises(RenderError, match="16383"):
         encode(wide, format=ImageFormat.WEBP, quality=None)
+    wider = vips.from_array(np.zeros((1, 16_385, 3), np.uint8))
+    with pytest.raises(RenderError, match="AVIF holds 16384"):
+        encode(wider, format=ImageFormat.AVIF, quality=None)
     with pytest.raises(RenderError, match="not written"):
-        encode(wide, format=ImageFormat.AVIF, quality=None)
+        encode(wide, format=ImageFormat.TIFF, quality=None)
+
+
+@pytest.mark.parametrize("format_", sorted(WRITABLE - {ImageFormat.GIF}))
+def test_the_largest_side_is_written(format_: ImageFormat) -> None:
+    for shape in ((1, 1), (1, 16_383), (16_383, 1)):
+        data = encode(vips.from_array(np.full((*shape, 3), 90, np.uint8)), format=format_, quality=None)
+        facts = probe(data, max_pixels=20_000)
+        assert (facts.height, facts.width) == shape
+
+
+def test_avif_keeps_a_soft_edge() -> None:
+    """Lossy, but what is there and what is not is told apart, and no line of the edge is lost."""
+    alpha = np.zeros((120, 120), np.uint8)
+    alpha[:, 40:] = np.linspace(0, 255, 40, dtype=np.uint8).repeat(2)[None]
+    alpha[:, 110:] = 255
+    rgba = np.dstack((np.full((120, 120, 3), 120, np.uint8), alpha))
+    data = encode(vips.from_array(rgba), format=ImageFormat.AVIF, quality=None)
+    for pixels in (np.asarray(opened(data)), vips.to_array(decode_full(data, probe(data, max_pixels=20_000)))):
+        written = pixels[..., 3].astype(int)
+        assert np.abs(written - alpha).max() <= 6
+        assert (written[:, :30] == 0).all()
+        assert (written[:, 114:] >= 254).all()
+
+
+def test_a_gif_has_holes_and_256_colours() -> None:
+    rgba = np.asarray(samples.noise(60, 40).convert("RGBA")).copy()
+    rgba[:, :20, 3] = 100
+    rgba[:, 20:30, 3] = 200
+    data = encode(vips.from_array(rgba), format=ImageFormat.GIF, quality=None)
+    written = opened(data)
+    assert (written.format, getattr(written, "n_frames", 1)) == ("GIF", 1)
+    alpha = np.asarray(written.convert("RGBA"))[..., 3]
+    assert (alpha[:, :20] == 0).all()
+    assert (alpha[:, 20:] == 255).all()
+    assert probe(data, max_pixels=10_000).has_alpha
 
 
 SHAPES = [(1, 1), (1, 3000), (3000, 1), (7, 5), (400, 300), (70, 4000), (3, 100_000)]

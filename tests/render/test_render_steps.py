@@ -11,6 +11,7 @@ from pellucid.formats import ImageFormat
 from pellucid.image.probe import probe
 from pellucid.insights.values import NO_INSIGHTS, Insights
 from pellucid.render.job import make_job
+from pellucid.render.output import Choice
 from pellucid.render.plan import plan
 from pellucid.render.run import render
 from pellucid.spec import (
@@ -46,6 +47,7 @@ def run(
     *,
     background: Background | None = None,
     format_: ImageFormat = PNG,
+    choice: Choice | None = None,
     insights: Insights = NO_INSIGHTS,
     **geometry: object,
 ) -> NDArray[np.uint8]:
@@ -57,7 +59,7 @@ def run(
         background=background or Background(),
     )
     resolved = plan(spec.geometry, width=facts.width, height=facts.height, max_pixels=10**7, insights=insights)
-    out = opened(render(origin, None, make_job(spec, facts, resolved, format_, insights)).body)
+    out = opened(render(origin, None, make_job(spec, facts, resolved, choice or Choice(format=format_), insights)).body)
     assert out.shape[:2] == (resolved.height, resolved.width)
     return out
 

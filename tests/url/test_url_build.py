@@ -76,7 +76,7 @@ _PARTS = ("origin", "removal", "geometry", "background", "output")
                 removal=Removal(remove=True),
                 geometry=Geometry(width=400, height=562.5, fit=Fit.BOUND, enlarge=Enlarge.NEVER),
                 background=Background(colour=TRANSPARENT),
-                output=Output(format=OutputFormat.WEBP, quality=80),
+                output=Output(formats=(OutputFormat.WEBP,), quality=80),
             ),
             "/samples.scaleflex.com/face.png?w=400&h=562.5&func=bound&org_if_sml=1&bg_remove=1&bg_color=transparent"
             "&force_format=webp&q=80",

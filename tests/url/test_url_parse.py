@@ -74,7 +74,7 @@ def test_every_parameter_reaches_its_field() -> None:
             enlarge=Enlarge.NEVER,
         ),
         background=Background(colour=Colour(red=0x44, green=0x55, blue=0x66)),
-        output=Output(format=OutputFormat.JPEG, quality=85),
+        output=Output(formats=(OutputFormat.JPEG,), quality=85),
     )
 
 
@@ -135,30 +135,30 @@ def test_what_only_looks_like_a_cache_buster_is_ignored_as_before(query: str) ->
 
 
 @pytest.mark.parametrize(
-    ("url", "origin", "enlarge", "format_"),
+    ("url", "origin", "enlarge", "formats"),
     [
         (
             "/v7/_bucket-alias_/5f1c?org_if_sml=1&force_format=original",
             OriginRef(alias="_bucket-alias_", path="/5f1c"),
             Enlarge.NEVER,
-            OutputFormat.ORIGINAL,
+            (OutputFormat.ORIGINAL,),
         ),
         (
             "/v7/https://h.example/a.jpg?&org_if_sml=11716",
             OriginRef(scheme="https", host="h.example", path="/a.jpg"),
             Enlarge.NEVER,
-            OutputFormat.AUTO,
+            (),
         ),
         (
             "/h.example/a.jpg?org_if_sml=0&force_format=webp",
             OriginRef(host="h.example", path="/a.jpg"),
             Enlarge.ALLOWED,
-            OutputFormat.WEBP,
+            (OutputFormat.WEBP,),
         ),
     ],
 )
-def test_urls_of_the_wild(url: str, origin: OriginRef, enlarge: Enlarge, format_: OutputFormat) -> None:
-    assert _parse(url).spec == Spec(origin=origin, geometry=Geometry(enlarge=enlarge), output=Output(format=format_))
+def test_urls_of_the_wild(url: str, origin: OriginRef, enlarge: Enlarge, formats: tuple[OutputFormat, ...]) -> None:
+    assert _parse(url).spec == Spec(origin=origin, geometry=Geometry(enlarge=enlarge), output=Output(formats=formats))
 
 
 @pytest.mark.parametrize(
@@ -187,8 +187,10 @@ def test_urls_of_the_wild(url: str, origin: OriginRef, enlarge: Enlarge, format_
         ("bg_remove=2", "bg_remove", "2"),
         ("bg_colour=12345", "bg_colour", "12345"),
         ("bg_color=blurple", "bg_color", "blurple"),
-        ("force_format=webp%2Cpng", "force_format", "webp,png"),
-        ("force_format=gif", "force_format", "gif"),
+        ("force_format=webp%2Cexe", "force_format", "webp,exe"),
+        ("force_format=heic", "force_format", "heic"),
+        ("force_format=webp,", "force_format", "webp,"),
+        ("force_format=", "force_format", ""),
         ("q=0", "q", "0"),
         ("q=101", "q", "101"),
         ("q=85.5", "q", "85.5"),
@@ -247,9 +249,24 @@ def test_a_callback_has_a_longest_length(length: int, fine: bool) -> None:
         assert error.parameter == "bg_notify"
 
 
-def test_a_list_of_formats_is_refused_with_the_grammar() -> None:
-    with pytest.raises(BadValueError, match="one of jpeg, jpg, png, webp, original"):
-        parse_url("/h.example/a", "force_format=webp,png")
+@pytest.mark.parametrize(
+    ("text", "formats"),
+    [
+        ("jpg", (OutputFormat.JPEG,)),
+        ("_webp", (OutputFormat.STRICT_WEBP,)),
+        ("avif,webp,original", (OutputFormat.AVIF, OutputFormat.WEBP, OutputFormat.ORIGINAL)),
+        ("webp%2C+gif", (OutputFormat.WEBP, OutputFormat.GIF)),
+        ("jpg,jpeg", (OutputFormat.JPEG,)),
+        ("webp,png,webp", (OutputFormat.WEBP, OutputFormat.PNG)),
+    ],
+)
+def test_formats(text: str, formats: tuple[OutputFormat, ...]) -> None:
+    assert _parse(f"/h.example/a.jpg?force_format={text}").spec.output.formats == formats
+
+
+def test_an_unknown_format_is_refused_with_the_grammar() -> None:
+    with pytest.raises(BadValueError, match="one of jpeg, jpg, png, webp, _webp, avif, gif, original; or several"):
+        parse_url("/h.example/a", "force_format=webp,bmp")
 
 
 @settings(deadline=None)

@@ -150,7 +150,11 @@ specs = st.builds(
         ),
     ),
     source=st.builds(Source, page=st.integers(1, 999_999)),
-    output=st.builds(Output, format=st.sampled_from(OutputFormat), quality=st.none() | st.integers(1, 100)),
+    output=st.builds(
+        Output,
+        formats=st.lists(st.sampled_from(OutputFormat), unique=True, max_size=4).map(tuple),
+        quality=st.none() | st.integers(1, 100),
+    ),
 )
 
 _TOKENS = [
@@ -187,7 +191,7 @@ _PIECES = [
         "red",
         "#fff",
     ],
-    *["%23abc", "webp", "original", ",", "%2C", "crop", "\uff11", "é", "\0"],
+    *["%23abc", "webp", "_webp", "webp,avif,jpg", "original", ",", "%2C", "crop", "\uff11", "é", "\0"],
 ]
 query_texts = st.lists(st.sampled_from(_PIECES) | st.text(max_size=3), max_size=12).map("".join)
 """Text that comes near to a query."""

@@ -118,7 +118,7 @@ def cut(
             "--output",
             "-o",
             metavar="OUT",
-            help="Folder for <name>.png; for one picture also a file: .png, .webp, .jpg.",
+            help="Folder for <name>.png; for one picture also a file: .png, .webp, .avif, .gif, .jpg.",
         ),
     ],
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that are there already.")] = False,

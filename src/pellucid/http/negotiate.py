@@ -1,17 +1,18 @@
-"""Pure: the `Accept` header as the set of image formats that it names."""
+"""Pure: the `Accept` header as the set of those image formats that not everybody shows."""
 
 from __future__ import annotations
 
 from functools import lru_cache
 
-from pellucid.formats import FORMATS, WRITABLE, ImageFormat
+from pellucid.formats import FORMATS, NEGOTIATED, ImageFormat
 
-_BY_MEDIA_TYPE = {FORMATS[name].media_type: name for name in WRITABLE}
+_BY_MEDIA_TYPE = {FORMATS[name].media_type: name for name in NEGOTIATED}
 
 
 @lru_cache(maxsize=1024)
 def accepted_formats(accept: str) -> frozenset[ImageFormat]:
-    """The formats that `accept` (RFC 9110, section 12.5.1) names with a weight above 0.
+    """What of `NEGOTIATED` the header `accept` (RFC 9110, section 12.5.1) names with a weight above 0: four variants at
+    most, however browsers spell it.
 
     Wildcards name nothing: browsers that cannot show WebP send `*/*` as well, so only an explicit `image/webp` counts.
     """

@@ -19,7 +19,7 @@ from pellucid.errors import (
     SpecError,
     StoreError,
 )
-from pellucid.formats import FORMATS, ImageFormat
+from pellucid.formats import FORMATS, NEGOTIATED, ImageFormat
 from pellucid.insights.needs import needs_of
 from pellucid.insights.values import NO_INSIGHTS, Insights
 from pellucid.mattes.files import MatteFiles
@@ -31,8 +31,8 @@ from pellucid.pipeline.pages import PageResolver
 from pellucid.pipeline.states import CutoutState, CutoutStatus, Dependence, ImageResult, Stages, StatusResult
 from pellucid.pipeline.untouched import UntouchedOrigins
 from pellucid.render.cost import is_light_output
-from pellucid.render.job import RenderJob, make_blank_job, make_job
-from pellucid.render.output import DEFAULT_MEMORY_BYTES, choose_output, is_negotiable
+from pellucid.render.job import Rendered, RenderJob, make_blank_job, make_job
+from pellucid.render.output import DEFAULT_MEMORY_BYTES, Choice, choose_output, is_negotiable
 from pellucid.render.plan import Plan, plan
 from pellucid.render.pool import RenderPool
 from pellucid.source.origin import Origin
@@ -53,7 +53,9 @@ _UNDECIDED = frozenset({CutoutState.PENDING, CutoutState.BUSY})
 
 
 class Pipeline:
-    """Delivers specs. `wait_s` is how long `bg_pending=wait` holds an answer."""
+    """Delivers specs. `wait_s` is how long `bg_pending=wait` holds an answer; `negotiate` as for
+    `render.output.choose_output`.
+    """
 
     def __init__(
         self,
@@ -68,6 +70,7 @@ class Pipeline:
         max_output_pixels: int,
         max_enlarged_pixels: int,
         wait_s: float,
+        negotiate: frozenset[ImageFormat] = NEGOTIATED,
         render_memory_bytes: int = DEFAULT_MEMORY_BYTES,
         webhook_targets: WebhookTargets | None = None,
     ) -> None:
@@ -82,6 +85,7 @@ class Pipeline:
         self._max_output_pixels = max_output_pixels
         self._max_enlarged_pixels = max_enlarged_pixels
         self._wait_s = wait_s
+        self._negotiate = negotiate
         self._render_memory_bytes = render_memory_bytes
         self._webhook_targets = webhook_targets or WebhookTargets()
         self._renders: SingleFlight[str, Rendition | None] = SingleFlight()
@@ -267,10 +271,10 @@ class Pipeline:
 
     def _shape(
         self, answer: _Answer, origin: Origin, *, cut: bool, insights: Insights = NO_INSIGHTS
-    ) -> tuple[Plan, ImageFormat]:
+    ) -> tuple[Plan, Choice]:
         """Size and format of a rendition of `origin`. Raises SpecError."""
         facts = origin.facts
-        answer.dependence.negotiable |= is_negotiable(answer.spec, facts)
+        answer.dependence.negotiable |= is_negotiable(answer.spec, facts, negotiate=self._negotiate)
         target = plan(
             answer.spec.geometry,
             width=facts.width,
@@ -285,6 +289,7 @@ class Pipeline:
             target,
             cut=cut,
             accepted=answer.accepted,
+            negotiate=self._negotiate,
             memory_bytes=self._render_memory_bytes,
         )
         return target, output
@@ -296,7 +301,7 @@ class Pipeline:
         origin: Origin,
         *,
         target: Plan,
-        output: ImageFormat,
+        output: Choice,
         insights: Insights,
         matte: str | None,
         client: Client,
@@ -328,7 +333,7 @@ class Pipeline:
                     await self._origins.mark_damaged(customer, spec.origin, origin)
                     return None
                 if made is not None:
-                    return self._keep(key, made.body, output)
+                    return self._keep(key, made)
                 if inputs.matte_is_gone:
                     if matte is not None and not self._mattes.is_unreadable(matte):
                         await self._cutouts.forget(matte)
@@ -340,14 +345,13 @@ class Pipeline:
         return await self._found_or_made(key, make, client)
 
     async def _blank(
-        self, customer: Customer, spec: Spec, target: Plan, output: ImageFormat, insights: Insights, *, client: Client
+        self, customer: Customer, spec: Spec, target: Plan, output: Choice, insights: Insights, *, client: Client
     ) -> tuple[Rendition, RenditionSource] | None:
         job = make_blank_job(spec, target, output, insights)
         key = keys.rendition_key(customer.token, "blank", repr(job))
 
         async def make() -> Rendition:
-            body = await self._pool.blank(job, client=client)
-            return self._keep(key, body, output)
+            return self._keep(key, await self._pool.blank(job, client=client))
 
         return await self._found_or_made(key, make, client)
 
@@ -364,8 +368,8 @@ class Pipeline:
             made = await self._renders.run(key, make)  # it was another one's line that was full
         return None if made is None else (made, RenditionSource.SHARED if shared else RenditionSource.MADE)
 
-    def _keep(self, key: str, body: bytes, output: ImageFormat) -> Rendition:
-        rendition = make_rendition(body, FORMATS[output].media_type)
+    def _keep(self, key: str, made: Rendered) -> Rendition:
+        rendition = make_rendition(made.body, FORMATS[made.format].media_type)
         self._renditions.put(key, rendition)
         return rendition
 

@@ -230,13 +230,13 @@ class RenderPool:
             found = await self._run("look", inputs, client, options, heavy=heavy)
         return cast("InsightRecord | None", found)
 
-    async def blank(self, job: BlankJob, *, client: Client = SERVER) -> bytes:
+    async def blank(self, job: BlankJob, *, client: Client = SERVER) -> Rendered:
         """`render.run.render_blank` in a render process."""
 
         async def inputs() -> tuple[object, ...]:
             return (job,)
 
-        return cast("bytes", await self._run("blank", inputs, client, {}, heavy=is_heavy_blank(job)))
+        return cast("Rendered", await self._run("blank", inputs, client, {}, heavy=is_heavy_blank(job)))
 
     async def check(self) -> None:
         """Render a tiny picture, before all that wait. Raises BusyError when neither that nor anything else comes

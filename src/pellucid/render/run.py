@@ -10,7 +10,7 @@
 4. round_corners      The corners of the image, not of its canvas: on a canvas of one colour nobody would see those.
 5. rotate             By any other angle: the round corners turn with the image, the box around it has none.
 6. lay_on_canvas      Padding, and what is behind: the named colour, or a blurred copy of the image with its background;
-                      white where the format cannot be transparent. After all that makes pixels transparent.
+                      white where the result is to be opaque. After all that makes pixels transparent.
 7. encode             Pixels only, no metadata.
 
 Without a matte and round corners all of it stays inside libvips.
@@ -23,12 +23,12 @@ from functools import partial
 
 from pellucid.image import vips
 from pellucid.image.decode import Damage
-from pellucid.image.encode import encode
+from pellucid.image.encode import write
 from pellucid.image.probe import DEFAULT_MAX_DECODE_BYTES
 from pellucid.image.vips import VipsImage
 from pellucid.render.job import BlankJob, Rendered, RenderJob
 from pellucid.render.steps.behind import blurred_copy
-from pellucid.render.steps.canvas import backdrop_for, lay_on_canvas
+from pellucid.render.steps.canvas import backdrop_of, lay_on_canvas
 from pellucid.render.steps.corners import round_corners
 from pellucid.render.steps.matte import remove_background
 from pellucid.render.steps.scale import scale
@@ -60,12 +60,14 @@ def render(
     image = scale(origin, job, max_bytes=max_bytes, on_damage=damage.note)
     for step in steps_of(image, matte, job):
         image = step(image, job)
-    return Rendered(body=encode(image, format=job.format, quality=job.quality), damaged=damage.noted)
+    written = write(image, format=job.format, quality=job.quality, or_jpeg=job.or_jpeg)
+    return Rendered(body=written.body, format=written.format, damaged=damage.noted)
 
 
-def render_blank(job: BlankJob) -> bytes:
-    """The bytes of an empty image; white where the format has no alpha and no colour is named. Raises `RenderError`."""
-    colour = backdrop_for(job.format, job.background) or TRANSPARENT
+def render_blank(job: BlankJob) -> Rendered:
+    """An empty image; white where it is opaque and no colour is named. Raises `RenderError`."""
+    colour = backdrop_of(job) or TRANSPARENT
     channels = colour.rgb if colour.opaque else (*colour.rgb, colour.alpha)
     image = vips.uniform(job.width, job.height, channels)
-    return encode(image, format=job.format, quality=job.quality)
+    written = write(image, format=job.format, quality=job.quality, or_jpeg=job.or_jpeg)
+    return Rendered(body=written.body, format=written.format)

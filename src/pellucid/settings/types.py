@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
@@ -119,6 +119,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Networks = Annotated[tuple[Network, ...], BeforeValidator(_split)]
 Ports = Annotated[frozenset[Annotated[int, Field(ge=1, le=65535)]] | None, BeforeValidator(_split_ports)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
+NegotiatedFormats = Annotated[tuple[Literal["webp", "avif"], ...], BeforeValidator(_split)]
 WebUrls = Annotated[tuple[Annotated[str, AfterValidator(check_web_url)], ...], BeforeValidator(_split)]
 StringMap = Annotated[dict[str, str], BeforeValidator(_split_map)]
 Aliases = Annotated[StringMap, AfterValidator(_check_aliases)]

@@ -6,7 +6,7 @@ import hashlib
 
 from pellucid.spec import OriginRef, Tier, Token
 
-RENDER_VERSION = 6
+RENDER_VERSION = 7
 """Part of every rendition key. Raise it when a change of the code gives other pixels or bytes for the same plan."""
 
 

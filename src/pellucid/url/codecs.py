@@ -147,3 +147,14 @@ def read_word(words: Mapping[str, ValueT]) -> Callable[[str], ValueT]:
 def write_word(*, default: StrEnum | None) -> Callable[[StrEnum | None], str | None]:
     """A writer of words that are spelled like the enum's values."""
     return lambda word: None if word is None or word is default else word.value
+
+
+def read_words(words: Mapping[str, ValueT]) -> Callable[[str], tuple[ValueT, ...]]:
+    """A reader of one or several words with commas between them; one that comes again counts where it came first."""
+    read = read_word(words)
+    return lambda text: tuple(dict.fromkeys(read(word.strip()) for word in text.split(",")))
+
+
+def write_words(words: tuple[StrEnum, ...]) -> str | None:
+    """Words that are spelled like the enum's values; the default is none of them."""
+    return ",".join(words) or None

@@ -16,6 +16,7 @@ from pellucid.customers.customer import Customers
 from pellucid.cutout.recipe import Recipe, tier_of
 from pellucid.database.database import Database
 from pellucid.errors import DatabaseError
+from pellucid.formats import ImageFormat
 from pellucid.invalidation.log import Invalidation, InvalidationLog
 from pellucid.invalidation.validity import Validity
 from pellucid.mattes.catalogue import Catalogue
@@ -306,6 +307,7 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
             max_output_pixels=settings.image.max_output_pixels,
             max_enlarged_pixels=settings.image.max_enlarged_pixels,
             wait_s=settings.web.wait_s,
+            negotiate=frozenset(map(ImageFormat, settings.image.negotiate)),
             render_memory_bytes=settings.render.memory_bytes,
             webhook_targets=webhook_targets_of(settings, guard),
         )

@@ -234,7 +234,7 @@ async function showCutout(blob, parameters, signal) {
   const url = URL.createObjectURL(blob);
   const size = await swap(cutout, url, signal);
   const isFirst = !stage.root.classList.contains("ready");
-  picture.shown = { ...size, bytes: blob.size, path: address(picture.source, parameters) };
+  picture.shown = { ...size, bytes: blob.size, type: blob.type.split("/")[1], path: address(picture.source, parameters) };
   cutout.style.backgroundColor = "";
   stage.setSize(isExact() ? size : requestedSize() ?? size, size);
   if (!parameters.bg_color && parameters.force_format !== "jpeg") {
@@ -296,7 +296,7 @@ function drawDownload() {
   link.textContent = isSaving ? "Preparing the picture" : `Download ${FORMATS[options.format].name}${size ? `, ${size.width} × ${size.height}` : ""}`;
   link.toggleAttribute("aria-busy", isSaving);
   link.href = isExact() ? cutout.src : address(picture.source, wanted());
-  link.download = fileName(stemOf(picture.name), options.format);
+  link.download = fileName(stemOf(picture.name), isExact() ? picture.shown.type : options.format); // WebP may be JPEG
 }
 
 byId("download").onclick = async event => {

@@ -8,7 +8,7 @@ from pellucid.image import vips
 from pellucid.image.vips import VipsImage
 from pellucid.render.job import RenderJob
 from pellucid.render.plan.gravity import align
-from pellucid.render.steps.canvas import backdrop_for
+from pellucid.render.steps.canvas import backdrop_of
 from pellucid.spec import WHITE, BlurredCopy
 
 _DEFAULT_BLUR = 0.04
@@ -27,7 +27,7 @@ def blurred_copy(image: VipsImage, job: RenderJob, copy: BlurredCopy) -> VipsIma
     3 bands.
     """
     plan = job.plan
-    backdrop = backdrop_for(job.format, job.background)
+    backdrop = backdrop_of(job)
     ground = backdrop if backdrop is not None and backdrop.opaque else WHITE
     if image.bands != 3:
         image = image.flatten(background=ground.rgb)

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import numpy as np
 
-from pellucid.formats import FORMATS, ImageFormat
+from pellucid.formats import FORMATS
 from pellucid.image import vips
 from pellucid.image.vips import VipsImage
 from pellucid.render.compose import compose
-from pellucid.render.job import RenderJob
+from pellucid.render.job import BlankJob, RenderJob
 from pellucid.spec import WHITE, Colour
 
 
 def lay_on_canvas(image: VipsImage, job: RenderJob, *, behind: VipsImage | None = None) -> VipsImage:
-    """The image on the planned canvas, over the named colour; over white, or the colour over white, where the format
-    has no alpha. What no colour covers stays transparent. An opaque image of the canvas's size may lie `behind` it.
+    """The image on the planned canvas, over the named colour; over white, or the colour over white, where the
+    result is to be opaque or its format has no alpha. What no colour covers stays transparent. An opaque image of the
+    canvas's size may lie `behind` it.
     """
     plan = job.plan
     if behind is not None:
         image = vips.with_alpha_band(image).embed(plan.left, plan.top, plan.width, plan.height, extend="black")
         return vips.over(image, behind)
-    colour = backdrop_for(job.format, job.background)
+    colour = backdrop_of(job)
     if colour is not None and colour.opaque:
         flat = image if image.bands == 3 else image.flatten(background=colour.rgb)
         if not plan.is_padded:
@@ -35,10 +36,11 @@ def lay_on_canvas(image: VipsImage, job: RenderJob, *, behind: VipsImage | None 
     return vips.from_array(compose(rgba[..., :3], rgba[..., 3], colour))
 
 
-def backdrop_for(format_: ImageFormat, background: Colour | None) -> Colour | None:
+def backdrop_of(job: RenderJob | BlankJob) -> Colour | None:
     """The colour that goes under the image, None = it stays transparent."""
+    background = job.background
     transparent = background is None or background.alpha == 0
-    if FORMATS[format_].alpha:
+    if FORMATS[job.format].alpha and not job.opaque:
         return None if transparent else background
     if transparent or background is None:
         return WHITE

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from pellucid.settings.cores import half_the_cores
-from pellucid.settings.types import GIB, MIB, Section
+from pellucid.settings.types import GIB, MIB, NegotiatedFormats, Section
 
 
 class ImageSettings(Section):
@@ -22,6 +22,11 @@ class ImageSettings(Section):
         default=768 * MIB,
         ge=32 * MIB,
         description="Memory that decoding an origin may take, estimated from its header; beyond that: 422.",
+    )
+    negotiate: NegotiatedFormats = Field(
+        default=("webp", "avif"),
+        description="Formats that opaque pictures are sent in, instead of their origins', to those who name them in "
+        "`Accept` ([when](formats.md#what-is-sent-to-whom)); empty: none, so that these URLs have no `Vary`.",
     )
 
 
