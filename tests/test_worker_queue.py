@@ -9,17 +9,21 @@ import sys
 import time
 from collections.abc import AsyncGenerator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from pdf_files import Page, document
 from pellucid.database.database import Database
 from pellucid.engine import Engine
 from pellucid.errors import DatabaseError
+from pellucid.ledger.values import Claim
 from pellucid.mattes.facts import MatteFacts
 from pellucid.mattes.files import MatteFiles
-from pellucid.queue.values import Failed, Job, Pending
+from pellucid.queue.values import Failed, Job, Pending, Submission
+from pellucid.spec import Tier
 from pellucid.store import keys
 from pellucid.store.objects import ObjectBlobs
 from pellucid.system.exit_codes import EXIT_MEMORY
@@ -62,6 +66,21 @@ async def test_the_queue_drives_the_handler(engine: Engine, blobs: ObjectBlobs, 
         assert isinstance(failed, Failed)
         assert failed.reason == "undecodable"
         assert isinstance((await world.submit(job_of(engine, lost))).receipt, Pending), "deleted"
+
+
+async def test_a_page_of_a_document_is_a_removal_of_its_own(engine: Engine, blobs: ObjectBlobs, world: World) -> None:
+    data = document([Page(box="0 0 30 30"), Page(box="0 0 96 48", content=b"0 g 24 12 48 24 re f")])
+    digest = keys.digest(data)
+    await blobs.put(keys.origin_bytes_key(digest), data)
+    job = replace(job_of(engine, data), key=keys.matte_name(digest, 1, engine.recipe.id), page=1)
+    claim = Claim(token=SHOP, origin_digest=keys.page_digest(digest, 2), tier=Tier.STANDARD)
+    async with world.working(engine, handler_of(engine, blobs)):
+        await world.queue.submit(Submission(job=job, claim=claim))
+        assert await world.queue.wait(job.key, timeout_s=30)
+    (known,) = await world.queue.known_mattes(SHOP, [digest], page=2)
+    assert (known.facts.name, known.facts.page, known.charged) == (job.key, 1, 200)
+    assert (known.facts.width, known.facts.height) == (200, 100)
+    assert await world.queue.known_mattes(SHOP, [digest]) == []
 
 
 async def test_every_waiting_token_is_charged_once(

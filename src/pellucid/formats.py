@@ -20,6 +20,8 @@ class ImageFormat(enum.StrEnum):
     ICO = "ico"
     JP2 = "jp2"
     SVG = "svg"
+    PDF = "pdf"
+    JXL = "jxl"
 
     @property
     def extension(self) -> str:
@@ -30,12 +32,14 @@ class ImageFormat(enum.StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FormatTraits:
     """`written_as` is the family a rendition of such an origin keeps: itself where browsers show it and we encode it,
-    else the nearest that they do. `alpha` = the format can carry transparency.
+    else the nearest that they do. `alpha` = the format can carry transparency; `paged` = its files are documents, of
+    which a URL may name a page.
     """
 
     media_type: str
     alpha: bool
     written_as: ImageFormat
+    paged: bool = False
     largest_side: int = 10_000_000
     """Pixels along one side that its encoder writes; libvips' own bound where it has none."""
     transparent_bytes: int = 0
@@ -86,11 +90,14 @@ FORMATS: dict[ImageFormat, FormatTraits] = {
         media_type="image/gif", alpha=True, written_as=_P, largest_side=65_535, transparent_bytes=14, opaque_bytes=14
     ),
     ImageFormat.HEIC: FormatTraits(media_type="image/heic", alpha=True, written_as=_J),
-    ImageFormat.TIFF: FormatTraits(media_type="image/tiff", alpha=True, written_as=_J),
+    ImageFormat.TIFF: FormatTraits(media_type="image/tiff", alpha=True, written_as=_J, paged=True),
     ImageFormat.BMP: FormatTraits(media_type="image/bmp", alpha=True, written_as=_P),
     ImageFormat.ICO: FormatTraits(media_type="image/vnd.microsoft.icon", alpha=True, written_as=_P),
     ImageFormat.JP2: FormatTraits(media_type="image/jp2", alpha=True, written_as=_J),
     ImageFormat.SVG: FormatTraits(media_type="image/svg+xml", alpha=True, written_as=_P),
+    ImageFormat.JXL: FormatTraits(media_type="image/jxl", alpha=True, written_as=_J),
+    # Pages are paper, and as often photographs as text.
+    ImageFormat.PDF: FormatTraits(media_type="application/pdf", alpha=False, written_as=_J, paged=True),
 }
 
 WRITABLE = frozenset({ImageFormat.JPEG, ImageFormat.PNG, ImageFormat.WEBP, ImageFormat.AVIF, ImageFormat.GIF})

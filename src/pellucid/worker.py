@@ -123,7 +123,7 @@ class _MatteHandler:
         data = await self._origin_bytes(job)
         try:
             async with asyncio.timeout(self._time_limit_s):
-                computation = asyncio.to_thread(_compute_matte, self._engine, data, tier)
+                computation = asyncio.to_thread(_compute_matte, self._engine, data, job.page + 1, tier)
                 matte = await _run_within_memory(computation, self._headroom, self._stop, job)
         except TimeoutError:
             _log.error(
@@ -220,6 +220,6 @@ def _exit_soon() -> None:
     timer.start()
 
 
-def _compute_matte(engine: Engine, data: bytes, tier: Tier) -> bytes:
-    facts = examine(data, max_pixels=engine.max_pixels, max_bytes=engine.max_decode_bytes)
+def _compute_matte(engine: Engine, data: bytes, page: int, tier: Tier) -> bytes:
+    facts = examine(data, max_pixels=engine.max_pixels, max_bytes=engine.max_decode_bytes, page=page)
     return engine.make_matte(data, facts, tier=tier)

@@ -145,14 +145,15 @@ async def put_matte(
     recipe: Recipe = RECIPE,
     empty: bool = False,
     size: tuple[int, int] = (WIDTH, HEIGHT),
+    page: int = 1,
 ) -> None:
-    """What a worker leaves behind for these bytes, a picture of `size` (width, height)."""
+    """What a worker leaves behind for a page of these bytes, a picture of `size` (width, height)."""
     width, height = size
     alpha = np.zeros((height, width), np.uint8)
     alpha[height // 4 : height * 3 // 4, width // 4 : width * 3 // 4] = 255
     digest = keys.digest(data)
     blob = pack_matte(alpha, width=width, height=height, confidence=0.9, empty=empty, recipe_id=recipe.id)
-    name = keys.matte_name(digest, 0, recipe.id)
+    name = keys.matte_name(digest, page - 1, recipe.id)
     await MatteFiles(open_blobs(settings)).write(name, blob)
     known = MatteFacts.of_header(name, unpack_header(blob), tier=Tier.STANDARD, size_bytes=len(blob))
     store = store_name(Paths.below(settings.data_dir))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -30,7 +31,7 @@ FACES, COLOUR = Needs(faces=True), Needs(main_colour=True)
 
 def origin_of(digest: str) -> Origin:
     facts = ImageFacts(format=ImageFormat.JPEG, width=10, height=10, has_alpha=False)
-    return cast("Origin", type("Known", (), {"digest": digest, "facts": facts, "size_bytes": 3})())
+    return Origin(digest=digest, facts=facts, size_bytes=3, url="https://a.example/a", source="a", record_key="r")
 
 
 class Bytes:
@@ -104,6 +105,15 @@ async def test_an_image_is_looked_at_once_by_all_processes() -> None:
     assert world.pool.looks == [FACES]
     await world.get(FACES, "e" * 32)
     assert len(world.pool.looks) == 2, "other bytes"
+
+
+async def test_each_page_of_a_document_is_looked_at() -> None:
+    world = World()
+    first = origin_of("d" * 32)
+    second = replace(first, facts=replace(first.facts, page=2))
+    for origin in (first, second, first, second):
+        assert (await world.resolver.get(DEFAULT_CUSTOMER, REF, origin, FACES)).faces == (FACE,)
+    assert world.pool.looks == [FACES, FACES]
 
 
 async def test_only_what_is_missing_is_looked_for() -> None:

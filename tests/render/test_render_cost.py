@@ -34,6 +34,10 @@ def _job(origin: ImageFormat, megapixels: float, width: int, *, to: ImageFormat 
         (ImageFormat.JP2, 4, 20, 400, False, True),
         (ImageFormat.SVG, 1, 0.001, 800, False, False),
         (ImageFormat.SVG, 1, 0.001, 4000, False, True),
+        (ImageFormat.PDF, 90, 4, 1600, False, False),
+        (ImageFormat.PDF, 2, 25, 400, False, False),
+        (ImageFormat.PDF, 2, 40, 400, False, True),
+        (ImageFormat.PDF, 2, 0.01, 4000, False, True),
     ],
 )
 def test_lanes(origin: ImageFormat, megapixels: float, megabytes: float, width: int, cut: bool, heavy: bool) -> None:

@@ -32,6 +32,7 @@ from pellucid.spec import (
     Point,
     Radius,
     Removal,
+    Source,
     Spec,
     Tier,
 )
@@ -150,6 +151,7 @@ specs = st.builds(
         ),
     ),
     effects=st.builds(Effects, sharpen=st.just(0.0) | st.floats(2, 100)),
+    source=st.builds(Source, page=st.integers(1, 999_999)),
     output=st.builds(
         Output,
         formats=st.lists(st.sampled_from(OutputFormat), unique=True, max_size=4).map(tuple),

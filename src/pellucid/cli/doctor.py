@@ -14,6 +14,7 @@ from rich.console import Console
 
 from pellucid.cli.words import counted
 from pellucid.errors import DatabaseAwayError, PellucidError, SettingsError
+from pellucid.image import libjxl
 from pellucid.models.cards import find_cards
 from pellucid.models.weights import verify
 from pellucid.serve.listen import listen
@@ -22,10 +23,22 @@ from pellucid.serve.running_server import find_running
 from pellucid.settings.model import SettingsTree
 from pellucid.settings.names import setting_names, variable_name
 from pellucid.settings.types import GIB
+from pellucid.system.extras import install_command
 from pellucid.wiring.engines import open_library_engine
 from pellucid.wiring.storage import look_into_database, open_blobs, open_catalogue, open_queue
 
-_PACKAGES = ("pellucid", "openvino", "pyvips", "pyvips-binary", "pi-heif", "numpy", "obstore", "starlette", "uvicorn")
+_PACKAGES = (
+    "pellucid",
+    "openvino",
+    "pyvips",
+    "pyvips-binary",
+    "pi-heif",
+    "pypdfium2",
+    "numpy",
+    "obstore",
+    "starlette",
+    "uvicorn",
+)
 
 Check = Callable[[SettingsTree], str]
 
@@ -61,7 +74,9 @@ def _versions(_: SettingsTree) -> str:
             found.append(f"{package} {version(package)}")
         except PackageNotFoundError as error:
             raise PellucidError(f"{package} is not installed; run `make install` or reinstall pellucid") from error
-    return f"Python {platform.python_version()}, " + ", ".join(found)
+    libjxl_version = libjxl.find()
+    jxl = f"libjxl {libjxl_version}" if libjxl_version else f"no libjxl (JPEG XL is read with {install_command('jxl')})"
+    return f"Python {platform.python_version()}, " + ", ".join((*found, jxl))
 
 
 def _model(settings: SettingsTree) -> str:

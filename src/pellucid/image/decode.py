@@ -1,7 +1,8 @@
 """From a file's bytes to upright sRGB pixels of the size that is wanted.
 
-Only the first frame or page is read. Whatever the file holds (CMYK, 16 bits, grey, palette, a wide-gamut profile, any
-EXIF orientation), what comes out is sRGB with 8 bits a channel, upright, 3 bands or 4 with straight alpha.
+Only the first frame is read, and of a document the page that its facts name. Whatever the file holds (CMYK, 16 bits,
+grey, palette, a wide-gamut profile, any EXIF orientation), what comes out is sRGB with 8 bits a channel, upright, 3
+bands or 4 with straight alpha.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ import numpy.typing as npt
 
 from pellucid.errors import DamagedImageError
 from pellucid.formats import ImageFormat
-from pellucid.image import footprint, heif, jpeg, pillow, png_end, structure, vips
+from pellucid.image import footprint, heif, jpeg, jxl, pdf, pillow, png_end, structure, vips
 from pellucid.image.box import Box
-from pellucid.image.colour.described import DescribedImage, describe, needs_all_bits
+from pellucid.image.colour.described import DescribedImage, describe, needs_all_bits, profile_needs_all_bits
 from pellucid.image.facts import ImageFacts
 from pellucid.image.gif import covered_part
 from pellucid.image.pillow import LEFT_TO_RESAMPLE
@@ -180,7 +181,7 @@ def _decode_strictly(
                 pixels = _decode(attempt, facts, wanted, compute, fail_on=fail_on)
                 return pixels, not _SAYS_DAMAGED.search(heard())
         except DamagedImageError:
-            if facts.format not in LOADERS:
+            if facts.format not in LOADERS and facts.format is not ImageFormat.JXL:
                 raise
     return None
 
@@ -218,6 +219,8 @@ def _decode(
     data: bytes, facts: ImageFacts, wanted: _Wanted, compute: Callable[[VipsImage], PixelsT], *, fail_on: FailOn
 ) -> PixelsT:
     failure = f"the {facts.format.upper()} picture cannot be decoded: its file is damaged or cut short"
+    if facts.format is ImageFormat.PDF:
+        return compute(_drawn(data, facts, wanted))
     with vips.failing_as(DamagedImageError, failure):
         described = _open(data, facts, wanted, fail_on=fail_on)
         image = _to_rgb(described.to_srgb_size(width=wanted.width, height=wanted.height))
@@ -225,6 +228,13 @@ def _decode(
         if crop is not None:
             image = image.crop(crop.left, crop.top, crop.width, crop.height)
         return compute(image)
+
+
+def _drawn(data: bytes, facts: ImageFacts, wanted: _Wanted) -> VipsImage:
+    """A page of a document at the size that is wanted, never enlarged from a bitmap. Raises ImageLimitError."""
+    needed_bytes = pdf.needed_bytes(result_bytes=wanted.result_bytes(has_alpha=False))
+    footprint.check_memory(needed_bytes, max_bytes=wanted.max_bytes)
+    return pdf.read_pixels(data, width=wanted.width, height=wanted.height, page=facts.page, crop=wanted.crop)
 
 
 def _open(data: bytes, facts: ImageFacts, wanted: _Wanted, *, fail_on: FailOn) -> DescribedImage:
@@ -241,8 +251,10 @@ def _open(data: bytes, facts: ImageFacts, wanted: _Wanted, *, fail_on: FailOn) -
             width=facts.width, height=facts.height, has_alpha=facts.has_alpha, result_bytes=result_bytes, all_bits=True
         )
         return describe(heif.read_pixels(data, all_bits=all_bits), data, format_)
+    if format_ is ImageFormat.JXL:
+        return describe(_open_jxl(data, facts, wanted, fail_on=fail_on), data, format_)
     if format_ is ImageFormat.TIFF:
-        image = _open_tiff(data, max_bytes=wanted.max_bytes, result_bytes=result_bytes, fail_on=fail_on)
+        image = _open_tiff(data, facts, wanted, fail_on=fail_on)
         return describe(image, data, format_)
     if format_ is ImageFormat.ICO:
         data = pillow.largest_icon(data)
@@ -268,11 +280,21 @@ def _open(data: bytes, facts: ImageFacts, wanted: _Wanted, *, fail_on: FailOn) -
     return describe(image, data, format_)
 
 
-def _open_tiff(data: bytes, *, max_bytes: int, result_bytes: int, fail_on: FailOn) -> VipsImage:
-    picture = open_picture(data)
+def _open_jxl(data: bytes, facts: ImageFacts, wanted: _Wanted, *, fail_on: FailOn) -> VipsImage:
+    info = jxl.read_info(data)
+    result_bytes = wanted.result_bytes(has_alpha=facts.has_alpha)
+    footprint.check_memory(info.needed_bytes(result_bytes=result_bytes), max_bytes=wanted.max_bytes)
+    all_bits = info.bits > 8 and profile_needs_all_bits(info.profile)
+    all_bits &= info.needed_bytes(result_bytes=result_bytes, all_bits=True) <= wanted.max_bytes
+    return jxl.read_pixels(data, all_bits=all_bits, tolerant=fail_on == "none")
+
+
+def _open_tiff(data: bytes, facts: ImageFacts, wanted: _Wanted, *, fail_on: FailOn) -> VipsImage:
+    picture = open_picture(data, facts.page)
     image = picture.load(fail_on=fail_on)
+    result_bytes = wanted.result_bytes(has_alpha=facts.has_alpha)
     needed_bytes = picture.copied_bytes + footprint.of_tiff(image, picture.directory, result_bytes=result_bytes)
-    footprint.check_memory(needed_bytes, max_bytes=max_bytes)
+    footprint.check_memory(needed_bytes, max_bytes=wanted.max_bytes)
     return picture.convert(image, fail_on=fail_on)
 
 

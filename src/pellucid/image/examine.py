@@ -27,14 +27,14 @@ _FILLER = b"\x5a\xc3" * 64
 """Pixels of no picture."""
 
 
-def examine(data: bytes, *, max_pixels: int, max_bytes: int = DEFAULT_MAX_DECODE_BYTES) -> ImageFacts:
-    """The facts of the picture in `data`, `damaged` among them. A file that is whole by its structure is believed, in
-    microseconds; another one is decoded once, which settles it.
+def examine(data: bytes, *, max_pixels: int, max_bytes: int = DEFAULT_MAX_DECODE_BYTES, page: int = 1) -> ImageFacts:
+    """The facts of the picture in `data`, `damaged` among them; of a document those of its `page`, from 1. A file that
+    is whole by its structure is believed, in microseconds; another one is decoded once, which settles it.
 
     Raises what `probe` raises, and DamagedImageError for a file of which nothing can be shown.
     """
     wholeness = look(data, sniff(data))
-    facts = probe(data, max_pixels=max_pixels, max_bytes=max_bytes)
+    facts = probe(data, max_pixels=max_pixels, max_bytes=max_bytes, page=page)
     if wholeness is Wholeness.WHOLE:
         return replace(facts, damaged=False)
     return _decoded_once(data, replace(facts, damaged=wholeness is Wholeness.CUT), max_bytes=max_bytes)

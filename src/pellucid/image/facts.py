@@ -10,8 +10,9 @@ from pellucid.formats import ImageFormat
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageFacts:
     """`width` and `height` are pixels of the upright picture (EXIF orientation applied). `has_alpha` = the file has an
-    alpha channel or a transparent palette entry. `pages` counts frames or pages, at least 1. `damaged` = part of the
-    picture is missing, its file is cut short or corrupt; None where nobody has looked (`image.examine` does).
+    alpha channel or a transparent palette entry. `pages` counts frames or pages, at least 1; `page` is the
+    one of a document that is meant, from 1. `damaged` = part of the picture is missing, its file is cut short or
+    corrupt; None where nobody has looked (`image.examine` does).
     """
 
     format: ImageFormat
@@ -20,3 +21,4 @@ class ImageFacts:
     has_alpha: bool
     pages: int = 1
     damaged: bool | None = None
+    page: int = 1

@@ -14,6 +14,8 @@ resident memory (`bench/decode_memory.py`, 100 megapixels; docs/limits.md has ev
     BMP    4.6 / 6.0 in strips; 11.0 as Pillow converts
     JP2    RGB 19.3, RGBA 24.4, in tiles 7.2, grey 7.2; a quarter of that for each halving that is left out
     SVG    what is drawn, 4 bytes a pixel of the result; groups and filters cannot be told from the header
+    JXL    RGB 5.6, RGBA 36, lossless 3.2 to 18 and, where it has a palette or was written in steps, 39 (`jxl.JxlInfo`)
+    PDF    6 bytes a pixel of the result and 16 MiB; what the page holds cannot be told from the header
 
 What is left after the estimate (an SVG's filters, a decoder's bug) meets the bound on the process's memory.
 """

@@ -21,13 +21,13 @@ _MAGIC: tuple[tuple[bytes, ImageFormat], ...] = (
     (b"\x00\x00\x00\x0cjP  \r\n\x87\n", ImageFormat.JP2),
     (b"\xff\x4f\xff\x51", ImageFormat.JP2),
     (b"BM", ImageFormat.BMP),
+    (b"%PDF-", ImageFormat.PDF),
+    (b"\xff\x0a", ImageFormat.JXL),
+    (b"\x00\x00\x00\x0cJXL \r\n\x87\n", ImageFormat.JXL),
 )
 
 # What comes in place of a picture; the words complete "this is ...".
 _REFUSED: tuple[tuple[bytes, str], ...] = (
-    (b"\xff\x0a", "a JPEG XL picture, which is not supported"),
-    (b"\x00\x00\x00\x0cJXL \r\n\x87\n", "a JPEG XL picture, which is not supported"),
-    (b"%PDF-", "a PDF document, which is not supported"),
     (b"8BPS", "a Photoshop file, which is not supported"),
     (b"%!PS", "a PostScript document, which is not supported"),
     (b"\x00\x00\x02\x00", "a cursor file, which is not supported"),

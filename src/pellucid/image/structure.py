@@ -93,7 +93,9 @@ def _look_at_iso(data: bytes) -> Wholeness:
             (size_bytes,) = struct.unpack_from(">Q", data, at + 8)
         elif size_bytes == 0:
             size_bytes = len(data) - at
-        has_pixels |= kind == b"mdat" or (kind == b"meta" and data.find(b"idat", at, at + size_bytes) >= 0)
+        has_pixels |= kind in (b"mdat", b"jxlc", b"jxlp") or (
+            kind == b"meta" and data.find(b"idat", at, at + size_bytes) >= 0
+        )
         at += max(8, size_bytes)
     return Wholeness.DOUBTFUL
 
@@ -142,6 +144,18 @@ def _look_at_jp2(data: bytes) -> Wholeness:
     return _whole_if(data.rfind(b"\xff\xd9", max(0, data.find(b"\xff\x4f\xff\x51"))) >= 0)
 
 
+def _look_at_jxl(data: bytes) -> Wholeness:
+    """The boxes of a file that has some. A bare codestream does not say where it ends: it is believed, because its
+    decoder reads all of it whatever size is wanted, and notices each time.
+    """
+    return Wholeness.WHOLE if data.startswith(b"\xff\x0a") else _look_at_iso(data)
+
+
+def _look_at_pdf(data: bytes) -> Wholeness:
+    """Its end marker, within the last kB as readers look for it. What lacks a part before that does not open."""
+    return _whole_if(data.rfind(b"%%EOF", max(0, len(data) - 1024)) >= 0)
+
+
 def _colour_table_bytes(data: bytes, flags_at: int) -> int:
     flags = data[flags_at] if flags_at < len(data) else 0
     return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
@@ -170,5 +184,7 @@ _LOOKS: dict[ImageFormat, Callable[[bytes], Wholeness]] = {
     ImageFormat.BMP: _look_at_bmp,
     ImageFormat.ICO: _look_at_ico,
     ImageFormat.JP2: _look_at_jp2,
+    ImageFormat.PDF: _look_at_pdf,
+    ImageFormat.JXL: _look_at_jxl,
     ImageFormat.SVG: lambda _: Wholeness.WHOLE,  # to read its header is to read all of it
 }

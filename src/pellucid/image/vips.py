@@ -222,6 +222,23 @@ def label_regions(levels: NDArray[np.uint8]) -> NDArray[np.intp]:
     return np.asarray(labelled.labelregions().numpy(), dtype=np.intp).reshape(levels.shape)
 
 
+def save_webp_roll(
+    frames: list[NDArray[np.uint8]], *, delays_ms: Sequence[int], plays: int, quality: int, effort: int
+) -> bytes:
+    """An animated WebP file of frames of one size, (height, width, 3 or 4) uint8. `plays` = how often it is shown, 0
+    for ever; `quality` is 1..100. The list is emptied: both it and the roll would be twice the frames.
+    """
+    count = len(frames)
+    height = frames[0].shape[0]
+    tall = np.concatenate(frames)
+    frames.clear()
+    roll: Any = cast("Any", from_array(tall)).copy()
+    roll.set_type(_vips.GValue.gint_type, "page-height", height)
+    roll.set_type(_vips.GValue.array_int_type, "delay", list(delays_ms[:count]))
+    roll.set_type(_vips.GValue.gint_type, "loop", plays)
+    return bytes(roll.webpsave_buffer(Q=quality, effort=effort, keep="none"))
+
+
 def lookup_table(table: NDArray[np.uint8] | NDArray[np.float32]) -> VipsImage:
     """For `maplut`: what becomes of 0, 1, 2, ... Either (n,) for all bands alike, or (n, bands)."""
     values = np.ascontiguousarray(table)

@@ -14,7 +14,9 @@ REMOVAL = "bg_remove"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """What a token pays for, once: the matte of these bytes in this tier. Other fields do not distinguish claims."""
+    """What a token pays for, once: the matte of these bytes in this tier. Other fields do not distinguish claims. Of a
+    page other than the first both digests are the page's (`keys.page_digest`): it is a removal of its own.
+    """
 
     token: Token
     origin_digest: str

@@ -14,6 +14,7 @@ from pellucid.database.tables import charges, mattes
 from pellucid.image.box import Box
 from pellucid.image.matte_file import MatteHeader
 from pellucid.spec import Tier, Token
+from pellucid.store.keys import page_digest
 
 _VERSION = 1
 """Version of the rows that this code writes. Rows of a later version are left alone."""
@@ -71,10 +72,24 @@ class KnownMatte:
     """Credits that the token paid for these bytes in this tier; None if it has not paid."""
 
 
-def known_mattes(db: sa.Connection, *, store: str, token: Token, digests: Sequence[str]) -> list[KnownMatte]:
-    """The mattes of the first page of these bytes, and what the token paid for them. One statement."""
-    found = db.execute(_KNOWN, {"store": store, "token": token, "digests": list(digests)})
-    return [KnownMatte(facts=_facts(row), newest=row.newest, charged=row.charged) for row in found]
+def known_mattes(
+    db: sa.Connection, *, store: str, token: Token, digests: Sequence[str], page: int = 1
+) -> list[KnownMatte]:
+    """The mattes of the `page` of these bytes, from 1, and what the token paid for them. One statement for the first
+    page, one for each of `digests` for others.
+    """
+    values = {"store": store, "token": token}
+    if page == 1:
+        rows = list(db.execute(_KNOWN, {**values, "digests": list(digests)}))
+    else:
+        rows = [
+            row
+            for each in digests
+            for row in db.execute(
+                _KNOWN_PAGE, {**values, "digest": each, "page": page - 1, "paid_as": page_digest(each, page)}
+            )
+        ]
+    return [KnownMatte(facts=_facts(row), newest=row.newest, charged=row.charged) for row in rows]
 
 
 def write(db: sa.Connection, facts: MatteFacts, *, store: str, now: float) -> None:
@@ -177,10 +192,11 @@ def _facts(row: sa.Row[Any]) -> MatteFacts:
     )
 
 
-def _build_known() -> sa.Select[Any]:
+def _build_known(paid_as: sa.ColumnElement[str], *those: sa.ColumnElement[bool]) -> sa.Select[Any]:
+    """`paid_as` is the digest that they are charged under."""
     paid = sa.and_(
         charges.c.token == sa.bindparam("token", type_=sa.String),
-        charges.c.origin_digest == mattes.c.origin_digest,
+        charges.c.origin_digest == paid_as,
         charges.c.tier == mattes.c.tier,
     )
     return (
@@ -188,12 +204,20 @@ def _build_known() -> sa.Select[Any]:
         .select_from(mattes.outerjoin(charges, paid))
         .where(
             mattes.c.store == sa.bindparam("store", type_=sa.String),
-            mattes.c.origin_digest.in_(sa.bindparam("digests", expanding=True)),
-            mattes.c.page == 0,
+            *those,
             mattes.c.version <= _VERSION,
         )
     )
 
 
-_KNOWN = _build_known()
-"""Built once: building it takes several times as long as SQLite needs to run it."""
+_KNOWN = _build_known(
+    mattes.c.origin_digest,
+    mattes.c.origin_digest.in_(sa.bindparam("digests", expanding=True)),
+    mattes.c.page == 0,
+)
+_KNOWN_PAGE = _build_known(
+    sa.bindparam("paid_as", type_=sa.String),
+    mattes.c.origin_digest == sa.bindparam("digest", type_=sa.String),
+    mattes.c.page == sa.bindparam("page", type_=sa.Integer),
+)
+"""Built once: building them takes several times as long as SQLite needs to run them."""

@@ -23,6 +23,7 @@ from pellucid.queue.turns import Urgency
 from pellucid.queue.values import DAMAGED, Answer, Failed, Full, Job, Listener, Pending, Receipt, Submission
 from pellucid.source.origin import Origin
 from pellucid.source.origins import Origins
+from pellucid.source.records import FormerBytes
 from pellucid.spec import OriginRef, Tier, Token
 from pellucid.store import keys
 
@@ -208,8 +209,9 @@ class CutoutResolver:
         one.
         """
         cutout = replace(self._status(request, CutoutState.FAILED), reason=DAMAGED)
-        if self._show_stale and request.origin.former:
-            mattes = await self._queue.known_mattes(request.token, [each.digest for each in request.origin.former])
+        former = self._former(request.origin)
+        if former:
+            mattes = await self._queue.known_mattes(request.token, [each.digest for each in former])
             older = await self._older(request, mattes)
             if older is not None:
                 cutout = replace(self._stale(request, older, receipt=None), reason=DAMAGED)
@@ -217,12 +219,11 @@ class CutoutResolver:
 
     async def _known(self, request: CutoutRequest) -> list[KnownMatte]:
         """The mattes of these bytes, and of the former ones where they may be shown."""
-        digests = [request.origin.digest]
-        if self._show_stale:
-            digests += [each.digest for each in request.origin.former]
-        mattes = await self._queue.known_mattes(request.token, digests)
+        page = request.origin.facts.page
+        digests = [request.origin.digest, *(each.digest for each in self._former(request.origin))]
+        mattes = await self._queue.known_mattes(request.token, digests, page=page)
         if self._adopt is not None and self._of_job(request, mattes) is None and await self._adopt(digests):
-            mattes = await self._queue.known_mattes(request.token, digests)
+            mattes = await self._queue.known_mattes(request.token, digests, page=page)
         return mattes
 
     async def _shown_or_refused(self, request: CutoutRequest, known: KnownMatte) -> CutoutStatus:
@@ -330,16 +331,17 @@ class CutoutResolver:
 
     def _job(self, request: CutoutRequest) -> Job:
         digest = request.origin.digest
+        page = request.origin.facts.page - 1
         recipe_id = self._recipe_ids[request.effective_tier]
-        return Job(key=keys.matte_name(digest, 0, recipe_id), origin_digest=digest, page=0, recipe_id=recipe_id)
+        return Job(key=keys.matte_name(digest, page, recipe_id), origin_digest=digest, page=page, recipe_id=recipe_id)
 
     def _claim(self, request: CutoutRequest) -> Claim:
         return Claim(
             token=request.token,
-            origin_digest=request.origin.digest,
+            origin_digest=request.origin.picture,
             tier=request.effective_tier,
             origin_host=request.ref.alias or request.ref.host,
-            origin=keys.origin_digest_of(request.ref),
+            origin=keys.page_digest(keys.origin_digest_of(request.ref), request.origin.facts.page),
             charge_every_s=self._charge_every_s(request.ref),
         )
 
@@ -367,9 +369,15 @@ class CutoutResolver:
                     return of_pixels[tier], pixels
         return None
 
+    def _former(self, origin: Origin) -> tuple[FormerBytes, ...]:
+        """The former bytes that may be shown. None of those of a page other than the first: their records have the
+        size of the first one.
+        """
+        return origin.former if self._show_stale and origin.facts.page == 1 else ()
+
     async def _pixels(self, origin: Origin) -> AsyncIterator[Origin]:
         yield origin
-        for former in origin.former:
+        for former in self._former(origin):
             try:
                 found = await self._origins.former(origin, former)
             except StoreError as error:

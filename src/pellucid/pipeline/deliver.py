@@ -27,6 +27,7 @@ from pellucid.notify.targets import WebhookTargets
 from pellucid.pipeline.cutouts import CutoutRequest, CutoutResolver
 from pellucid.pipeline.failures import Failures
 from pellucid.pipeline.insights import InsightResolver
+from pellucid.pipeline.pages import PageResolver
 from pellucid.pipeline.states import CutoutState, CutoutStatus, Dependence, ImageResult, Stages, StatusResult
 from pellucid.pipeline.untouched import UntouchedOrigins
 from pellucid.render.cost import is_light_output
@@ -60,6 +61,7 @@ class Pipeline:
         self,
         *,
         origins: Origins,
+        pages: PageResolver,
         insights: InsightResolver,
         mattes: MatteFiles,
         cutouts: CutoutResolver,
@@ -74,6 +76,7 @@ class Pipeline:
     ) -> None:
         self._origins = origins
         self._untouched = UntouchedOrigins(origins)
+        self._pages = pages
         self._insights = insights
         self._mattes = mattes
         self._cutouts = cutouts
@@ -140,6 +143,9 @@ class Pipeline:
                 cutout=None,
                 stages=stages,
             )
+        if spec.source.page != 1:
+            with stages.measure("origin"):
+                origin = await self._pages.turn_to(customer, spec, origin, client=client)
         self._shape(answer, origin, cut=False)  # what cannot be rendered owes no matte
         cutout = None
         if spec.removal.remove:
@@ -234,6 +240,7 @@ class Pipeline:
         if not spec.removal.remove:
             raise SpecError("the URL removes no background; add bg_remove=1")
         origin = await self._origins.get(customer, spec.origin, client=client)
+        origin = await self._pages.turn_to(customer, spec, origin, client=client)
         request = CutoutRequest(
             customer=customer, ref=spec.origin, origin=origin, tier=spec.removal.tier, has_key=has_key
         )
@@ -302,7 +309,7 @@ class Pipeline:
         job = make_job(spec, origin.facts, target, output, insights)
         key = _rendition_key(customer.token, spec, origin, job, matte=matte)
         light = is_light_output(job, cut=matte is not None)
-        scope = origin.digest if matte is None else f"{origin.digest} {matte}"
+        scope = origin.picture if matte is None else f"{origin.picture} {matte}"
 
         async def make() -> Rendition | None:
             self._failures.check(key, scope, light=light)
@@ -312,7 +319,7 @@ class Pipeline:
                     made = await self._pool.render(
                         inputs.read,
                         job,
-                        origin=origin.digest,
+                        origin=origin.picture,
                         size_bytes=origin.size_bytes,
                         cut=matte is not None,
                         client=client,
@@ -379,7 +386,8 @@ class Pipeline:
 
 
 def _rendition_key(token: Token, spec: Spec, origin: Origin, job: RenderJob, *, matte: str | None) -> str:
-    # The job says whether the bytes are known to be damaged: what was made of them before is not found again then.
+    # The job says which page it is, and whether the bytes are known to be damaged: what was made of them before is not
+    # found again then.
     return keys.rendition_key(token, origin.digest, matte or "-", repr(job), spec.version)
 
 

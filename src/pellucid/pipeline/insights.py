@@ -49,19 +49,19 @@ class InsightResolver:
         """
         if not needs:
             return NO_INSIGHTS
-        record = self._records.get(origin.digest) or await self._load(origin.digest)
+        record = self._records.get(origin.picture) or await self._load(origin.picture)
         missing = needs if record is None else record.missing(needs)
         if missing:
             look = partial(self._look, customer, ref, origin, missing, client)
             try:
-                found = await self._looks.run((origin.digest, missing), look)
+                found = await self._looks.run((origin.picture, missing), look)
             except (ImageError, RenderError) as error:
-                _log.info("image not looked at", origin=origin.digest, error=str(error))
+                _log.info("image not looked at", origin=origin.picture, error=str(error))
                 found = InsightRecord()
             record = found if record is None else record.with_found(found)
             if found.looked:
-                self._records[origin.digest] = record
-                await self._save(origin.digest, record)
+                self._records[origin.picture] = record
+                await self._save(origin.picture, record)
         return NO_INSIGHTS if record is None else record.insights(needs)
 
     async def _look(
@@ -77,16 +77,16 @@ class InsightResolver:
                 break
         raise BusyError("the picture changes while it is looked at")
 
-    async def _load(self, digest: str) -> InsightRecord | None:
+    async def _load(self, picture: str) -> InsightRecord | None:
         try:
-            data = await self._blobs.get(keys.insights_key(digest))
+            data = await self._blobs.get(keys.insights_key(picture))
         except StoreError as error:
-            _log.warning("insights not read", origin=digest, error=str(error))
+            _log.warning("insights not read", origin=picture, error=str(error))
             return None
         return None if data is None else decode_record(data)
 
-    async def _save(self, digest: str, record: InsightRecord) -> None:
+    async def _save(self, picture: str, record: InsightRecord) -> None:
         try:
-            await self._blobs.put(keys.insights_key(digest), encode_record(record))
+            await self._blobs.put(keys.insights_key(picture), encode_record(record))
         except StoreError as error:
-            _log.warning("insights not stored", origin=digest, error=str(error))
+            _log.warning("insights not stored", origin=picture, error=str(error))

@@ -20,7 +20,7 @@ _READS_WAIT_S = 30.0
 
 _TRIES = 2
 
-_REFUSED = frozenset({ImageFormat.SVG})
+_REFUSED = frozenset({ImageFormat.SVG, ImageFormat.PDF})
 """They may hold scripts, which would run under this server's name."""
 
 

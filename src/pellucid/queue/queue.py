@@ -144,9 +144,9 @@ class Queue:
 
     # Requests
 
-    async def known_mattes(self, token: Token, digests: Sequence[str]) -> list[KnownMatte]:
-        """Find the mattes of these bytes, and what the token paid for them. One query."""
-        read = partial(facts.known_mattes, store=self._store, token=token, digests=digests)
+    async def known_mattes(self, token: Token, digests: Sequence[str], *, page: int = 1) -> list[KnownMatte]:
+        """Find the mattes of a page (from 1) of these bytes, and what the token paid for them."""
+        read = partial(facts.known_mattes, store=self._store, token=token, digests=digests, page=page)
         return await self._database.read(read, max_wait_s=_READ_TIMEOUT_S)
 
     async def submit(self, submission: Submission) -> Answer:

@@ -6,6 +6,7 @@ origin's pixels, for a rendition of 400 / 1600 px:
     JPEG   2.1 / 3.5, progressive 8.3 / 9.7      PNG   11 / 12, with alpha 16 / 20
     WebP   17 / 18, lossless 28 / 29             AVIF  41 / 41
     GIF    9 / 10     BMP  9 / 10                TIFF  12 / 13 (LZW)
+    JPEG XL 25, with alpha 48, lossless 45 to 190 whatever the size of the rendition
     JPEG 2000 at full size 49 (0.15 MB a megapixel), 207 (lossless, 1.5 MB), 40 (flat): it is the bytes that cost
 
 What comes after, by the rendition's pixels, at 1 / 4 / 12 / 25 megapixels:
@@ -51,13 +52,18 @@ _DECODE_MS: dict[ImageFormat, float] = {
     ImageFormat.ICO: 18,
     ImageFormat.JP2: 40,
     ImageFormat.SVG: 0,
+    ImageFormat.PDF: 0,
+    ImageFormat.JXL: 60,
 }
-"""By megapixel of the origin. SVG is drawn at the rendition's size."""
+"""By megapixel of the origin. SVG and PDF are drawn at the rendition's size."""
 
-_DECODE_MS_PER_MEGABYTE = {ImageFormat.JP2: 115.0, ImageFormat.SVG: 100.0}
+_DECODE_MS_PER_MEGABYTE = {ImageFormat.JP2: 115.0, ImageFormat.SVG: 100.0, ImageFormat.PDF: 25.0}
+"""PDF: of an average page, a scan as JPEG."""
 
 _SCALE_MS, _COLOURS_MS = 30, 30
-_DRAW_MS = 60
+_DRAW_MS: dict[ImageFormat, float] = {ImageFormat.SVG: 60, ImageFormat.PDF: 10}
+"""By megapixel of the rendition, of what is drawn at its size."""
+
 _SHARPEN_MS = 10
 _OR_JPEG_MS = 18
 """What a plain and a real JPEG take besides WebP."""
@@ -75,7 +81,8 @@ def is_heavy_decode(facts: ImageFacts, *, size_bytes: int) -> bool:
 
 def _decode_ms(facts: ImageFacts, *, size_bytes: int) -> float:
     pixels_ms = _DECODE_MS[facts.format] * facts.width * facts.height / 1e6
-    return pixels_ms + _DECODE_MS_PER_MEGABYTE.get(facts.format, 0) * size_bytes / 1e6
+    page_bytes = size_bytes / facts.pages if facts.format is ImageFormat.PDF else size_bytes
+    return pixels_ms + _DECODE_MS_PER_MEGABYTE.get(facts.format, 0) * page_bytes / 1e6
 
 
 def is_heavy(job: RenderJob, *, size_bytes: int, cut: bool) -> bool:
@@ -97,8 +104,6 @@ def is_light_output(job: RenderJob, *, cut: bool) -> bool:
 def _output_ms(job: RenderJob, *, cut: bool) -> float:
     pixels = job.plan.width * job.plan.height
     per_megapixel = _SCALE_MS + (_COLOURS_MS if cut else 0) + (_OR_JPEG_MS if job.or_jpeg else 0)
-    per_megapixel += _SHARPEN_MS if job.sharpen else 0
-    if job.facts.format is ImageFormat.SVG:
-        per_megapixel += _DRAW_MS
+    per_megapixel += _DRAW_MS.get(job.facts.format, 0) + (_SHARPEN_MS if job.sharpen else 0)
     search_ms = 0.0 if job.optipress is None else SEARCH_MS
     return per_megapixel * pixels / 1e6 + encoding_ms(job.format, pixels=pixels, transparent=cut) + search_ms

@@ -162,8 +162,23 @@ class RenderPool:
 
         return await self._probe(inputs, client)
 
-    async def _probe(self, inputs: _Read, client: Client) -> ImageFacts:
-        options = {"max_pixels": self._limits.max_pixels, "max_bytes": self._limits.max_decode_bytes}
+    async def probe_page(
+        self, read: Callable[[], Awaitable[bytes | None]], page: int, *, client: Client = SERVER
+    ) -> ImageFacts | None:
+        """`probe_when_read` of one `page` of a document, from 1; None when its bytes are gone."""
+
+        async def inputs() -> tuple[object, ...] | None:
+            data = await read()
+            return None if data is None else (data,)
+
+        return await self._probe(inputs, client, page=page)
+
+    async def _probe(self, inputs: _Read, client: Client, *, page: int = 1) -> ImageFacts:
+        options = {
+            "max_pixels": self._limits.max_pixels,
+            "max_bytes": self._limits.max_decode_bytes,
+            "page": page,
+        }
         return cast("ImageFacts", await self._run("examine", inputs, client, options, heavy=False))
 
     async def render(

@@ -12,6 +12,7 @@ from pellucid.source.location import Location
 from pellucid.source.memory import HeldBody
 from pellucid.source.records import FormerBytes, KnownOrigin
 from pellucid.spec import OriginRef
+from pellucid.store import keys
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +37,11 @@ class Origin:
     """False when the store could not take the bytes: they are here, for this request, and nowhere else."""
     body: HeldBody | None = field(default=None, compare=False, repr=False)
     """The bytes then; None for those that are in the store."""
+
+    @property
+    def picture(self) -> str:
+        """Names the page of its bytes that is meant: `digest` for the first."""
+        return keys.page_digest(self.digest, self.facts.page)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

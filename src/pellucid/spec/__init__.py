@@ -29,6 +29,7 @@ from pellucid.spec.geometry import (
 from pellucid.spec.origin import DEFAULT_TOKEN, OriginRef, Token
 from pellucid.spec.output import Output, OutputFormat
 from pellucid.spec.removal import Interim, Removal, Tier
+from pellucid.spec.source import Source
 
 __all__ = [
     "COMPASS",
@@ -58,6 +59,7 @@ __all__ = [
     "Point",
     "Radius",
     "Removal",
+    "Source",
     "Spec",
     "Tier",
     "Token",
@@ -72,6 +74,7 @@ class Spec:
 
     origin: OriginRef
     version: str = ""
+    source: Source = field(default_factory=Source)
     removal: Removal = field(default_factory=Removal)
     geometry: Geometry = field(default_factory=Geometry)
     background: Background = field(default_factory=Background)

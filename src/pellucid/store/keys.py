@@ -35,14 +35,19 @@ def origin_bytes_key(origin_digest: str) -> str:
     return f"bytes/{origin_digest}"
 
 
-def insights_key(origin_digest: str) -> str:
-    """Store key of what was found in an image: by content, as its bytes are."""
-    return f"insights/{origin_digest}"
+def page_digest(digest_: str, page: int) -> str:
+    """What one page of `digest_` is called: its own name for the first, another one of 32 hex digits for any other."""
+    return digest_ if page == 1 else digest(f"{digest_} {page}".encode())
+
+
+def insights_key(picture: str) -> str:
+    """Store key of what was found in an image (`page_digest`): by content, as its bytes are."""
+    return f"insights/{picture}"
 
 
 def matte_name(origin_digest: str, page: int, recipe_id: str) -> str:
-    """The name of a matte, and of the job that computes it. It has no token: the same bytes have the same matte, and
-    every customer that requests it has access to the bytes.
+    """The name of a matte, and of its job; `page` counts from 0. It has no token: the same bytes have the same
+    matte, and every customer that requests it has access to the bytes.
     """
     return f"{origin_digest}.{page}.{recipe_id}"
 

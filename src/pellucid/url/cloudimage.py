@@ -32,7 +32,6 @@ NOT_YET = (
         ),
         "Watermarks.",
     ),
-    Absent(("doc_page",), "The page of a document."),
     Absent(("p",), "Presets: parameters that are stored under a name."),
     Absent(("ci_cache",), "How long caches keep the answer."),
     Absent(("ci_info",), "Says how the picture was made."),

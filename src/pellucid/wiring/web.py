@@ -27,6 +27,7 @@ from pellucid.notify.sender import Sender
 from pellucid.pipeline.cutouts import CutoutResolver
 from pellucid.pipeline.deliver import Pipeline
 from pellucid.pipeline.insights import InsightResolver
+from pellucid.pipeline.pages import PageResolver
 from pellucid.queue.queue import Queue
 from pellucid.render.pool import RenderPool
 from pellucid.settings.model import SettingsTree
@@ -297,6 +298,7 @@ async def open_web(settings: SettingsTree, *, recipe: Recipe) -> AsyncGenerator[
         )
         pipeline = Pipeline(
             origins=origins,
+            pages=PageResolver(origins=origins, pool=pool),
             insights=InsightResolver(blobs=cache, origins=origins, pool=pool),
             mattes=MatteFiles(blobs),
             cutouts=cutouts,

@@ -82,6 +82,12 @@ def needs_all_bits(data: bytes, format_: ImageFormat) -> bool:
     return isinstance(said, ColourSpace) and said.is_hdr
 
 
+def profile_needs_all_bits(profile: bytes) -> bool:
+    """Whether pixels with that ICC profile are to be decoded with all their bits: it names a space that is not sRGB."""
+    said = icc.described_by(profile)
+    return said is not None and not said.is_srgb
+
+
 def _transform_to_srgb(space: ColourSpace) -> Transform | None:
     try:
         return None if space.is_srgb else transform_for(space)

@@ -11,7 +11,7 @@ import enum
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -155,29 +155,43 @@ class TiffFile:
         self._order = "<" if self.data[:2] == b"II" else ">"
         self._big = self.data[2:4] in (b"+\0", b"\0+")
 
-    def find_picture(self) -> Directory:
-        """The directory that a viewer shows: the first that is neither reduced nor a mask, and what is below a
-        thumbnail before what comes after it; of a pyramid that rises without saying so, the last. Directories without
-        pixels do not count.
+    def find_picture(self, page: int = 1) -> Directory:
+        """The directory that a viewer shows as that page, from 1: one that is neither reduced nor a mask, and what is
+        below a thumbnail before what comes after it; of a pyramid that rises without saying so, the last. Directories
+        without pixels do not count.
 
-        Raises ImageError when there is none at all.
+        Raises ImageError when there is none.
         """
+        # Not further than that: what is missing of later pages does not matter.
+        found = next(islice(self._pages(), page - 1, None), None)
+        if found is None:
+            raise ImageError("the TIFF file holds no picture" if page == 1 else f"the TIFF file has no page {page}")
+        return found
+
+    def count_pages(self) -> int:
+        """How many pages `find_picture` finds, those that lie outside the file not counted."""
+        return sum(1 for _ in self._pages())
+
+    def _pages(self) -> Iterator[Directory]:
         chain = list(self._chain())
         rising = _largest_of_pyramid(chain)
         if rising is not None:
-            return rising
+            yield rising
+            return
         reduced: list[Directory] = []
+        is_found = False
         for each in chain:
             for candidate in (each, *self._below(each)):
                 if not self._has_pixels(candidate):
                     continue
                 if not candidate.is_reduced:
-                    return candidate
+                    is_found = True
+                    yield candidate
+                    break
                 reduced.append(candidate)
-        if not reduced:
-            raise ImageError("the TIFF file holds no picture")
-        # Only thumbnails, or so they say.
-        return max(reduced, key=lambda each: each.size[0] * each.size[1])
+        if reduced and not is_found:
+            # Only thumbnails, or so they say.
+            yield max(reduced, key=lambda each: each.size[0] * each.size[1])
 
     def holds_pixels(self, directory: Directory) -> bool:
         """Whether the strips or tiles lie inside the file, as far as it says where they are."""

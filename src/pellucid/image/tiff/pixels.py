@@ -89,12 +89,12 @@ class TiffPicture:
         return self.load(fail_on=fail_on).extract_band(0, n=self.samples.colours)
 
 
-def open_picture(data: bytes) -> TiffPicture:
+def open_picture(data: bytes, page: int = 1) -> TiffPicture:
     """The picture in `data`. Raises ImageError where there is none, UnsupportedFormatError for one that cannot be
     shown right.
     """
     file = TiffFile(data)
-    directory = file.find_picture()
+    directory = file.find_picture(page)
     described = samples.describe(directory)
     changes: dict[Tag, int] = {}
     if described.premultiplied:

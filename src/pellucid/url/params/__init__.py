@@ -20,11 +20,22 @@ from pellucid.url.params.param import Param
 from pellucid.url.params.position import POSITION
 from pellucid.url.params.removal import NOTIFY, REMOVAL
 from pellucid.url.params.size import SIZE
+from pellucid.url.params.source import SOURCE
 from pellucid.url.params.version import VERSION
 
 __all__ = ["PARAMS", "PARAMS_BY_SPELLING", "URL_ENCODED", "Param", "field_of", "make_spec"]
 
-PARAMS: tuple[Param, ...] = (*SIZE, *POSITION, *REMOVAL, *BACKGROUND, *EFFECTS, *OUTPUT, VERSION, NOTIFY)
+PARAMS: tuple[Param, ...] = (
+    *SIZE,
+    *POSITION,
+    *REMOVAL,
+    *BACKGROUND,
+    *EFFECTS,
+    *OUTPUT,
+    *SOURCE,
+    VERSION,
+    NOTIFY,
+)
 """In the order of canonical URLs."""
 
 URL_ENCODED = Param(
